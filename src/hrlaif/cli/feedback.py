@@ -1,0 +1,244 @@
+"""Commands on any file, without a run folder: label, score, compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from hrlaif.cli.jobs import Job, cost_of, dollars, guard
+from hrlaif.errors import TooManyAbstentions, UsageError
+from hrlaif.llm.ledger import Ledger
+from hrlaif.progress import say, spending
+from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
+from hrlaif.run import Receipt, only_process, sha256, write_json
+from hrlaif.settings import Compute, Settings, plain, using
+
+T = TypeVar("T")
+Judge = Annotated[
+    str,
+    typer.Option(
+        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, or scripted:accuracy=0.8,...",
+        show_default=False,
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="Of an OpenAI-compatible server, for remote:MODEL.")
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
+Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
+MaxCost = Annotated[float | None, typer.Option(help="Stop, resumably, before this many USD.")]
+Task = Annotated[str, typer.Option(help="summarization, helpful, harmless or general.")]
+Silence = Annotated[
+    float, typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.")
+]
+
+
+_AGREEMENT = {
+    "overall": "labels",
+    "unanimous": "  where all raters agree",
+    "confident_half": "  on the confident half",
+    "one_order": "one order only",
+    "same_position": "same position preferred",
+    "always_longer": "always the longer",
+    "always_first": "always the first",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds this file's commands."""
+    for command in (label, score, compare):
+        app.command()(command)
+
+
+def label(
+    pairs: Annotated[
+        str, typer.Argument(help="Pairs: .jsonl, .jsonl.gz, .csv, .parquet, hub id, or -.")
+    ],
+    out: Out,
+    judge: Judge,
+    task: Task = "general",
+    preamble: Annotated[str, typer.Option(help="base or detailed.")] = "base",
+    shots: Annotated[int, typer.Option(help="Shipped exemplars shown first, 0 to 8.")] = 0,
+    rationale: Annotated[
+        bool, typer.Option("--rationale", help="Let the judge reason first.")
+    ] = False,
+    samples: Annotated[int, typer.Option(help="Self-consistency: rationales an order.")] = 1,
+    single_order: Annotated[
+        bool, typer.Option("--single-order", help="Ask in one order only.")
+    ] = False,
+    labeler: Annotated[str, typer.Option(help='pairwise, or "module:Class".')] = "pairwise",
+    base_url: BaseUrl = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
+    as_json: Json = False,
+) -> None:
+    """Ask a judge which response of each pair is better; soft labels, both orders."""
+    from hrlaif.evaluation import agreement
+    from hrlaif.labeling import any_labeler
+    from hrlaif.rows import comparisons_from, read_rows
+
+    values: dict[str, Any] = {"kind": labeler}
+    if labeler == "pairwise":
+        values |= {"task": task, "preamble": preamble, "shots": shots, "samples": samples}
+        values |= {"rationale": rationale or samples > 1, "single_order": single_order}
+    asked = any_labeler(values)
+    model = _model(judge, base_url)
+    items = comparisons_from(read_rows(pairs, limit=limit))
+
+    def work(group: Sequence[Comparison]) -> list[Preference | Abstention]:
+        return list(asked.label(group, model))
+
+    settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
+    job = Job(out, "label", settings, pairs, max_cost)
+    rows, cost = job.rows(items, work, chunk=model.chunk, key=lambda c: c.id, unit="pairs")
+    told = [Preference.from_row(row) for row in rows if "prob_a" in row]
+    silent = job.finish(rows, lambda row: "prob_a" in row)
+    summary: Row = {"labelled": len(told), "abstentions": silent, "out": str(out), "cost": cost}
+    known = agreement(told)
+    if known.overall.n:
+        summary["agreement"] = known.row()
+    _tell(summary, _label_lines(summary), as_json)
+    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
+
+
+def score(
+    responses: Annotated[
+        str, typer.Argument(help="Responses: .jsonl, .csv, .parquet, hub id, or -.")
+    ],
+    out: Out,
+    judge: Annotated[str | None, typer.Option(help="Grade with this judge, from 1 to 10.")] = None,
+    reward_model: Annotated[Path | None, typer.Option(help="Score with this reward model.")] = None,
+    task: Task = "general",
+    base_url: BaseUrl = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
+    as_json: Json = False,
+) -> None:
+    """Grade each response with a judge (expected grade, 1 to 10), or with a reward model."""
+    from hrlaif.reward import Direct, Learned
+    from hrlaif.rows import read_rows, responses_from
+
+    if (judge is None) == (reward_model is None):
+        raise UsageError("score needs either --judge or --reward-model")
+    model = None if judge is None else _model(judge, base_url)
+    reward: Any = Learned(path=str(reward_model)) if model is None else None
+    reward = reward or Direct.parse({"task": task, "normalise": False}, where="direct")
+    items = responses_from(read_rows(responses, limit=limit))
+
+    def work(group: Sequence[Response]) -> Sequence[Record]:
+        scored: Sequence[Record] = reward.score(group, model)
+        return scored
+
+    settings = {"reward": plain(reward), "judge": None if model is None else plain(model)}
+    job = Job(out, "score", settings, responses, max_cost)
+    chunk = 64 if model is None else model.chunk
+    rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
+    silent = job.finish(rows, lambda row: row["value"] is not None)
+    values = [row["value"] for row in rows if row["value"] is not None]
+    mean = sum(values) / len(values) if values else None
+    summary: Row = {
+        "scored": len(values),
+        "mean": mean,
+        "unscored": silent,
+        "out": str(out),
+        "cost": cost,
+    }
+    shown = "" if mean is None else f", mean {mean:.3f}"
+    _tell(summary, [f"{len(values)} scores in {out}{shown}", *_silence(silent)], as_json)
+    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="Responses of the baseline.")],
+    b: Annotated[str, typer.Argument(help="Responses of the other model to the same prompts.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The folder to write.", show_default=False)
+    ],
+    judge: Judge,
+    task: Task = "general",
+    base_url: BaseUrl = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    as_json: Json = False,
+) -> None:
+    """Win rate of B over A: raw, length-controlled, by category, with intervals."""
+    from hrlaif import evaluation
+    from hrlaif.labeling import Pairwise
+    from hrlaif.rows import read_rows, responses_from
+
+    labeler = Pairwise.parse({"task": task}, where="pairwise")
+    model = _model(judge, base_url)
+    baseline, other = (responses_from(read_rows(side, limit=limit)) for side in (a, b))
+    settings = {"labeler": plain(labeler), "judge": plain(model)}
+    inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
+    out.mkdir(parents=True, exist_ok=True)
+    compute = Compute(max_cost=max_cost)
+    with (
+        only_process(out),
+        using(compute),
+        Ledger(out / "ledger.sqlite", stage="compare", max_cost=max_cost) as ledger,
+        spending(lambda: dollars(ledger)),
+    ):
+        guard(
+            out / "compare.partial.json",
+            Receipt(stage="compare", settings=settings, inputs=inputs),
+            f"delete {out}, or name another -o",
+        )
+        found = evaluation.compare(baseline, other, labeler, model, out)
+        (out / "compare.partial.json").unlink()
+        found["cost"] = cost_of(ledger)
+    write_json(out / "compare.json", found)
+    _tell(found, [found["win_rate"]["statement"], f"{out / 'compare.json'}"], as_json)
+
+
+def _settings(part: object) -> Settings:
+    assert isinstance(part, Settings)
+    return part
+
+
+def _model(text: str, base_url: str | None) -> Any:
+    from hrlaif.llm import open_model
+
+    model = open_model(text)
+    if base_url is None:
+        return model
+    if not text.startswith("remote:"):
+        raise UsageError("--base-url goes with --judge remote:MODEL")
+    return model.model_copy(update={"base_url": base_url}) if isinstance(model, Settings) else model
+
+
+def _label_lines(summary: Row) -> list[str]:
+    lines = [f"{summary['labelled']} labels in {summary['out']}", *_silence(summary["abstentions"])]
+    found = summary.get("agreement")
+    if found:
+        lines.append("agreement with the known preference (95 % interval):")
+        for name, shown in _AGREEMENT.items():
+            figure = found.get(name)
+            if figure and figure["value"] is not None:
+                span = f"{figure['low']:.3f} to {figure['high']:.3f}"
+                lines.append(f"  {shown:24} {figure['value']:.3f}  ({span}, n {figure['n']})")
+    return lines
+
+
+def _silence(counts: dict[str, int]) -> list[str]:
+    return [f"  {count} without a verdict: {reason}" for reason, count in counts.items()]
+
+
+def _tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
+    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def _not_too_silent(asked: int, silent: int, allowed: float, out: Path) -> None:
+    if asked and silent / asked > allowed:
+        aside = out.with_name(out.stem + ".abstentions.jsonl")
+        say(f"see {aside}")
+        raise TooManyAbstentions(
+            f"{silent} of {asked} rows have no verdict, more than the {allowed:.0%} allowed"
+        )

@@ -1,0 +1,98 @@
+"""One file in, one file out, saved a chunk at a time and resumable by the same command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from hrlaif.errors import UsageError
+from hrlaif.llm.ledger import Ledger
+from hrlaif.progress import spending
+from hrlaif.records import Record, Row
+from hrlaif.rows import write_rows
+from hrlaif.run import Receipt, map_rows, only_process, refuse_stale, sha256, write_text
+from hrlaif.settings import Compute, using
+
+T = TypeVar("T")
+
+
+class Job:
+    """Rows of one file asked and saved a chunk at a time, resumable by the same command."""
+
+    def __init__(self, out: Path, stage: str, settings: Row, source: str, max_cost: float | None):
+        if out.suffix != ".jsonl":
+            raise UsageError(f"-o {out}: name a .jsonl file")
+        self.out = out
+        self.partial = out.with_name(out.name + ".partial")
+        self.note = out.with_name(out.name + ".partial.json")
+        self.stage = stage
+        self.max_cost = max_cost
+        given = Path(source)
+        inputs = {source: sha256(given)} if given.is_file() else {source: "not hashed"}
+        self.receipt = Receipt(stage=stage, settings=settings, inputs=inputs)
+
+    def rows(
+        self,
+        items: Sequence[T],
+        work: Callable[[Sequence[T]], Sequence[Record]],
+        *,
+        chunk: int,
+        key: Callable[[T], str],
+        unit: str,
+    ) -> tuple[list[Row], Row]:
+        """All rows, and what they cost."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        with only_process(self.out.parent, f".{self.out.name}.lock"):
+            guard(self.note, self.receipt, f"delete {self.partial}, or name another -o")
+            ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
+            with (
+                using(Compute(max_cost=self.max_cost)),
+                Ledger(ledger_path, stage=self.stage, max_cost=self.max_cost) as ledger,
+                spending(lambda: dollars(ledger)),
+            ):
+                rows = map_rows(
+                    self.partial, items, work, chunk=chunk, key=key, what=self.stage, unit=unit
+                )
+                return rows, cost_of(ledger)
+
+    def finish(self, rows: Sequence[Row], told: Callable[[Row], bool]) -> dict[str, int]:
+        """Splits the rows into OUT and OUT.abstentions; returns the abstentions by reason."""
+        silent = [row for row in rows if not told(row)]
+        aside = self.out.with_name(self.out.stem + ".abstentions.jsonl")
+        write_rows(aside, silent)
+        write_rows(self.out, [row for row in rows if told(row)])
+        self.partial.unlink()
+        self.note.unlink()
+        counts: dict[str, int] = {}
+        for row in silent:
+            counts[row["reason"]] = counts.get(row["reason"], 0) + 1
+        return counts
+
+
+def guard(note: Path, receipt: Receipt, way_out: str) -> None:
+    """Notes what work was begun with; raises StaleRunError when that was something else."""
+    if note.exists():
+        begun = Receipt.model_validate_json(note.read_text("utf-8"))
+        refuse_stale(begun, receipt.settings, receipt.inputs, way_out)
+    write_text(note, receipt.model_dump_json())
+
+
+def dollars(ledger: Ledger) -> str:
+    """`$0.12` for a progress bar; nothing where nothing is paid."""
+    cost = ledger.spent()
+    return f"${cost:.4f}" if cost else ""
+
+
+def cost_of(ledger: Ledger) -> Row:
+    """Calls, tokens, seconds and US dollars of all that the ledger holds."""
+    totals = ledger.totals()
+    return {
+        "calls": totals.calls,
+        "found_again": ledger.hits,
+        "prompt_tokens": totals.prompt_tokens,
+        "completion_tokens": totals.completion_tokens,
+        "seconds": round(totals.seconds, 1),
+        "usd": round(totals.cost, 6),
+        "unpriced_calls": totals.unpriced_calls,
+    }

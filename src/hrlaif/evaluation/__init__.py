@@ -1,0 +1,24 @@
+"""Did it work? Win rate, accuracy, agreement with people, held-out reward, and the cost."""
+
+from hrlaif.evaluation.accuracy import Accuracy, accuracy
+from hrlaif.evaluation.agreement import Agreement, agreement
+from hrlaif.evaluation.compose import compare, evaluate
+from hrlaif.evaluation.cost import Cost, cost
+from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
+from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
+
+__all__ = [
+    "Accuracy",
+    "Agreement",
+    "Cost",
+    "HeldOutReward",
+    "WinRate",
+    "accuracy",
+    "agreement",
+    "compare",
+    "cost",
+    "evaluate",
+    "held_out_reward",
+    "summarise",
+    "win_rate",
+]

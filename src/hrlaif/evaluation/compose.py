@@ -1,0 +1,103 @@
+"""Did it work? One metrics.json from win rate, held-out reward, accuracy, agreement and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hrlaif.evaluation.accuracy import accuracy
+from hrlaif.evaluation.agreement import agreement
+from hrlaif.evaluation.cost import cost
+from hrlaif.evaluation.held_out import held_out_reward
+from hrlaif.evaluation.win_rate import ask, pair, summarise
+from hrlaif.protocols import Check, Labeler, LanguageModel
+from hrlaif.records import Preference, Response, Row
+from hrlaif.rows import write_rows
+from hrlaif.run import write_json
+
+_PARTIAL = "comparisons.jsonl.partial"
+
+
+def evaluate(
+    baseline: Sequence[Response],
+    policy: Sequence[Response],
+    labeler: Labeler,
+    judge: LanguageModel,
+    folder: Path,
+    *,
+    check: Check | None = None,
+    preferences: Sequence[Preference] = (),
+    validation: Sequence[Mapping[str, Any]] = (),
+    chosen_step: int | None = None,
+    totals: Mapping[str, Mapping[str, Any]] | None = None,
+    labels: int = 0,
+    seed: int = 0,
+) -> Row:
+    """Writes folder/metrics.json and folder/comparisons.jsonl; returns the metrics.
+
+    baseline and policy: responses of the SFT policy and of the policy after RL to the same test
+    prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
+    policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost;
+    what is not given is null. A killed run goes on where it stopped.
+    """
+    metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
+    found = agreement(preferences, seed=seed) if preferences else None
+    metrics |= {
+        "reward": held_out_reward(validation, step=chosen_step, seed=seed).row()
+        if validation
+        else None,
+        "accuracy": accuracy(baseline, policy, check, judge, seed=seed).row() if check else None,
+        "agreement": found.row() if found and found.overall.n else None,
+        "cost": cost(totals, labels=labels).row() if totals is not None else None,
+    }
+    return _written(folder, "metrics.json", metrics)
+
+
+def compare(
+    baseline: Sequence[Response],
+    policy: Sequence[Response],
+    labeler: Labeler,
+    judge: LanguageModel,
+    folder: Path,
+    *,
+    seed: int = 0,
+) -> Row:
+    """Win rate of `policy` (B) over `baseline` (A), raw and length-controlled.
+
+    Writes folder/compare.json and folder/comparisons.jsonl, whose rows without `prob_a` are
+    abstentions. A killed comparison goes on where it stopped.
+    """
+    metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
+    return _written(folder, "compare.json", metrics)
+
+
+def _compared(
+    baseline: Sequence[Response],
+    policy: Sequence[Response],
+    labeler: Labeler,
+    judge: LanguageModel,
+    folder: Path,
+    *,
+    seed: int,
+) -> Row:
+    folder.mkdir(parents=True, exist_ok=True)
+    comparisons = pair(baseline, policy)
+    answers = ask(comparisons, labeler, judge, folder / _PARTIAL)
+    unmatched = len(baseline) + len(policy) - 2 * len(comparisons)
+    won = summarise(answers, unmatched=unmatched, seed=seed)
+    write_rows(folder / "comparisons.jsonl", (answer.row() for answer in answers))
+    return {
+        "judge": judge.name,
+        "models": {
+            "baseline": sorted({r.model for r in baseline}),
+            "policy": sorted({r.model for r in policy}),
+        },
+        "win_rate": won.row(),
+    }
+
+
+def _written(folder: Path, name: str, metrics: Row) -> Row:
+    write_json(folder / name, metrics)
+    (folder / _PARTIAL).unlink(missing_ok=True)
+    return metrics

@@ -1,0 +1,202 @@
+"""How often is the policy's answer better than the baseline's?
+
+a is the baseline, b the policy. A win is the labeler's probability that b is better, after both
+orders were asked (RLAIF arXiv 2309.00267, evaluation). What the labeler did not answer is left
+out and counted by reason; only two responses of identical text count as a tie unasked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import final
+
+from hrlaif.errors import DataError
+from hrlaif.protocols import Labeler, LanguageModel
+from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Row
+from hrlaif.run import map_rows
+from hrlaif.statistics import Figure, LengthControlled, Measured, lc_minimal, lc_ratio, mean
+
+Answer = Preference | Abstention
+NO_CATEGORY = "none"
+
+
+@final
+class WinRate(Measured):
+    """Wins of the policy (b) over the baseline (a)."""
+
+    overall: Figure
+    """Mean probability that the policy's response is better."""
+    hard: Figure
+    """Share of comparisons won; a probability of exactly 0.5 is half a win."""
+    by_category: dict[str, Figure]
+    length_controlled: LengthControlled
+    length_ratio: LengthControlled
+    same_position: Figure
+    """Share in which the two orders name different winners: the judge followed the position."""
+    characters: dict[str, Figure]
+    """Mean length of the baseline's and the policy's responses."""
+    tokens: dict[str, Figure]
+    identical: int
+    """Comparisons of two identical texts, counted as ties without a verdict."""
+    abstentions: dict[str, int]
+    """Comparisons without a verdict by reason; they are in no figure above."""
+    asked: int
+    unmatched: int = 0
+    """Responses with no partner in the other list."""
+    labeler: str = ""
+    statement: str = ""
+
+
+def pair(baseline: Sequence[Response], policy: Sequence[Response]) -> list[Comparison]:
+    """Comparisons a = baseline, b = policy: same prompt id, the nth sample with the nth.
+
+    Raises DataError when no prompt is in both, or when one id stands for two prompts.
+    """
+    theirs = _by_prompt(policy)
+    comparisons = []
+    for prompt_id, ours in _by_prompt(baseline).items():
+        for number, (a, b) in enumerate(zip(ours, theirs.get(prompt_id, []), strict=False)):
+            if a.prompt.messages != b.prompt.messages:
+                raise DataError(
+                    f"id {prompt_id!r} is a different prompt in the two lists: "
+                    "answer the same prompts with both models"
+                )
+            comparisons.append(
+                Comparison(
+                    id=f"{prompt_id}/{number}" if number else prompt_id,
+                    prompt=a.prompt,
+                    a=Candidate.of(a),
+                    b=Candidate.of(b),
+                )
+            )
+    if not comparisons:
+        raise DataError("no prompt id is in both lists: answer the same prompts with both models")
+    return comparisons
+
+
+def _by_prompt(responses: Sequence[Response]) -> dict[str, list[Response]]:
+    groups: dict[str, list[Response]] = defaultdict(list)
+    for response in sorted(responses, key=lambda r: r.sample):
+        groups[response.prompt.id].append(response)
+    return groups
+
+
+def ask(
+    comparisons: Sequence[Comparison],
+    labeler: Labeler,
+    judge: LanguageModel,
+    partial: Path | None = None,
+) -> list[Answer]:
+    """One answer a comparison; with `partial`, each chunk is saved and a killed run goes on."""
+    if partial is None:
+        return labeler.label(comparisons, judge)
+    rows = map_rows(
+        partial,
+        comparisons,
+        lambda group: labeler.label(group, judge),
+        chunk=judge.chunk,
+        key=lambda comparison: comparison.id,
+        what="compare",
+        unit="pairs",
+    )
+    return [answer_from(row) for row in rows]
+
+
+def answer_from(row: Row) -> Answer:
+    """A row of comparisons.jsonl: an abstention is a row without `prob_a`."""
+    return Preference.from_row(row) if "prob_a" in row else Abstention.from_row(row)
+
+
+def win_rate(
+    baseline: Sequence[Response],
+    policy: Sequence[Response],
+    labeler: Labeler,
+    judge: LanguageModel,
+    *,
+    seed: int = 0,
+) -> tuple[WinRate, list[Answer]]:
+    """Pairs, asks and summarises; the answers are the rows of comparisons.jsonl."""
+    answers = ask(pair(baseline, policy), labeler, judge)
+    unmatched = len(baseline) + len(policy) - 2 * len(answers)
+    return summarise(answers, unmatched=unmatched, seed=seed), answers
+
+
+def summarise(answers: Sequence[Answer], *, unmatched: int = 0, seed: int = 0) -> WinRate:
+    """The figures of already given answers; intervals are clustered by prompt."""
+    wins = [(answer, win) for answer in answers if (win := won(answer)) is not None]
+    soft = [win for _, win in wins]
+    prompts = [answer.comparison.prompt.id for answer, _ in wins]
+    hard = [1.0 if win > 0.5 else 0.5 if win == 0.5 else 0.0 for win in soft]
+    length_b = [float(len(answer.comparison.b.text)) for answer, _ in wins]
+    length_a = [float(len(answer.comparison.a.text)) for answer, _ in wins]
+    silent = [a for a in answers if isinstance(a, Abstention) and won(a) is None]
+    overall = mean(soft, clusters=prompts, share=True, seed=seed)
+    return WinRate(
+        overall=overall,
+        hard=mean(hard, clusters=prompts, share=True, seed=seed),
+        by_category=_by_category(wins, seed),
+        length_controlled=lc_minimal(soft, length_b, length_a, clusters=prompts, seed=seed),
+        length_ratio=lc_ratio(soft, length_b, length_a, clusters=prompts, seed=seed),
+        same_position=same_position(answers, seed=seed),
+        characters={
+            "baseline": mean(length_a, clusters=prompts, seed=seed),
+            "policy": mean(length_b, clusters=prompts, seed=seed),
+        },
+        tokens={
+            "baseline": _tokens([answer.comparison.a for answer, _ in wins], seed),
+            "policy": _tokens([answer.comparison.b for answer, _ in wins], seed),
+        },
+        identical=sum(isinstance(answer, Abstention) for answer, _ in wins),
+        abstentions=dict(Counter(answer.reason for answer in silent).most_common()),
+        asked=len(answers),
+        unmatched=unmatched,
+        labeler=answers[0].labeler if answers else "",
+        statement=statement(overall),
+    )
+
+
+def won(answer: Answer) -> float | None:
+    """Probability that b is better; None where nobody said so."""
+    if isinstance(answer, Preference):
+        return 1.0 - answer.prob_a
+    return 0.5 if answer.comparison.a.text == answer.comparison.b.text else None
+
+
+def statement(overall: Figure) -> str:
+    """The win rate in words, or that it says nothing."""
+    if overall.value is None or overall.low is None or overall.high is None:
+        return "Too few verdicts to say anything."
+    value, low, high = (100 * x for x in (overall.value, overall.low, overall.high))
+    shown = f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f})"
+    if not overall.excludes(0.5):
+        return f"The policy's win rate is {shown}: not distinguishable from no change."
+    better = "better" if overall.value > 0.5 else "worse"
+    return f"The policy's win rate is {shown}: {better} than the baseline in this judge's eyes."
+
+
+def same_position(answers: Sequence[Answer], *, seed: int = 0) -> Figure:
+    """Share of flipped verdicts among those asked in both orders."""
+    both = [
+        (a.comparison.prompt.id, float(a.evidence.flipped))
+        for a in answers
+        if isinstance(a, Preference) and a.evidence and a.evidence.flipped is not None
+    ]
+    flips = [flipped for _, flipped in both]
+    return mean(flips, clusters=[prompt for prompt, _ in both], share=True, seed=seed)
+
+
+def _by_category(wins: Sequence[tuple[Answer, float]], seed: int) -> dict[str, Figure]:
+    groups: Mapping[str, list[tuple[str, float]]] = defaultdict(list)
+    for answer, win in wins:
+        prompt = answer.comparison.prompt
+        groups[prompt.category or NO_CATEGORY].append((prompt.id, win))
+    return {
+        name: mean([w for _, w in rows], clusters=[p for p, _ in rows], share=True, seed=seed)
+        for name, rows in sorted(groups.items())
+    }
+
+
+def _tokens(sides: Sequence[Candidate], seed: int) -> Figure:
+    return mean([float(side.tokens) for side in sides if side.tokens is not None], seed=seed)

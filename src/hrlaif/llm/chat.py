@@ -1,0 +1,151 @@
+"""What does a model read? Chats as token ids, by its chat template or our plain one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from hrlaif.errors import ModelError
+from hrlaif.records import Message
+
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}"
+    "{% if m['role'] == 'system' %}{{ m['content'] }}\n\n"
+    "{% elif m['role'] == 'user' %}Human:\n{{ m['content'] }}\n\n"
+    "{% else %}Assistant:\n{{ m['content'] }}{{ eos_token }}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:\n{% endif %}"
+)
+_ROLE_MARKS = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
+)
+_PROBE = "zqxw"
+
+
+def prepare(tokenizer: Any) -> Any:
+    """Gives a tokenizer without a chat template the plain one, to be saved with it from then on."""
+    if not getattr(tokenizer, "chat_template", None):
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def render(tokenizer: Any, messages: Sequence[Message], *, ask: bool = True) -> str:
+    """The text that the model reads; `ask` ends it where the model's own turn begins.
+
+    Chat-role tokens inside the messages are broken up, and a system turn that a template refuses
+    (Gemma's) is put before the first user turn.
+    """
+    prepare(tokenizer)
+    turns = [
+        {"role": m.role, "content": neutralise(m.content, special_tokens(tokenizer))}
+        for m in messages
+    ]
+    try:
+        return _applied(tokenizer, turns, ask)
+    except Exception as error:  # jinja2's errors, which a template also raises on purpose
+        folded = _folded(turns)
+        if folded == turns:
+            raise ModelError(f"the model's chat template refuses this chat: {error}") from error
+    try:
+        return _applied(tokenizer, folded, ask)
+    except Exception as error:
+        raise ModelError(f"the model's chat template refuses this chat: {error}") from error
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a chat up to where the model's turn begins, with BOS (if any) exactly once."""
+    return text_ids(tokenizer, render(tokenizer, messages))
+
+
+def text_ids(tokenizer: Any, rendered: str) -> list[int]:
+    """Token ids of a rendered chat, with BOS exactly once where the tokenizer has one."""
+    ids = list(tokenizer(rendered, add_special_tokens=False)["input_ids"])
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        return ids
+    begins = next((i for i, token in enumerate(ids) if token != bos), len(ids))
+    wants = begins > 0 or bos in tokenizer("")["input_ids"]
+    return ([bos] if wants else []) + ids[begins:]
+
+
+def response_ids(tokenizer: Any, text: str, finished: bool) -> list[int]:
+    """Token ids of a response; the end of turn follows only when the model ended it (`finished`).
+
+    A truncated response stays visibly unfinished. Special tokens in the text are plain text.
+    """
+    ids = plain_ids(tokenizer, text)
+    return [*ids, turn_end(tokenizer)] if finished else ids
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text in which no special token acts."""
+    found = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    if not set(found) & set(tokenizer.all_special_ids):
+        return list(found)
+    broken = neutralise(text, special_tokens(tokenizer))
+    return list(tokenizer(broken, add_special_tokens=False)["input_ids"])
+
+
+def neutralise(text: str, specials: Iterable[str] = ()) -> str:
+    """The text with a space inside each chat-role token: data cannot open or close a turn."""
+    while True:
+        before = text
+        text = _ROLE_MARKS.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)
+        for special in specials:
+            if special in text:
+                text = text.replace(special, f"{special[0]} {special[1:]}")
+        if text == before:
+            return text
+
+
+def special_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """The strings that this tokenizer reads as special, of two characters or more."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    found = {str(token) for token in added if getattr(token, "special", False)}
+    found |= set(tokenizer.all_special_tokens)
+    return tuple(sorted(t for t in found if len(t) > 1))
+
+
+def turn_end(tokenizer: Any) -> int:
+    """The token that ends the assistant's turn: what the template puts after it, else EOS."""
+    return _turn_end(prepare(tokenizer))
+
+
+@lru_cache(maxsize=8)
+def _turn_end(tokenizer: Any) -> int:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE}]
+    after = _applied(tokenizer, turns, False).rpartition(_PROBE)[2]
+    specials = set(tokenizer.all_special_ids) | {
+        index for index, token in tokenizer.added_tokens_decoder.items() if token.special
+    }
+    for token in tokenizer(after, add_special_tokens=False)["input_ids"]:
+        if token in specials:
+            return int(token)
+    if tokenizer.eos_token_id is None:
+        raise ModelError("the tokenizer has no end-of-text token: set eos_token in its config")
+    return int(tokenizer.eos_token_id)
+
+
+def end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Every token that ends a text: all of the generation config's, the tokenizer's, the turn's."""
+    found: set[int] = {turn_end(tokenizer)}
+    configs = (getattr(model, "generation_config", None), model.config)
+    for value in [*(getattr(c, "eos_token_id", None) for c in configs), tokenizer.eos_token_id]:
+        found.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
+    return found
+
+
+def _applied(tokenizer: Any, turns: list[dict[str, str]], ask: bool) -> str:
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask))
+
+
+def _folded(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """System turns put at the head of the first user turn."""
+    system = [turn["content"] for turn in turns if turn["role"] == "system"]
+    rest = [dict(turn) for turn in turns if turn["role"] != "system"]
+    if system and rest:
+        rest[0]["content"] = "\n\n".join([*system, rest[0]["content"]])
+        return rest
+    return turns

@@ -1,0 +1,85 @@
+"""How does a judge's question become text? Template files, rendered once, data fenced."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from hrlaif.errors import UsageError
+from hrlaif.records import Message, digest
+
+_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
+
+
+@lru_cache(maxsize=64)
+def load_template(folder: Path, task: str, language: str | None) -> Mapping[str, Any]:
+    """The prompt file `task.language.yaml`; English where a language has none; `zh-CN` is `zh`."""
+    known = re.match(r"[a-z]{2,3}(?![a-z])", (language or "").lower())
+    path = folder / f"{task}.{known[0] if known else 'en'}.yaml"
+    if not path.exists():
+        path = folder / f"{task}.en.yaml"
+    if not path.exists():
+        tasks = sorted({p.name.split(".")[0] for p in folder.glob("*.en.yaml")})
+        raise UsageError(f"task {task!r} is none of {tasks}")
+    template: Mapping[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return template
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str) -> Any:
+    return _ENVIRONMENT.from_string(text)
+
+
+def render(text: str, **values: object) -> str:
+    """Fills a template in one pass: what stands in a value is never read as a template."""
+    filled: str = _compiled(text).render(**values)
+    return filled
+
+
+def fence_mark(*texts: str, inside: Sequence[str] = ()) -> str:
+    """Hex digits for the fences round the data, which stand nowhere in the data itself.
+
+    So no text can close its fence. The mark is drawn from `texts`, in any order, so that both
+    orders of a pair share their beginning; `inside` is searched for it and changes nothing else.
+    """
+    for attempt in itertools.count():
+        seed = [*sorted(texts), attempt] if attempt else sorted(texts)
+        mark = digest(seed, length=4 + attempt // 16)
+        if not any(mark in text for text in (*texts, *inside)):
+            return mark
+    raise AssertionError("unreachable: longer marks are rarer than any text is long")
+
+
+def clip(text: str, limit: int, *, keep: str) -> tuple[str, bool]:
+    """At most `limit` characters of the `start` or the `end`, cut visibly; and if it was cut."""
+    cut = len(text) - limit
+    if cut <= 0:
+        return text, False
+    if keep == "end":
+        return f"[... {cut} characters cut] {text[cut:]}", True
+    return f"{text[:limit]} [{cut} characters cut ...]", True
+
+
+def transcript(messages: Sequence[Message], roles: Mapping[str, str]) -> str:
+    """A prompt as text: one user turn stands alone, several are named by their roles."""
+    if len(messages) == 1:
+        return messages[0].content
+    names = {"system": "系统" if _is_chinese(roles["user"]) else "System", **roles}
+    return "\n\n".join(f"{_named(names[m.role])}{m.content}" for m in messages)
+
+
+def _named(role: str) -> str:
+    """`Human: `, and with the full-width colon `用户：`, which needs no space."""
+    return f"{role}：" if _is_chinese(role) else f"{role}: "
+
+
+def _is_chinese(text: str) -> bool:
+    return any("\u4e00" <= character <= "\u9fff" for character in text)

@@ -1,0 +1,274 @@
+"""How do many questions get to a server, and each answer to disk, whatever goes wrong between?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, final
+
+import httpx2
+
+from hrlaif.errors import ModelError, UsageError
+from hrlaif.llm import ledger as book
+from hrlaif.llm.prices import dollars, is_loopback
+from hrlaif.llm.remote_key import KEY_VARIABLE, key_for, redact
+from hrlaif.llm.remote_loop import Writer, run
+from hrlaif.llm.remote_parse import envelope_error, usage
+from hrlaif.llm.remote_server import (
+    NO_LOGPROBS,
+    Endpoint,
+    Limiter,
+    Question,
+    Server,
+    backoff,
+    complaint,
+    retry_after,
+)
+from hrlaif.progress import say
+from hrlaif.records import Unanswered
+from hrlaif.settings import compute
+
+_MOST_ADAPTATIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """A failed try that another may mend; `wait` in seconds where the server said how long."""
+
+    reason: str
+    wait: float | None = None
+    unreachable: bool = False
+    adapted: bool = False
+    """The body was at fault, and the server's memory now mends it."""
+
+
+def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> dict[str, Any]:
+    """Key to raw answer, or to Unanswered; equal keys are sent once, known answers never.
+
+    Raises ModelError when the server refuses the key or the model, or cannot be reached at all, and
+    BudgetReached; what was answered until then is in the ledger.
+    """
+    ledger = book.current()
+    if ledger is None and compute().max_cost is not None:
+        raise UsageError(
+            "a maximum cost needs a ledger: ask inside `with Ledger(path, max_cost=...)`"
+        )
+    known: dict[str, str | Unanswered] = {}
+    waiting: dict[str, Question] = {}
+    for question in questions:
+        if question.key in known or question.key in waiting:
+            continue
+        found = ledger.find(question.key) if ledger else None
+        if found is None:
+            waiting[question.key] = question
+        else:
+            known[question.key] = found
+    if waiting:
+        secret = key_for(endpoint.base_url)
+        batch = _Batch(endpoint, server, ledger, secret)
+        known |= run(batch.ask(list(waiting.values()), compute().concurrency))
+    return known
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Reading the certificates takes a tenth of a second: once a process, not once a chunk.
+    return httpx2.create_ssl_context()
+
+
+@final
+class _Batch:
+    """One list of questions on their way through one connection pool."""
+
+    def __init__(self, endpoint: Endpoint, server: Server, ledger: book.Ledger | None, secret: str):
+        self._endpoint = endpoint
+        self._server = server
+        self._ledger = ledger
+        self._writer = Writer(ledger) if ledger else None
+        self._secret = secret
+        self._refusals: list[str] = []
+
+    async def ask(self, questions: list[Question], most: int) -> dict[str, str | Unanswered]:
+        """Asks all; on an error, or Ctrl-C, calls off what is still under way."""
+        limiter = Limiter(most, self._server)
+        never_answered = self._server.answered_at == float("-inf")
+        client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {self._secret}"},
+            timeout=self._endpoint.timeout,
+            limits=httpx2.Limits(max_connections=most),
+            # A redirect would carry the key to wherever it points.
+            follow_redirects=False,
+            verify=_tls(),
+            trust_env=not is_loopback(self._endpoint.base_url),
+        )
+        async with client:
+            tasks = [asyncio.create_task(self._one(client, limiter, q)) for q in questions]
+            try:
+                answers = await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                if self._writer:
+                    await self._writer.finish()
+        if never_answered and len(self._refusals) == len(questions) > 1:
+            raise ModelError(f"{self._endpoint.name} refuses every request: {self._refusals[0]}")
+        return {question.key: answer for question, answer in zip(questions, answers, strict=True)}
+
+    async def _one(
+        self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
+    ) -> str | Unanswered:
+        begun = time.monotonic()
+        adaptations = attempt = 0
+        while True:
+            if question.body.get("logprobs") and self._server.logprobs is False:
+                return NO_LOGPROBS
+            outcome = await self._guarded(client, limiter, question)
+            if not isinstance(outcome, _Again):
+                return outcome
+            if outcome.adapted and adaptations < _MOST_ADAPTATIONS:
+                adaptations += 1
+                continue
+            if attempt >= self._endpoint.max_retries:
+                return self._given_up(outcome, begun)
+            await asyncio.sleep(backoff(attempt) if outcome.wait is None else outcome.wait)
+            attempt += 1
+
+    async def _guarded(
+        self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
+    ) -> str | Unanswered | _Again:
+        """One try in its place, with the most that it can cost set aside."""
+        price = self._endpoint.price
+        most = dollars(price, question.longest_prompt, question.max_tokens)
+        ledger = self._ledger
+        await limiter.enter(lambda: ledger.reserve(most) if ledger else None)
+        try:
+            return await self._try(client, limiter, question)
+        finally:
+            if ledger:
+                ledger.release(most)
+            await limiter.leave()
+
+    async def _try(
+        self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
+    ) -> str | Unanswered | _Again:
+        begun = time.monotonic()
+        body = self._server.adapt(question.body)
+        url = self._endpoint.base_url + self._endpoint.path
+        try:
+            # The client's own timeout starts again with every byte.
+            async with asyncio.timeout(self._endpoint.timeout):
+                response = await client.post(url, json=body)
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            unreachable = isinstance(error, httpx2.ConnectTimeout)
+            return _Again(f"no answer within {self._endpoint.timeout:g} s", None, unreachable)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            unreachable = isinstance(error, httpx2.ConnectError)
+            reason = f"the connection failed: {self._clean(str(error)) or type(error).__name__}"
+            return _Again(reason, None, unreachable)
+        raw = self._clean(response.text)
+        if response.status_code == 429:
+            wait = retry_after(response.headers.get("retry-after"))
+            if "insufficient_quota" in raw:
+                raise ModelError(f"{self._endpoint.name}: {complaint(raw)}")
+            limiter.too_many(begun, wait)
+            return _Again("too many requests (429)", wait)
+        if response.is_success:
+            broken = envelope_error(raw)
+            if broken:
+                return _Again(f"the server sent {broken}")
+            limiter.answered()
+            self._server.answered_at = time.monotonic()
+            return await self._booked(question, raw, time.monotonic() - begun)
+        return self._not_ok(response, raw, body)
+
+    def _not_ok(
+        self, response: httpx2.Response, raw: str, body: dict[str, Any]
+    ) -> Unanswered | _Again:
+        status = response.status_code
+        if status >= 500 or status in {408, 409, 425}:
+            wait = retry_after(response.headers.get("retry-after"))
+            return _Again(f"the server failed ({status}): {complaint(raw)[:120]}", wait)
+        if status not in {400, 413, 422}:
+            raise ModelError(self._refused(status, response, raw))
+        dropped = set(self._server.dropped)
+        refusal = "too long" if status == 413 else self._server.refused(raw, body)
+        for name in self._server.dropped - dropped:
+            say(f"  {self._endpoint.name} rejects `{name}`: going on without it")
+        if refusal == "adapted":
+            return _Again("the server rejected its parameters", adapted=True)
+        if refusal == "no logprobs":
+            return NO_LOGPROBS
+        if refusal == "no model":
+            raise ModelError(self._refused(404, response, raw))
+        reason = {
+            "too long": "too long for the model's context",
+            "filtered": "refused by the server's content filter",
+        }.get(refusal, f"the server rejected the request ({status}): {complaint(raw)}")
+        if refusal == "other":
+            self._refusals.append(reason)
+        self._failed(reason)
+        return Unanswered(reason=reason)
+
+    def _refused(self, status: int, response: httpx2.Response, raw: str) -> str:
+        where = f"{self._endpoint.name} at {self._endpoint.base_url}"
+        said = f" ({complaint(raw)})" if raw.strip() else ""
+        if 300 <= status < 400:
+            target = self._clean(response.headers.get("location", "elsewhere"))
+            return f"{where} redirects to {target}: if you trust it, set base_url to it"
+        if status in {401, 403}:
+            return (
+                f"{where} refused the key ({status}): is {KEY_VARIABLE} set to a key for it?{said}"
+            )
+        if status == 404:
+            return (
+                f"{where} was not found: is the model among those of {self._endpoint.base_url}"
+                f"/models, and does the address end as in http://localhost:8000/v1?{said}"
+            )
+        return f"{where} refused the call with status {status}{said}"
+
+    async def _booked(self, question: Question, raw: str, seconds: float) -> str:
+        if self._writer is None:
+            return raw
+        prompt, completion = usage(json.loads(raw))
+        # An answer without a count is booked at the most it can have cost.
+        cost = dollars(
+            self._endpoint.price,
+            question.longest_prompt if prompt is None else prompt,
+            question.max_tokens if completion is None else completion,
+        )
+        call = book.Call(
+            key=question.key,
+            model=self._endpoint.name,
+            kind=question.kind,
+            request=question.body,
+            response=raw,
+            prompt_tokens=prompt or 0,
+            completion_tokens=completion or 0,
+            cost=cost,
+            seconds=round(seconds, 3),
+        )
+        return await self._writer.record(call)
+
+    def _given_up(self, last: _Again, begun: float) -> Unanswered:
+        tries = self._endpoint.max_retries + 1
+        if last.unreachable and self._server.answered_at < begun:
+            raise ModelError(
+                f"{self._endpoint.name} cannot be reached at {self._endpoint.base_url} in {tries} "
+                f"tries ({last.reason}): is the server running, and the address right? All answers "
+                "so far are kept; the same command goes on from there"
+            )
+        self._failed(last.reason)
+        return Unanswered(reason=f"{last.reason}, in {tries} tries")
+
+    def _failed(self, reason: str) -> None:
+        if self._ledger:
+            self._ledger.record_failure(self._endpoint.name, reason)
+
+    def _clean(self, text: str) -> str:
+        return redact(text, self._secret)

@@ -1,0 +1,34 @@
+"""Which key goes to which server? It comes from the environment, and is never stored or shown."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from hrlaif.errors import ModelError
+from hrlaif.llm.prices import OPENAI, is_loopback
+from hrlaif.progress import say
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+_WARNED: set[str] = set()
+
+
+def redact(text: str, secret: str) -> str:
+    """Without the key, should a server or a proxy repeat it."""
+    text = text.replace(secret, "***") if len(secret) >= 8 else text
+    return re.sub(r"\b(sk-|Bearer )[A-Za-z0-9_.-]{8,}", r"\1***", text)
+
+
+def key_for(base_url: str) -> str:
+    """The key from the environment; a server on this machine needs none, so it gets a dummy."""
+    secret = os.environ.get(KEY_VARIABLE, "").strip()
+    if is_loopback(base_url):
+        return secret or "none"
+    if not secret and base_url.startswith(OPENAI):
+        raise ModelError(
+            f"{KEY_VARIABLE} is not set: {OPENAI} needs a key, other servers a base_url"
+        )
+    if secret and base_url.startswith("http:") and base_url not in _WARNED:
+        _WARNED.add(base_url)
+        say(f"  warning: the key in {KEY_VARIABLE} travels unencrypted to {base_url}: use https")
+    return secret or "none"

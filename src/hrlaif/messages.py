@@ -1,0 +1,98 @@
+"""What is a language model asked, and what does it answer? With the base of every record.
+
+A record is frozen and rejects unknown fields; records.py holds those that make files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+Row = dict[str, Any]
+LabelSource = Literal["logprobs", "scored", "votes", "hard", "verified", "rewrite", "human"]
+
+
+def digest(value: object, *, length: int = 16) -> str:
+    """The first hex digits of the sha256 of a JSON-able value, the same on every machine."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+class Record(BaseModel):
+    """A row: frozen, unknown fields rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def row(self) -> Row:
+        """The flat JSON-able form, without the fields that are unknown."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The inverse of `row`."""
+        return cls.model_validate(dict(row))
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Asked(Record):
+    """What a judge's call is about, for scripted judges alone: never rendered, never in a key."""
+
+    first: str
+    """The text shown first, or the only one."""
+    second: str | None = None
+    truth: float | None = None
+    """Probability that "1" is the right answer, where the row tells."""
+
+
+class Chat(Record):
+    """What a language model is asked: turns, and which independent draw this is.
+
+    Two equal chats with equal seeds and samples have the same answer; a new `sample` is a new draw.
+    """
+
+    messages: tuple[Message, ...]
+    sample: int = 0
+    about: Asked | None = None
+
+    @classmethod
+    def user(cls, text: str, *, sample: int = 0, about: Asked | None = None) -> Self:
+        """A chat of one user turn."""
+        return cls(messages=(Message(role="user", content=text),), sample=sample, about=about)
+
+
+class Completion(Record):
+    """What a language model wrote."""
+
+    text: str
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Choice(Record):
+    """How a language model chose among given labels."""
+
+    probabilities: tuple[float, ...]
+    """Normalised over the labels, in the order asked."""
+    mass: float
+    """Probability of all labels together before normalising; 1 for votes and hard labels."""
+    source: LabelSource
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    truncated: bool = False
+
+
+class Unanswered(Record):
+    """No answer, and why: refused, filtered, unreadable, too long, below the mass floor."""
+
+    reason: str

@@ -1,0 +1,172 @@
+"""What would a run ask, how long would it take, and what would it cost? Nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from hrlaif.config import Config
+from hrlaif.labeling import Pairwise
+from hrlaif.llm import Local, Packaged
+from hrlaif.llm.prices import dollars, price
+from hrlaif.llm.remote import Remote
+from hrlaif.pipeline import Stage, stages
+from hrlaif.prompts import collect
+from hrlaif.protocols import Labeler, LanguageModel
+from hrlaif.records import Prompt
+from hrlaif.run import read_receipt
+from hrlaif.settings import compute
+
+_PREAMBLE = {"base": 90, "detailed": 280}
+_EXEMPLAR = 150
+_WRITING = 3.0
+"""A written token takes about this many times as long as a read one, in batches, on a CPU."""
+_REMOTE_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Work:
+    """Calls and tokens of one model in one stage."""
+
+    calls: int = 0
+    read: int = 0
+    written: int = 0
+    passes: float = 1.0
+    """Forward passes' worth of work a token: about 3 in training, 1 in labelling."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One stage of the plan."""
+
+    stage: Stage
+    state: str
+    work: Work
+    seconds: float | None
+    usd: float | None
+
+    def cells(self) -> tuple[str, ...]:
+        """As text for a table."""
+        work = self.work
+        tokens = f"{(work.read + work.written) / 1000:.0f}k" if work.read + work.written else ""
+        took = "" if self.seconds is None else f"{max(self.seconds / 60, 0.1):.1f} min"
+        price = "unknown" if self.usd is None else f"${self.usd:.2f}" if self.usd else ""
+        files = " ".join(self.stage.reads), " ".join(self.stage.writes)
+        return (self.stage.name, self.state, *files, str(work.calls or ""), tokens, took, price)
+
+
+def expectations(folder: Path, config: Config) -> Iterator[Line]:
+    """A line a stage, from the settings and the prompts that they name."""
+    found = collect(config.prompts, seed=config.seed)
+    for stage in stages(config):
+        receipt = read_receipt(folder, stage.name)
+        state = "to do" if receipt is None else "done" if receipt.finished else "begun"
+        work, model = _work(stage.name, config, found)
+        yield Line(stage, state, work, _seconds(model, work), _usd(model, work))
+
+
+def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, LanguageModel | None]:
+    """What a stage asks, and of whom."""
+    sizes = {s: [p for p in found if p.split == s] for s in ("train", "validation", "test")}
+    asked = [*sizes["train"], *sizes["validation"]]
+    words, judge = tokens_of(asked), config.evaluation.judge or config.judge
+    how, steps = config.sampling, config.policy
+    if name == "sft" and config.sft and config.sft.source == "teacher":
+        answers = len(asked[: config.sft.at_most])
+        return Work(answers, words, answers * config.sft.max_tokens), config.teacher or config.judge
+    if name == "responses":
+        calls = len(asked) * how.samples
+        return Work(calls, words * how.samples, calls * how.max_tokens), config.model
+    if name == "label":
+        pairs = config.labeling.limit or len(asked) * config.labeling.pairing.per_prompt
+        return labels(
+            config.labeling.labeler, pairs, words / max(len(asked), 1), how.max_tokens
+        ), config.judge
+    if name == "reward":
+        pairs = len(asked) * config.labeling.pairing.per_prompt
+        read = 2 * pairs * (how.max_tokens + words // max(len(asked), 1))
+        return Work(0, read * config.reward.epochs, 0, passes=3.0), config.model
+    if name == "policy":
+        batch = steps.sampling.prompts_per_step * steps.sampling.samples_per_prompt * steps.steps
+        written = batch * steps.sampling.max_tokens
+        return Work(0, batch * words // max(len(asked), 1), written, passes=7.0), config.model
+    if name == "evaluate":
+        test = len(sizes["test"])
+        each = tokens_of(sizes["test"]) / max(test, 1)
+        return labels(
+            config.evaluation.labeler, test, each, config.evaluation.sampling.max_tokens
+        ), judge
+    return Work(), None
+
+
+def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: int) -> Work:
+    """Calls and tokens of labelling pairs; a labeler of another kind is taken for Pairwise."""
+    how = labeler if isinstance(labeler, Pairwise) else Pairwise()
+    orders = pairs * (1 if how.single_order else 2)
+    shots = how.shots * (_EXEMPLAR + 60 * how.rationale)
+    read = _PREAMBLE[how.preamble] + shots + prompt_tokens + 2 * response_tokens
+    asked = orders * how.samples
+    if not how.rationale:
+        return Work(orders, int(orders * read))
+    reasons = how.rationale_tokens // 4
+    return Work(2 * asked, int(asked * (2 * read + reasons)), asked * reasons)
+
+
+def tokens_of(prompts: Sequence[Prompt]) -> int:
+    """About: four characters a token in English, one and a half in Chinese."""
+    total = 0.0
+    for prompt in prompts:
+        length = sum(len(message.content) for message in prompt.messages)
+        total += length / (1.5 if prompt.language == "zh" else 4)
+    return int(total)
+
+
+def _usd(model: LanguageModel | None, work: Work) -> float | None:
+    if not isinstance(model, Remote):
+        return 0.0
+    known = model.price or price(model.model, model.base_url)
+    return dollars(known, work.read, work.written)
+
+
+def _seconds(model: LanguageModel | None, work: Work) -> float | None:
+    """From the size of local weights and the speed of this processor; None where unknown."""
+    if isinstance(model, Remote):
+        return work.calls * _REMOTE_SECONDS / compute().concurrency
+    size = _parameters(model)
+    if not size or not (work.read or work.written):
+        return None
+    read = work.read + _WRITING * work.written
+    return 2.0 * size * read * work.passes / _flops()
+
+
+def _parameters(model: LanguageModel | None) -> float:
+    """Parameters of local weights, from the size of their files; 0 where they are not here."""
+    if isinstance(model, Packaged):
+        from hrlaif.llm.packaged import PACKAGED, fetched
+
+        bare = model.name.removeprefix("packaged:")
+        here = {found.name: found.size for found in fetched()}
+        return here.get(bare, PACKAGED[bare].size * 3.5 if bare in PACKAGED else 0) / 2
+    if isinstance(model, Local) and Path(model.path).is_dir():
+        config = Path(model.path) / "config.json"
+        dtype = json.loads(config.read_text("utf-8")).get("dtype", "") if config.exists() else ""
+        files = sum(f.stat().st_size for f in Path(model.path).glob("*.safetensors"))
+        return files / (4 if dtype == "float32" else 2)
+    return 0.0
+
+
+@lru_cache(maxsize=1)
+def _flops() -> float:
+    """Multiplications and additions a second of this processor in float32, from a short test."""
+    import numpy as np
+
+    a = np.ones((768, 768), dtype=np.float32)
+    a @ a
+    begun = time.perf_counter()
+    for _ in range(4):
+        a @ a
+    return 4 * 2 * 768**3 / (time.perf_counter() - begun)

@@ -1,0 +1,167 @@
+"""How do policy, reference and value model fit into the memory of one model?
+
+With adapters there is one frozen base: with the `policy` adapter it is the policy, with the `value`
+adapter and a small head it is the value model, and with neither it is the SFT policy, which is the
+reference. Without adapters the reference and the value model are copies.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from hrlaif.errors import ModelError
+from hrlaif.training import lora as adapters
+from hrlaif.training.lora import Lora
+from hrlaif.transformer import forward, generate
+from hrlaif.transformer.generate import Sampled
+from hrlaif.transformer.head import TokenScores
+from hrlaif.transformer.load import Loaded
+
+_POLICY = "default"  # the adapter that training.lora attaches, merges and saves
+_VALUE = "value"
+
+
+@final
+class Actor:
+    """The policy, its reference and, if wanted, its value model; the sampler is the policy.
+
+    Every function over sequences takes a micro-batch and returns [N], flat over the asked tokens.
+    The model stays in evaluation mode: dropout would break KL = 0 at the first step.
+    """
+
+    def __init__(self, loaded: Loaded, lora: Lora | None, *, values: bool, seed: int) -> None:
+        torch.manual_seed(seed)  # the first matrix of an adapter is random
+        self.loaded, self.model = loaded, loaded.model
+        self.adapted = lora is not None and lora.rank > 0
+        self._value_model: Any = None
+        self._reference: Any = None if self.adapted else _frozen(copy.deepcopy(self.model))
+        if values:
+            self._value_model = self.model if self.adapted else copy.deepcopy(self.model)
+        adapters.attach(self.model, lora)
+        if values and lora is not None and self.adapted:
+            _attach_value(self.model, lora)
+        width = self.model.get_input_embeddings().weight.shape[1]
+        self.head = nn.Linear(width, 1, device=loaded.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.values_wanted = values
+        self.model.eval()
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """What is trained, by name: `policy`, and `value` (with its `head`) if there is one."""
+        if not self.adapted:
+            found: dict[str, nn.Module] = {"policy": self.model}
+            if self.values_wanted:
+                found["value"] = nn.ModuleDict({"trunk": self._value_model, "head": self.head})
+            return found
+        found = {"policy": _parameters(self.model, _POLICY)}
+        if self.values_wanted:
+            trunk = _parameters(self.model, _VALUE)
+            found["value"] = nn.ModuleDict({"trunk": trunk, "head": self.head})
+        return found
+
+    def sample(
+        self, prompts: Sequence[list[int]], how: generate.Sampling, *, samples: Sequence[int]
+    ) -> list[Sampled]:
+        """One response for each entry of `prompts`, with the log-probability of each token."""
+        with self._merged():
+            return generate.generate(self.loaded, prompts, how, samples=samples)
+
+    def scores(self, asked: Sequence[forward.Sequence], temperature: float) -> TokenScores:
+        """Log-probabilities [N] with gradient, and entropies [N], under the policy."""
+        return forward.token_scores(self.model, asked, temperature=temperature)
+
+    def reference_logprobs(self, asked: Sequence[forward.Sequence], temperature: float) -> Tensor:
+        """Log-probabilities [N] under the SFT policy, without gradient."""
+        with torch.no_grad():
+            if not self.adapted:
+                return forward.token_logprobs(self._reference, asked, temperature=temperature)
+            with adapters.without(self.model):
+                return forward.token_logprobs(self.model, asked, temperature=temperature)
+
+    def values(self, asked: Sequence[forward.Sequence]) -> Tensor:
+        """V(s_t) [N] of the state before each asked token; zero everywhere before training."""
+        if not self.values_wanted:
+            raise ModelError("this algorithm was given no value model: its uses_values is false")
+        if self.adapted:
+            with _active(self.model, _VALUE):
+                hidden = forward.hidden_before(self.model, asked)
+        else:
+            hidden = forward.hidden_before(self._value_model, asked)
+        # Scaled to a root mean square of 1: the head's learning rate then fits every model.
+        hidden = nn.functional.rms_norm(hidden.float(), hidden.shape[-1:])
+        return self.head(hidden).squeeze(-1)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _merged(self) -> Iterator[None]:
+        """Inside, the base layers hold W + (alpha / rank) B A: sampling passes no adapter layers.
+
+        Only in float32, where the sum is off by rounding alone; W itself is put back, not computed.
+        """
+        if not self.adapted or next(self.model.parameters()).dtype != torch.float32:
+            yield
+            return
+        kept: list[tuple[Any, Tensor]] = []
+        with torch.no_grad():
+            for layer in _layers(self.model):
+                base = layer.get_base_layer()
+                kept.append((base.weight, base.weight.data))
+                base.weight.data = base.weight.data + layer.get_delta_weight(_POLICY)
+        try:
+            with adapters.without(self.model):
+                yield
+        finally:
+            for weight, data in kept:
+                weight.data = data
+
+
+def _frozen(model: Any) -> Any:
+    return model.requires_grad_(False).eval()
+
+
+def _layers(model: nn.Module) -> list[Any]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [part for part in model.modules() if isinstance(part, BaseTunerLayer)]
+
+
+def _attach_value(model: nn.Module, lora: Lora) -> None:
+    """A second adapter on the layers that have the policy's; like it, B = 0 at the start."""
+    import peft
+
+    config = peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha)
+    for layer in _layers(model):
+        layer.update_layer(_VALUE, lora.rank, lora_alpha=lora.alpha, config=config)
+        layer._active_adapter = [_POLICY]
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _active(model: nn.Module, name: str) -> Iterator[None]:
+    # Not set_adapter: it takes the gradient from the adapter that is put aside.
+    layers = _layers(model)
+    for layer in layers:
+        layer._active_adapter = [name]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._active_adapter = [_POLICY]
+
+
+def _parameters(model: nn.Module, adapter: str) -> nn.ParameterDict:
+    found = {
+        name.replace(".", "/"): parameter
+        for name, parameter in model.named_parameters()
+        if ".lora_" in name and name.split(".")[-2] == adapter
+    }
+    return nn.ParameterDict(found)

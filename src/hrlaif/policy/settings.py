@@ -1,0 +1,70 @@
+"""What can be set about reinforcement learning, and what is a good start?"""
+
+from __future__ import annotations
+
+from typing import Annotated, final
+
+from pydantic import Field
+
+from hrlaif.policy.algorithm import Algorithm
+from hrlaif.policy.reinforce import Reinforce
+from hrlaif.settings import Settings, one_of
+from hrlaif.training.checkpoint import Checkpoints
+from hrlaif.training.lora import Lora
+from hrlaif.training.optimizer import Optimizer
+
+
+@final
+class Sampling(Settings):
+    """What the policy is asked at each step, and how it answers."""
+
+    prompts_per_step: int = Field(default=32, ge=1)
+    """Different prompts in one step."""
+    samples_per_prompt: int = Field(default=4, ge=1)
+    """Responses to each of them; the paper's batch of 128 is their product."""
+    temperature: float = Field(default=0.9, gt=0)
+    """Logits are divided by it in sampling and in every log-probability alike; the paper's 0.9."""
+    max_tokens: int = Field(default=128, ge=1)
+    """A response is cut after this many tokens."""
+    truncated_reward: float | None = None
+    """A fixed reward for responses that were cut, in units of the normalised reward; empty: the
+    reward says for itself. Their share is logged either way."""
+    max_unscored: float = Field(default=0.2, ge=0, le=1)
+    """The run stops when the reward has no value for more than this share of a step's responses."""
+
+
+@final
+class Validation(Settings):
+    """How the policy is watched on prompts that it is not trained on."""
+
+    every: int = Field(default=20, ge=1)
+    """Answer the validation prompts before the first step and after this many steps."""
+    prompts: int = Field(default=64, ge=1)
+    """Use at most this many of the validation prompts."""
+    temperature: float = Field(default=0.0, ge=0)
+    """0 answers greedily; else the draws are the same at every evaluation."""
+    candidates: int = Field(default=4, ge=1)
+    """Checkpoints with the highest validation reward that are kept and judged; the paper's 4."""
+
+
+@final
+class Policy(Settings):
+    """Reinforcement learning from the SFT policy, RLAIF (arXiv 2309.00267)."""
+
+    algorithm: Annotated[Algorithm, one_of(Reinforce)] = Reinforce()
+    """How rewards become a loss."""
+    steps: int = Field(default=200, ge=1)
+    """Steps of the whole run; the prompts are shuffled anew at the end of each epoch."""
+    sampling: Sampling = Sampling()
+    """What the policy is asked at each step, and how it answers."""
+    lora: Lora | None = Lora()
+    """Adapters on frozen weights, one set for the policy and one for the value model; null trains
+    all weights, with two more copies of the model in memory."""
+    optimizer: Optimizer = Optimizer(learning_rate=2e-4)
+    """Of the policy; its gradient and the value model's are clipped apart."""
+    value_learning_rate: float = Field(default=5e-4, gt=0)
+    """Highest learning rate of the value model, on the same schedule."""
+    validation: Validation = Validation()
+    """How the policy is watched on prompts that it is not trained on."""
+    checkpoints: Checkpoints = Checkpoints(every=10)
+    """How often everything is saved, so that the same command continues bit for bit."""

@@ -1,0 +1,6 @@
+"""What is the policy asked? Prompts are collected, mixed by category, split, and sorted."""
+
+from hrlaif.prompts.categorize import categorize
+from hrlaif.prompts.sources import Prompts, collect
+
+__all__ = ["Prompts", "categorize", "collect"]

@@ -1,0 +1,37 @@
+"""Which category is a prompt of? A judge chooses where the source does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Chat, Choice, Prompt
+
+_MAX_CHARS = 2000
+_ROLES = {"user": "Human", "assistant": "Assistant"}
+
+
+def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
+    """The same prompts; those without a category get the most probable one, or stay without."""
+    unknown = [p for p in prompts if p.category is None]
+    if not unknown:
+        return list(prompts)
+    texts = load_template(Path(__file__).parent, "categorize", "en")
+    names = [c["name"] for c in texts["categories"]]
+    letters = [chr(65 + n) for n in range(len(names))]
+    pairs = zip(letters, texts["categories"], strict=True)
+    options = "\n".join(f"{letter}. {c['name']}: {c['description']}" for letter, c in pairs)
+    chats = []
+    for prompt in unknown:
+        text, _ = clip(transcript(prompt.messages, _ROLES), _MAX_CHARS, keep="start")
+        data = render(texts["sample"], prompt=text, mark=fence_mark(text), options=options)
+        head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
+        chats.append(Chat.user(f"{head}\n\n{data.strip()}\n{texts['ending']}"))
+    found = {}
+    for prompt, choice in zip(unknown, judge.choose(chats, letters), strict=True):
+        if isinstance(choice, Choice):
+            best = max(range(len(names)), key=choice.probabilities.__getitem__)
+            found[prompt.id] = names[best]
+    return [p.model_copy(update={"category": found.get(p.id, p.category)}) for p in prompts]

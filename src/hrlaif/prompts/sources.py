@@ -1,0 +1,94 @@
+"""Where do prompts come from? The starter set, any file of rows, or a hub data set."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+from pydantic import Field
+
+from hrlaif.errors import DataError
+from hrlaif.records import Message, Prompt
+from hrlaif.rows import prompts_from, read_rows
+from hrlaif.settings import Settings
+
+STARTER = Path(__file__).parent / "starter"
+
+
+@final
+class Prompts(Settings):
+    """Which prompts, how many, and how they are split."""
+
+    source: str = "starter"
+    """`starter` (480 prompts written for this project), a file, or a hub data set's id."""
+    test_source: str | None = None
+    """Where test prompts come from; empty: the starter's held-out half, or a share of `source`."""
+    train: int | None = Field(default=None, ge=1)
+    """How many for SFT, labels and RL; all that are left when empty."""
+    validation: int = Field(default=24, ge=0)
+    """How many for the choices on the way: reward-model accuracy, checkpoints."""
+    test: int = Field(default=48, ge=1)
+    """How many for the evaluation at the end, never seen before it."""
+    categories: tuple[str, ...] = ()
+    """Only these categories; all when empty."""
+
+
+def collect(settings: Prompts, *, seed: int) -> list[Prompt]:
+    """Train, validation and test prompts, each spread evenly over the categories."""
+    own_test = settings.source == "starter" or settings.test_source is not None
+    pool = _mixed(_load(settings.source, "train"), settings, seed)
+    if own_test:
+        test = _mixed(_load(settings.test_source or "starter", "heldout"), settings, seed)
+        test = test[: settings.test]
+    else:
+        test, pool = pool[: settings.test], pool[settings.test :]
+    seen = {p.messages for p in test}
+    pool = [p for p in pool if p.messages not in seen]
+    validation, train = pool[: settings.validation], pool[settings.validation :]
+    train = train[: settings.train]
+    if not train:
+        raise DataError(
+            f"{settings.source} has too few prompts: of {len(pool) + len(test)}, "
+            f"{settings.validation} for validation and {settings.test} for the test leave none to "
+            "train on; name a larger source or ask for fewer"
+        )
+    splits = (("train", train), ("validation", validation), ("test", test))
+    return [p.model_copy(update={"split": name}) for name, group in splits for p in group]
+
+
+def _load(source: str, half: str) -> list[Prompt]:
+    where = str(STARTER / f"{half}.jsonl") if source == "starter" else source
+    # Equal questions under different ids would stand on both sides of a split.
+    found: dict[tuple[Message, ...], Prompt] = {}
+    for prompt in map(_with_options, prompts_from(read_rows(where))):
+        found.setdefault(prompt.messages, prompt)
+    return list(found.values())
+
+
+def _mixed(prompts: Sequence[Prompt], settings: Prompts, seed: int) -> list[Prompt]:
+    """One prompt of each category in turn, each category in a seeded order."""
+    by_category: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        if not settings.categories or prompt.category in settings.categories:
+            by_category.setdefault(prompt.category or "", []).append(prompt)
+    if not by_category:
+        known = sorted({p.category or "none" for p in prompts})
+        raise DataError(f"{settings.source} has none of {settings.categories}, but {known}")
+    rounds: list[tuple[int, float, Prompt]] = []
+    for category, group in sorted(by_category.items()):
+        coin = random.Random(f"{seed}/{category}")
+        coin.shuffle(group)
+        rounds += [(n, coin.random(), prompt) for n, prompt in enumerate(group)]
+    return [prompt for _, _, prompt in sorted(rounds, key=lambda r: r[:2])]
+
+
+def _with_options(prompt: Prompt) -> Prompt:
+    """Lettered options after the question, where the row has them apart from its text."""
+    last = prompt.messages[-1]
+    if not prompt.choices or prompt.choices[0] in last.content:
+        return prompt
+    lines = [f"{chr(65 + n)}. {choice}" for n, choice in enumerate(prompt.choices)]
+    message = Message(role=last.role, content="\n".join([last.content, *lines]))
+    return prompt.model_copy(update={"messages": (*prompt.messages[:-1], message)})

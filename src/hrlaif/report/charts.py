@@ -1,0 +1,204 @@
+"""What does it look like? Small SVG charts that follow the page's light or dark colours.
+
+Made by matplotlib (extra `report`), the same bytes for the same numbers. Inline styles become
+classes, so that the page's Content-Security-Policy can forbid every style but its own sheet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup, escape
+
+from hrlaif.statistics import Figure
+
+# Colours that never show: each becomes a variable of the page's style sheet.
+INK, MUTED, RULE = "#010101", "#020202", "#030303"
+ACCENT, SECOND, FAINT = "#040404", "#050505", "#060606"
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    RULE: "var(--rule)",
+    ACCENT: "var(--accent)",
+    SECOND: "var(--second)",
+    FAINT: "var(--faint)",
+}
+_WIDTH = 3.9  # inches at 100 points an inch: readable unscaled on a phone
+_SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hrlaif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+class Curve(NamedTuple):
+    """Values over steps."""
+
+    label: str
+    steps: Sequence[float]
+    values: Sequence[float]
+    marker: bool = False
+
+
+class Charts:
+    """Draws, and gathers the style rules that the drawings need."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, str] = {}
+        self._drawn = 0
+        try:
+            import matplotlib
+            import matplotlib.figure
+        except ImportError:
+            self._library: Any = None
+        else:
+            self._library = matplotlib
+
+    @property
+    def available(self) -> bool:
+        """False when matplotlib is not installed: then every chart is None."""
+        return self._library is not None
+
+    def intervals(
+        self,
+        figures: Sequence[tuple[str, Figure]],
+        *,
+        unit: str,
+        reference: float | None = 0.5,
+        alt: str,
+    ) -> Markup | None:
+        """A dot and its interval a line, on a scale of percent, with a line at `reference`."""
+        shown = [(name, f) for name, f in figures if f.value is not None]
+        if not shown or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            for y, (_, f) in enumerate(reversed(shown)):
+                if f.low is not None and f.high is not None:
+                    axes.plot([100 * f.low, 100 * f.high], [y, y], color=ACCENT, lw=2.2)
+                axes.plot([100 * (f.value or 0)], [y], "o", color=ACCENT, ms=6.5)
+            if reference is not None:
+                axes.axvline(100 * reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
+            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
+            axes.set_ylim(-0.6, len(shown) - 0.4)
+            axes.set_xlim(0, 100)
+            axes.set_xticks([0, 25, 50, 75, 100])
+            axes.set_xlabel(unit)
+            axes.spines["left"].set_visible(False)
+
+        return self._svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+
+    def curves(
+        self, curves: Sequence[Curve], *, unit: str, floor: float | None = None, alt: str
+    ) -> Markup | None:
+        """Lines over training steps; long noisy ones faint, under their running mean."""
+        shown = [curve for curve in curves if len(curve.values)]
+        if not shown or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            for curve, color in zip(shown, (ACCENT, SECOND, MUTED), strict=False):
+                smooth = _smooth(curve.values)
+                if curve.marker or len(curve.values) == 1:
+                    axes.plot(curve.steps, curve.values, "o-", color=color, ms=4, lw=1.4)
+                else:
+                    if smooth is not curve.values:
+                        axes.plot(curve.steps, curve.values, color=color, lw=0.8, alpha=0.3)
+                    axes.plot(curve.steps, smooth, color=color, lw=1.7)
+            if floor is not None:
+                axes.axhline(floor, color=MUTED, lw=0.9, ls=(0, (3, 3)))
+            axes.set_xlabel("step")
+            axes.set_ylabel(unit)
+            axes.margins(x=0.02, y=0.12)
+            axes.locator_params(axis="y", nbins=4)
+            axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+
+        return self._svg(draw, height=1.75, alt=alt)
+
+    def histogram(self, values: Sequence[float], *, unit: str, alt: str) -> Markup | None:
+        """Counts in twenty bins from 0 to 1."""
+        if not len(values) or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            axes.hist(values, bins=20, range=(0, 1), color=FAINT, edgecolor=ACCENT, lw=0.8)
+            axes.axvline(0.5, color=MUTED, lw=0.9, ls=(0, (3, 3)))
+            axes.set_xlim(0, 1)
+            axes.set_xlabel(unit)
+            axes.set_ylabel("comparisons")
+            axes.locator_params(axis="y", nbins=4, integer=True)
+
+        return self._svg(draw, height=1.9, alt=alt)
+
+    def _svg(self, draw: Any, *, height: float, alt: str) -> Markup:
+        self._drawn += 1
+        stream = io.StringIO()
+        with self._library.rc_context(_SETTINGS), warnings.catch_warnings():
+            # The browser has the glyphs that matplotlib's own font lacks.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            drawing = self._library.figure.Figure(figsize=(_WIDTH, height), layout="constrained")
+            draw(drawing.add_subplot())
+            nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+            drawing.savefig(stream, format="svg", transparent=True, metadata=nothing)
+        return self._inline(stream.getvalue(), f"c{self._drawn}", alt)
+
+    def _inline(self, svg: str, name: str, alt: str) -> Markup:
+        svg = svg[svg.index("<svg") :]
+        svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
+        svg = re.sub(r'\bid="', f'id="{name}-', svg)
+        svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+        svg = re.sub(r'xlink:href="#', f'href="#{name}-', svg)
+        svg = re.sub(r'style="([^"]*)"', self._class_for, svg)
+        svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening(alt), svg, count=1)
+        return Markup(re.sub(r"\s*\n\s*", "\n", svg))
+
+    def _class_for(self, found: re.Match[str]) -> str:
+        style = re.sub(r"font-family: [^;]*;? ?", "", found[1])
+        for color, variable in _VARIABLES.items():
+            style = style.replace(color, variable)
+        name = "s" + hashlib.sha256(style.encode()).hexdigest()[:6]
+        self.rules[name] = style
+        return f'class="{name}"'
+
+
+def _opening(alt: str) -> Any:
+    label = str(escape(alt))
+    return lambda found: f'<svg class="chart" role="img" aria-label="{label}" viewBox="{found[1]}">'
+
+
+def _short(name: str) -> str:
+    # No quotes: a name must not look like a style attribute. A dollar would begin mathematics.
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", name).replace('"', "”")
+    text = text if len(text) <= 24 else text[:23] + "…"
+    return text.replace("$", r"\$")
+
+
+def _smooth(values: Sequence[float]) -> Sequence[float]:
+    """Running mean over a tenth of the steps; short curves as they are."""
+    if len(values) < 30:
+        return values
+    reach = len(values) // 20
+    windows = [values[max(0, i - reach) : i + reach + 1] for i in range(len(values))]
+    return [sum(window) / len(window) for window in windows]

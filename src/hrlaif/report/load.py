@@ -1,0 +1,108 @@
+"""What is in this run folder? Whatever is there, whole or not; what is missing stays missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hrlaif.records import Row
+from hrlaif.statistics import Figure
+
+_LABEL_FIELDS = ("id", "prompt_id", "prob_a", "category", "labeler", "reason", "evidence")
+
+
+@dataclass
+class Run:
+    """Reads a run's files when asked, and remembers what could not be read."""
+
+    folder: Path
+    notes: list[str] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Where a file lies when not under its usual name."""
+
+    def path(self, name: str) -> Path:
+        """Where a file of the run lies."""
+        return self.folder / self.aliases.get(name, name)
+
+    def text(self, name: str) -> str:
+        """A small text file; empty when it is not there."""
+        path = self.path(name)
+        if not path.is_file():
+            return ""
+        return path.read_text("utf-8", "replace")
+
+    def json(self, name: str) -> Row:
+        """A JSON object; empty when it is not there or not readable."""
+        text = self.text(name)
+        if not text.strip():
+            return {}
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            self.notes.append(f"{name} is not JSON and is left out.")
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def rows(self, name: str, keep: Callable[[Row], Row] | None = None) -> list[Row]:
+        """The rows of a JSON Lines file, or what `keep` makes of each; a bad line is noted."""
+        return list(self._rows(name, keep or (lambda row: row)))
+
+    def _rows(self, name: str, keep: Callable[[Row], Row]) -> Iterator[Row]:
+        path = self.path(name)
+        if not path.is_file():
+            return
+        bad = 0
+        with path.open("rb") as stream:
+            for raw in stream:
+                try:
+                    row = json.loads(raw)
+                except (ValueError, RecursionError):
+                    bad += bool(raw.strip())
+                    continue
+                if isinstance(row, dict):
+                    yield keep(row)
+        if bad:
+            self.notes.append(f"{name}: {bad} unreadable lines are left out.")
+
+    def receipts(self) -> list[Row]:
+        """In the order in which the stages were begun."""
+        names = sorted(path.name for path in (self.folder / "receipts").glob("*.json"))
+        found = [self.json(f"receipts/{name}") for name in names]
+        return sorted((r for r in found if r), key=lambda r: str(r.get("begun", "")))
+
+    def labels(self) -> list[Row]:
+        """preferences.jsonl without its texts, so that a large file fits in memory."""
+        return self.rows("preferences.jsonl", lambda row: {k: row.get(k) for k in _LABEL_FIELDS})
+
+
+def figure(value: object) -> Figure | None:
+    """A figure of a metrics file; None when it is not one, or says nothing."""
+    if not isinstance(value, dict) or number(value.get("value")) is None:
+        return None
+    low, high = number(value.get("low")), number(value.get("high"))
+    return Figure(value=number(value["value"]), low=low, high=high, n=int(value.get("n") or 0))
+
+
+def number(value: object) -> float | None:
+    """A finite number; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e300 else None
+
+
+def first_number(row: Row, names: tuple[str, ...]) -> float | None:
+    """The first of several names under which a metric may stand."""
+    return next((n for name in names if (n := number(row.get(name))) is not None), None)
+
+
+def turns(value: object) -> list[tuple[str, str]]:
+    """A prompt as (role, text) turns, from a string or a list of messages."""
+    if isinstance(value, str):
+        return [("user", value)]
+    if not isinstance(value, list):
+        return []
+    return [
+        (str(t.get("role", "")), str(t.get("content", ""))) for t in value if isinstance(t, dict)
+    ]

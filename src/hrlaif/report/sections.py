@@ -1,0 +1,298 @@
+"""What does each part of the page say? From the run's files to plain values for the template."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hrlaif.records import Row
+from hrlaif.report import words
+from hrlaif.report.charts import Charts, Curve
+from hrlaif.report.load import Run, figure, first_number, number
+from hrlaif.statistics import Figure, entropy_floor, mean
+
+_RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Reward", "mean reward", ("reward", "reward_mean", "mean_reward")),
+    ("Distance from SFT", "KL, nats", ("kl", "kl_k3", "k3", "kl_k1", "k1")),
+    ("Entropy", "nats a token", ("entropy", "entropy_mean")),
+    ("Response length", "tokens", ("response_length", "length", "length_mean", "tokens_mean")),
+    ("Cut at the limit", "share of responses", ("truncated", "truncated_share")),
+    ("Explained variance", "of the value baseline", ("explained_variance", "value_explained")),
+)
+
+
+def headline(run: Run, charts: Charts) -> Row:
+    """The win rate in a picture and in words, the held-out reward, and the bill."""
+    metrics = run.json("evaluation/metrics.json")
+    won = metrics.get("win_rate") or {}
+    overall = figure(won.get("overall"))
+    controlled = figure((won.get("length_controlled") or {}).get("win_rate"))
+    reward = metrics.get("reward") or {}
+    bill = metrics.get("cost") or {}
+    receipts = run.receipts()
+    return {
+        "win": overall,
+        "statement": won.get("statement") or "",
+        "sure": overall is not None and overall.excludes(0.5),
+        "judge": metrics.get("judge") or "",
+        "controlled": controlled,
+        "picture": charts.intervals(
+            [
+                (name, f)
+                for name, f in (("as judged", overall), ("at equal length", controlled))
+                if f is not None
+            ],
+            unit="preferred to the baseline, %",
+            alt=f"Win rate {words.percent(overall)}, against a line at 50 %",
+        ),
+        "reward_before": figure(reward.get("before")),
+        "reward_after": figure(reward.get("after")),
+        "reward_gain": figure(reward.get("gain")),
+        "seconds": sum(number(r.get("seconds")) or 0 for r in receipts) if receipts else None,
+        "cost": number(bill.get("cost")) if bill else _paid(receipts),
+        "per_label": number(bill.get("cost_per_label")),
+    }
+
+
+def flow(run: Run, charts: Charts) -> Row:
+    """A line a stage: how long, how much, finished or not."""
+    lines = [
+        {
+            "stage": words.spaced(receipt.get("stage")),
+            "finished": bool(receipt.get("finished")),
+            "seconds": number(receipt.get("seconds")),
+            "counts": [(words.spaced(k), _said(v)) for k, v in _pairs(receipt.get("counts"))],
+        }
+        for receipt in run.receipts()
+    ]
+    longest = max((line["seconds"] or 0 for line in lines), default=0)
+    return {"stages": lines, "longest": longest}
+
+
+def win_rates(run: Run, charts: Charts) -> Row:
+    """By category, raw beside length-controlled, and what was left out."""
+    won = run.json("evaluation/metrics.json").get("win_rate") or {}
+    categories = [(n, f) for n, v in _pairs(won.get("by_category")) if (f := figure(v))]
+    categories.sort(key=lambda item: -(item[1].value or 0))
+    minimal, ratio = won.get("length_controlled") or {}, won.get("length_ratio") or {}
+    lengths = [
+        (name, f)
+        for name, value in (
+            ("raw", won.get("overall")),
+            ("hard verdicts", won.get("hard")),
+            ("length-controlled", minimal.get("win_rate")),
+            ("at equal length ratio", ratio.get("win_rate")),
+        )
+        if (f := figure(value))
+    ]
+    size = won.get("characters") or {}
+    return {
+        "categories": categories,
+        "by_category": charts.intervals(
+            categories,
+            unit="policy preferred, %",
+            alt="Win rate by category with 95 % intervals; the numbers are in the table",
+        ),
+        "lengths": lengths,
+        "by_length": charts.intervals(
+            lengths, unit="policy preferred, %", alt="Raw and length-controlled win rates"
+        ),
+        "phi": figure(minimal.get("phi")),
+        "flags": [str(flag) for flag in minimal.get("flags") or []],
+        "characters": (figure(size.get("baseline")), figure(size.get("policy"))),
+        "same_position": figure(won.get("same_position")),
+        "identical": number(won.get("identical")),
+        "asked": number(won.get("asked")),
+        "abstentions": _pairs(won.get("abstentions")),
+    }
+
+
+def learning(run: Run, charts: Charts) -> Row:
+    """RL curves, the held-out reward on the way, and which checkpoint was chosen."""
+    rows, held_out = run.rows("policy/metrics.jsonl"), run.rows("policy/validation.jsonl")
+    panels = []
+    for title, unit, names in _RL_PANELS:
+        curves = [_curve("training", rows, names)]
+        if title == "Reward":
+            curves.append(_curve("held out", held_out, names)._replace(marker=True))
+        if any(len(curve.values) for curve in curves):
+            drawn = charts.curves(curves, unit=unit, alt=f"{title} over training steps")
+            last = curves[0].values[-1] if curves[0].values else None
+            panels.append({"title": title, "chart": drawn, "last": last, "unit": unit})
+    choice = run.json("policy/choice.json")
+    candidates = [
+        (f"step {row.get('step')}", f)
+        for row in choice.get("candidates") or []
+        if isinstance(row, dict) and (f := figure(row.get("win_rate")))
+    ]
+    return {
+        "panels": panels,
+        "steps": len(rows),
+        "held_out": bool(held_out),
+        "chosen": choice.get("chosen", choice.get("step")),
+        "candidates": candidates,
+    }
+
+
+def preference_model(run: Run, charts: Charts) -> Row:
+    """Loss against the entropy floor, and held-out accuracy against AI and human labels."""
+    rows = run.rows("reward_model/metrics.jsonl")
+    found = run.json("reward_model/evaluation.json").get("heldout") or {}
+    floor = number(found.get("floor"))
+    curve = _curve("loss", rows, ("loss",))
+    predictions = run.rows("reward_model/heldout_predictions.jsonl")
+    figures = [
+        (name, _predicted(predictions, column))
+        for name, column in (
+            ("AI labels", "prob_a"),
+            ("people", "human"),
+            ("known answers", "gold"),
+        )
+    ]
+    accuracy = [(name, f) for name, f in figures if f.n]
+    return {
+        "steps": len(rows),
+        "loss": charts.curves(
+            [curve], unit="loss, nats", floor=floor, alt="Reward-model loss over training steps"
+        ),
+        "floor": floor,
+        "held_out_loss": number(found.get("loss")),
+        "accuracy": accuracy,
+        "accuracy_chart": charts.intervals(
+            accuracy, unit="held-out pairs ordered right, %", alt="Held-out accuracy"
+        ),
+        "sft_loss": charts.curves(
+            [_curve("loss", run.rows("sft/metrics.jsonl"), ("loss",))],
+            unit="loss, nats a token",
+            alt="Supervised fine-tuning loss over training steps",
+        ),
+    }
+
+
+def labels(run: Run, charts: Charts) -> Row:
+    """How sure the labeler was, how often it followed the position, and what it left open."""
+    rows = [row for row in run.labels() if number(row.get("prob_a")) is not None]
+    probabilities = [float(row["prob_a"]) for row in rows]
+    flips = [
+        (str(row.get("prompt_id")), float(bool(e["flipped"])))
+        for row in rows
+        if isinstance(e := row.get("evidence"), dict) and e.get("flipped") is not None
+    ]
+    reasons = Counter(str(r.get("reason", "")) for r in run.rows("abstentions.jsonl"))
+    return {
+        "n": len(rows),
+        "by": Counter(str(row.get("labeler", "")) for row in rows).most_common(),
+        "histogram": charts.histogram(
+            probabilities,
+            unit="probability that the first response is better",
+            alt=f"Histogram of {len(rows)} soft labels",
+        ),
+        "same_position": mean([f for _, f in flips], clusters=[p for p, _ in flips], share=True),
+        "floor": entropy_floor(probabilities),
+        "abstentions": reasons.most_common(),
+        **_agreement(run, charts),
+    }
+
+
+def _agreement(run: Run, charts: Charts) -> Row:
+    metrics = run.json("evaluation/metrics.json")
+    found = metrics.get("agreement") or {}
+    names = (
+        ("labeler", "overall"),
+        ("people unanimous", "unanimous"),
+        ("confident half", "confident_half"),
+        ("faint half", "faint_half"),
+        ("one order only", "one_order"),
+        ("both orders", "both_orders"),
+        ("always the longer", "always_longer"),
+        ("always the first", "always_first"),
+    )
+    figures = [(label, f) for label, key in names if (f := figure(found.get(key)))]
+    return {
+        "agreement": figures,
+        "agreement_chart": charts.intervals(
+            figures, unit="names the response people prefer, %", alt="Agreement with people"
+        ),
+        "evaluated": bool(metrics),
+        "human_ties": number(found.get("human_ties")),
+        "gold": number(found.get("gold")),
+    }
+
+
+def correctness(run: Run, charts: Charts) -> Row:
+    """Accuracy on prompts whose right answer is known, before and after."""
+    found = run.json("evaluation/metrics.json").get("accuracy") or {}
+    figures = [
+        (name, f)
+        for name, key in (("SFT", "before"), ("policy", "after"))
+        if (f := figure(found.get(key)))
+    ]
+    return {
+        "figures": figures,
+        "chart": charts.intervals(
+            figures, unit="answers right, %", reference=None, alt="Accuracy before and after"
+        ),
+        "gain": figure(found.get("gain")),
+        "unverifiable": [
+            number(found.get(key)) for key in ("unverifiable_before", "unverifiable_after")
+        ],
+    }
+
+
+def bill(run: Run, charts: Charts) -> Row:
+    """Calls, tokens, time and money by stage, from the receipts; a label beside the paper's."""
+    found = run.json("evaluation/metrics.json").get("cost") or {}
+    lines = [
+        {
+            "stage": words.spaced(receipt.get("stage")),
+            "seconds": number(receipt.get("seconds")),
+            **{
+                key: number(cost.get(key))
+                for key in ("calls", "prompt_tokens", "completion_tokens", "cost")
+            },
+        }
+        for receipt in run.receipts()
+        if isinstance(cost := receipt.get("cost"), dict) and cost
+    ]
+    names = ("labels", "cost_per_label", "seconds_per_label", "human_total")
+    paper = ("paper_human_label", "paper_ai_label")
+    return {"stages": lines, **{name: number(found.get(name)) for name in (*names, *paper)}}
+
+
+def _curve(label: str, rows: list[Row], names: tuple[str, ...]) -> Curve:
+    points = [
+        (step, value)
+        for row in rows
+        if (step := number(row.get("step"))) is not None
+        and (value := first_number(row, names)) is not None
+    ]
+    return Curve(label, [step for step, _ in points], [value for _, value in points])
+
+
+def _predicted(rows: list[Row], truth: str) -> Figure:
+    """Share of held-out pairs on which the predicted difference has the label's sign."""
+    right, prompts = [], []
+    for row in rows:
+        label, guess = number(row.get(truth)), number(row.get("difference"))
+        if label is not None and label != 0.5 and guess is not None:
+            right.append(0.5 if guess == 0 else float((guess > 0) == (label > 0.5)))
+            prompts.append(str(row.get("prompt_id")))
+    return mean(right, clusters=prompts, share=True)
+
+
+def _pairs(value: Any) -> list[tuple[str, Any]]:
+    return [(str(k), v) for k, v in value.items()] if isinstance(value, dict) else []
+
+
+def _paid(receipts: list[Row]) -> float | None:
+    """Dollars of all stages that called a model; None when one of them does not know."""
+    costs = [c for r in receipts if isinstance(c := r.get("cost"), dict) and c.get("calls")]
+    known = [dollars for c in costs if (dollars := number(c.get("cost"))) is not None]
+    return sum(known) if costs and len(known) == len(costs) else None
+
+
+def _said(value: Any) -> str:
+    as_number = number(value)
+    if as_number is None:
+        return str(value)
+    return words.count(as_number) if as_number == int(as_number) else f"{as_number:.3g}"

@@ -1,0 +1,76 @@
+"""d-RLAIF: ask a judge to grade one response from 1 to 10, and take the expectation.
+
+Lee et al., arXiv 2309.00267, section 3: s(y|x) = sum of i P(i | y, x) over i = 1 .. 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, final
+
+from pydantic import Field
+
+from hrlaif.errors import UsageError
+from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Asked, Chat, Choice, Response, Score, Unanswered
+from hrlaif.settings import Settings
+
+PROMPTS = Path(__file__).parent / "prompts"
+GRADES = tuple(str(grade) for grade in range(1, 11))
+
+
+@final
+class Direct(Settings):
+    """The expected grade from 1 to 10, in one call a response."""
+
+    task: Literal["summarization", "helpful", "harmless", "general"] = "general"
+    """Which prompt texts."""
+    normalise: bool = True
+    """Map 1 .. 10 to -1 .. 1 by (s - 5.5) / 4.5; otherwise the grade itself."""
+    mass_floor: float = Field(default=0.05, ge=0, le=1)
+    """No score when the judge gives all grades together less probability than this."""
+    max_chars: int = Field(default=8000, ge=100)
+    """Longer prompts lose their beginning, longer responses their end, visibly."""
+
+    def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
+        """One score a response; `value=None` with the reason where the judge gave no grade."""
+        if judge is None:
+            raise UsageError("direct grades need a judge: name one, such as --judge packaged:NAME")
+        asked = [r for r in responses if r.finish_reason != "error"]
+        told = iter(judge.choose([self._question(r) for r in asked], GRADES))
+        missing = Unanswered(reason="the response is missing: its model gave none")
+        choices = [missing if r.finish_reason == "error" else next(told) for r in responses]
+        name = f"direct/{judge.name}/{self.task}"
+        pairs = zip(responses, choices, strict=True)
+        return [self._score(response, choice, name) for response, choice in pairs]
+
+    def _score(self, response: Response, choice: Choice | Unanswered, scorer: str) -> Score:
+        if isinstance(choice, Choice) and choice.mass < self.mass_floor:
+            floor = f"grade mass {choice.mass:.3g} is below the floor {self.mass_floor}"
+            choice = Unanswered(reason=floor)
+        if isinstance(choice, Unanswered):
+            return Score(id=response.key, value=None, scorer=scorer, reason=choice.reason)
+        shares = dict(zip(GRADES, choice.probabilities, strict=True))
+        grade = expected_grade(choice.probabilities)
+        value = (grade - 5.5) / 4.5 if self.normalise else grade
+        return Score(id=response.key, value=round(value, 6), scorer=scorer, distribution=shares)
+
+    def _question(self, response: Response) -> Chat:
+        texts = load_template(PROMPTS, self.task, response.prompt.language)
+        context, _ = clip(
+            transcript(response.prompt.messages, texts["roles"]), self.max_chars, keep="end"
+        )
+        shown, _ = clip(response.text, self.max_chars, keep="start")
+        # The mark is drawn from the prompt alone, so samples of one prompt share their beginning.
+        mark = fence_mark(context, inside=[shown])
+        data = render(texts["sample"], prompt=context, response=shown, mark=mark)
+        head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
+        text = f"{head}\n\n{data.strip()}\n{texts['reminder'].strip()}\n{texts['ending']}"
+        return Chat.user(text, about=Asked(first=response.text))
+
+
+def expected_grade(probabilities: Sequence[float]) -> float:
+    """Sum of i P(i) for i = 1, 2, ...; probabilities sum to 1."""
+    return sum(grade * p for grade, p in enumerate(probabilities, start=1))

@@ -1,0 +1,166 @@
+"""What turns a language model into a reward model? A scalar head on its last token.
+
+The model is transformers' own sequence classifier with one label, so that a saved folder loads
+anywhere. Its score is read at the last token found by length; that plain transformers, which looks
+for the last token that is not padding, finds the same one is made sure by the choice of pad token.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hrlaif.errors import ModelError
+from hrlaif.records import Prompt
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hrlaif.transformer.load import Loaded
+
+_PAD = "<|pad|>"
+
+
+class RewardModel(NamedTuple):
+    """A sequence classifier with one label, and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+class Rendered(NamedTuple):
+    """A prompt and its response as the reward model reads them."""
+
+    tokens: list[int]
+    cut: bool
+    """True when tokens at the left of the prompt were left out to fit `max_length`."""
+
+
+def render(tokenizer: Any, prompt: Prompt, text: str, *, finished: bool, limit: int) -> Rendered:
+    """The one rendering in training, evaluation and RL alike.
+
+    The prompt with its generation cue, the response, and the end token only if it is finished, so
+    the model can see that a response was cut. What is beyond `limit` tokens is cut at the left,
+    after the text's first token where that is the tokenizer's BOS.
+    """
+    from hrlaif.llm.chat import prompt_ids, response_ids
+
+    tokens = [*prompt_ids(tokenizer, prompt.messages), *response_ids(tokenizer, text, finished)]
+    if len(tokens) <= limit:
+        return Rendered(tokens, False)
+    first = tokens[:1] if tokens[0] == tokenizer.bos_token_id else []
+    return Rendered([*first, *tokens[len(tokens) - limit + len(first) :]], True)
+
+
+def was_finished(finish_reason: str | None) -> bool:
+    """Only a response known to have been cut is unfinished; texts from elsewhere are whole."""
+    return finish_reason != "length"
+
+
+def with_head(loaded: Loaded, *, seed: int) -> RewardModel:
+    """A scalar head on the decoder of a causal model, which gives up its language-model head.
+
+    The head starts at N(0, 1 / sqrt(H + 1)) for hidden size H (arXiv 2009.01325), in float32.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    config = copy.deepcopy(loaded.model.config)
+    config.num_labels = 1
+    with torch.device("meta"):
+        try:
+            model = AutoModelForSequenceClassification.from_config(config)
+        except ValueError as error:
+            raise ModelError(
+                f"transformers has no sequence classifier for {config.model_type}: "
+                "start the reward model from another base"
+            ) from error
+    if not hasattr(model, "score"):
+        raise ModelError(
+            f"{type(model).__name__} has no plain linear head called score: "
+            "start the reward model from another base"
+        )
+    setattr(model, model.base_model_prefix, loaded.model.base_model)
+    width = config.get_text_config().hidden_size
+    head = torch.nn.Linear(width, 1, bias=False)
+    stream = torch.Generator().manual_seed(seed)
+    torch.nn.init.normal_(head.weight, std=(width + 1) ** -0.5, generator=stream)
+    model.score = head.to(loaded.device)
+    _choose_pad(model, loaded.tokenizer)
+    return RewardModel(model, loaded.tokenizer)
+
+
+def _choose_pad(model: Any, tokenizer: Any) -> None:
+    """A pad token that no text ends in, else transformers would read another token's score."""
+    from hrlaif.llm.chat import response_ids
+
+    last = {tokenizer.eos_token_id, response_ids(tokenizer, "x", True)[-1]}
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in last:
+        tokenizer.add_special_tokens({"pad_token": _PAD})
+        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+            model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    tokenizer.padding_side = "right"
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def rewards(model: Any, sequences: Sequence[list[int]]) -> Tensor:
+    """Rewards [B] in float32 of whole token sequences; one micro-batch, gradients where enabled."""
+    from hrlaif.transformer.forward import Sequence as Asked
+    from hrlaif.transformer.forward import hidden_last
+
+    hidden = hidden_last(model, [Asked(tokens, len(tokens)) for tokens in sequences])
+    values: Tensor = model.score(hidden.to(model.score.weight.dtype)).float()[:, 0]  # [B, H] -> [B]
+    return values
+
+
+def rewards_of(model: Any, sequences: Sequence[list[int]]) -> list[float]:
+    """Rewards without gradients of any number of sequences, in length-sorted micro-batches."""
+    from hrlaif.transformer.batches import batches
+    from hrlaif.transformer.body import evaluating
+
+    found = [0.0] * len(sequences)
+    with evaluating(model):
+        for indices in batches([len(tokens) for tokens in sequences]):
+            part = rewards(model, [sequences[i] for i in indices]).tolist()
+            for index, value in zip(indices, part, strict=True):
+                found[index] = value
+    return found
+
+
+def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> RewardModel:
+    """A saved reward model, its head in float32. Raises ModelError naming the next move."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    file = Path(folder) / "config.json"
+    if Path(folder).exists() and not file.is_file():
+        raise ModelError(
+            f"{folder} holds no reward model yet: train it first, or give another folder"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder} cannot be loaded as a reward model: {error!s:.300}") from error
+    if model.config.num_labels != 1 or not hasattr(model, "score"):
+        raise ModelError(
+            f"{folder} is a classifier, not a reward model: it needs one label, `score`"
+        )
+    model.score.float()
+    return RewardModel(model.to(device).eval(), tokenizer)
+
+
+def stored(folder: str | Path, **facts: float | int | None) -> dict[str, Any]:
+    """The facts in a reward model's config.json, after adding the given ones to it."""
+    path = Path(folder) / "config.json"
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if facts:
+        config.update(facts)
+        partial = path.with_name("config.json.partial")
+        partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+    return config

@@ -1,0 +1,107 @@
+"""How good is a response, by a trained reward model?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from hrlaif.errors import ModelError
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Response, Score
+from hrlaif.settings import Compute, Settings, compute
+
+if TYPE_CHECKING:
+    from hrlaif.reward.head import RewardModel
+
+_LIMIT = 1152
+
+
+@final
+class Learned(Settings):
+    """The score of a trained reward model, a sequence classifier with one label."""
+
+    path: str = "reward_model"
+    """Folder or hub id of the reward model."""
+    normalise: bool = True
+    """Subtract the mean of the SFT policy's samples and divide by their deviation, both stored
+    with the model; off gives the raw scores, whose zero and unit mean nothing."""
+
+    def score(
+        self, responses: Sequence[Response], judge: LanguageModel | None = None
+    ) -> list[Score]:
+        """One score a response, an empty one included; no value where the model gives no number.
+
+        Weights stay in memory for further calls. Rewards are computed in float32 on a CPU, never in
+        int8: they are averaged and compared, where its noise would show.
+        """
+        if not responses:
+            return []
+        from hrlaif.reward.train import score_texts
+
+        mean, deviation, limit = self._scale()
+        reward = _loaded(self.path, _stamp(self.path), compute())
+        values = score_texts(reward, responses, limit)
+        return [
+            Score(id=response.key, value=(value - mean) / deviation, scorer=self.name)
+            if math.isfinite(value)
+            else Score(
+                id=response.key, value=None, scorer=self.name, reason=f"the reward is {value}"
+            )
+            for response, value in zip(responses, values, strict=True)
+        ]
+
+    @property
+    def name(self) -> str:
+        """Stands in every score."""
+        return f"learned:{self.path}"
+
+    def _scale(self) -> tuple[float, float, int]:
+        """Mean, deviation and token limit. Raises ModelError where they are wanted but unknown."""
+        config = _config(self.path)
+        limit = int(config.get("reward_max_length") or _LIMIT)
+        if not self.normalise:
+            return 0.0, 1.0, limit
+        mean, deviation = config.get("reward_mean"), config.get("reward_std")
+        if mean is None or not deviation:
+            raise ModelError(
+                f"{self.path} does not say the mean and deviation of its rewards (they are "
+                f"{mean} and {deviation}): set normalise: false, or train it with samples"
+            )
+        return float(mean), float(deviation), limit
+
+
+def _config(path: str) -> dict[str, Any]:
+    from transformers import AutoConfig
+
+    try:
+        return dict(AutoConfig.from_pretrained(path).to_dict())
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} holds no reward model ({error!s:.200}): train one, or give its folder"
+        ) from error
+
+
+def _stamp(path: str) -> int:
+    """Changes when a folder is written anew, so that an older model is not taken for it."""
+    file = Path(path) / "config.json"
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: str, stamp: int, settings: Compute) -> RewardModel:
+    import torch
+
+    from hrlaif.reward import head
+    from hrlaif.transformer.load import device_in_force, precision_in_force
+
+    device = device_in_force()
+    dtype = getattr(torch, precision_in_force(device, train=True))
+    return head.load(path, device=device, dtype=dtype)
+
+
+def unload() -> None:
+    """Frees the reward model's memory."""
+    _loaded.cache_clear()

@@ -1,0 +1,171 @@
+"""Settings that can act: what stands in YAML, what is built in Python and what a receipt stores."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import core_schema
+
+from hrlaif.errors import UsageError
+
+
+class Settings(BaseModel):
+    """A frozen part of the configuration; unknown keys are refused with a suggestion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str = "") -> Self:
+        """Validates plain values; raises UsageError naming each key and the next move."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise UsageError(explain(error, cls, where=where)) from None
+
+
+def kind_of(part: object) -> str:
+    """`AlwaysLonger` of this package is `always_longer`; another's is `module:Class`.
+
+    A class of this package whose name is taken says `kind: ClassVar[str]` itself.
+    """
+    cls = type(part)
+    if cls.__module__.split(".")[0] == "hrlaif":
+        own: str | None = cls.__dict__.get("kind")
+        return own or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def plain(part: Settings) -> dict[str, Any]:
+    """The JSON-able form with its kind: what YAML and receipts hold."""
+    return {"kind": kind_of(part), **part.model_dump(mode="json")}
+
+
+class one_of:
+    """The kinds that a setting may be: one of these classes by name, or "module:Class".
+
+    `shorthand` turns a plain string such as `packaged:NAME` into a part.
+    """
+
+    def __init__(
+        self, *classes: type[Settings], shorthand: Callable[[str], Settings] | None = None
+    ):
+        self.classes = {kind_of(cls.model_construct()): cls for cls in classes}
+        self.shorthand = shorthand
+
+    def parse(self, value: Any) -> Any:
+        """An object with the verb from what YAML holds."""
+        if isinstance(value, str) and self.shorthand:
+            return self.shorthand(value)
+        if isinstance(value, str):
+            value = {"kind": value}
+        if isinstance(value, Settings):
+            return value
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{value!r:.80} is no part: give a kind of {sorted(self.classes)}")
+        values = dict(value)
+        kind = values.pop("kind", next(iter(self.classes)))
+        return self.find(kind).parse(values, where=kind)
+
+    def find(self, kind: str) -> type[Settings]:
+        """The class of a kind; raises UsageError when there is none."""
+        if not isinstance(kind, str):
+            raise UsageError(f"kind {kind!r} is not text, but one of {sorted(self.classes)}")
+        if kind in self.classes:
+            return self.classes[kind]
+        module, colon, name = kind.partition(":")
+        if not colon:
+            close = difflib.get_close_matches(kind, self.classes, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(
+                f'kind {kind!r} is none of {sorted(self.classes)}, and not "module:Class"{hint}'
+            )
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"kind {kind!r} cannot be imported ({error}): is its folder on PYTHONPATH?"
+            ) from None
+        if not (isinstance(found, type) and issubclass(found, Settings)):
+            raise UsageError(f"kind {kind!r} is not a class derived from hrlaif.Settings")
+        return found
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(plain)
+        )
+
+
+def explain(error: ValidationError, cls: type[BaseModel], *, where: str = "") -> str:
+    """Pydantic's findings in the words of the configuration, a line each."""
+    lines = []
+    for finding in error.errors():
+        path = [str(step) for step in finding["loc"]]
+        name = ".".join(([where] if where else []) + path)
+        if finding["type"] == "extra_forbidden":
+            known = _fields_at(cls, path[:-1])
+            close = difflib.get_close_matches(path[-1], known, n=1)
+            names = f"; known: {', '.join(sorted(known))}" if known else ""
+            hint = f"; did you mean {close[0]!r}?" if close else names
+            lines.append(f"{name} is not a setting{hint}")
+        else:
+            given = "" if finding["type"] == "missing" else f", not {finding['input']!r:.80}"
+            lines.append(f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}{given}")
+    return "\n".join(lines)
+
+
+def _fields_at(cls: type[BaseModel], path: list[str]) -> list[str]:
+    for step in path:
+        field = cls.model_fields.get(step)
+        if field is None:
+            return []
+        kinds = (field.annotation, *get_args(field.annotation))
+        models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not models:
+            return []
+        cls = models[0]
+    return list(cls.model_fields)
+
+
+class Compute(Settings):
+    """Where and how fast the work runs. Never fingerprinted: it changes speed, not results."""
+
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    precision: str = "auto"
+    """`float32`, `bfloat16`, `int8` (frozen models on a CPU), or `auto`: what is quick there."""
+    batch_tokens: int = 4096
+    """Tokens in one forward pass of a local model, padding included."""
+    concurrency: int = 16
+    """Calls to a remote model under way at once."""
+    threads: int | None = None
+    """CPU threads; all cores when empty."""
+    max_cost: float | None = None
+    """Stop, resumably, before remote calls cost more than this many US dollars."""
+
+
+_COMPUTE: ContextVar[Compute] = ContextVar("compute")
+_DEFAULT = Compute()
+
+
+def compute() -> Compute:
+    """The compute settings in force."""
+    return _COMPUTE.get(_DEFAULT)
+
+
+@contextmanager
+def using(settings: Compute) -> Iterator[Compute]:
+    """Puts compute settings in force for a block."""
+    token = _COMPUTE.set(settings)
+    try:
+        yield settings
+    finally:
+        _COMPUTE.reset(token)

@@ -1,0 +1,5 @@
+"""How does the policy learn to answer at all? By imitation, before RL. Read `train.py`."""
+
+from hrlaif.sft.settings import Sft
+
+__all__ = ["Sft"]

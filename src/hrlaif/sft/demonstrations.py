@@ -1,0 +1,166 @@
+"""Whom does the policy imitate? A teacher, references, or what people prefer: all as responses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Chat, Completion, Preference, Prompt, Record, Response, digest
+from hrlaif.rows.files import write_rows
+from hrlaif.run import map_rows
+from hrlaif.sft.settings import Sft
+
+
+class Sources(NamedTuple):
+    """Where demonstrations can come from; `Sft.source` says which is used."""
+
+    prompts: Sequence[Prompt] = ()
+    teacher: LanguageModel | None = None
+    pairs: Sequence[Preference] = ()
+
+
+class Demonstrations(NamedTuple):
+    """Responses to imitate, and how many could not be had, by reason."""
+
+    responses: list[Response]
+    missing: dict[str, int]
+
+
+class _Answer(Record):
+    """What the teacher said to one prompt, or why it said nothing: a row on the way."""
+
+    id: str
+    text: str = ""
+    finish_reason: str = "stop"
+    tokens: int = 0
+    reason: str = ""
+
+
+def collect(settings: Sft, sources: Sources, folder: Path, *, seed: int) -> Demonstrations:
+    """The demonstrations, also written to `folder/demonstrations.jsonl`.
+
+    A teacher's answers, and why it gave none, are in `teacher_answers.jsonl`, saved a
+    chunk at a time and never asked again. Test prompts are never used. Raises DataError where
+    there is nothing to imitate.
+    """
+    path = folder / "demonstrations.jsonl"
+    prompts = _used(settings, sources.prompts)
+    if settings.source == "teacher":
+        found = _from_teacher(settings, prompts, sources.teacher, path, seed=seed)
+    elif settings.source == "references":
+        found = _from_references(prompts)
+    else:
+        found = _from_pairs(settings, sources.pairs)
+    if not any(r.prompt.split != "validation" for r in found.responses):
+        raise DataError(
+            f"sft.source = {settings.source!r} gives no demonstration to train on "
+            f"({dict(found.missing)}): choose another source, or add what it needs to the prompts"
+        )
+    write_rows(path, (response.row() for response in found.responses))
+    return found
+
+
+def _used(settings: Sft, prompts: Iterable[Prompt]) -> list[Prompt]:
+    train, validation = [], []
+    for prompt in prompts:
+        if prompt.split == "validation":
+            validation.append(prompt)
+        elif prompt.split != "test":
+            train.append(prompt)
+    return train[: settings.at_most] + validation
+
+
+def _from_teacher(
+    settings: Sft,
+    prompts: Sequence[Prompt],
+    teacher: LanguageModel | None,
+    path: Path,
+    *,
+    seed: int,
+) -> Demonstrations:
+    if teacher is None:
+        raise DataError("sft.source = 'teacher' needs a teacher: name a model, or another source")
+
+    def ask(group: Sequence[Prompt]) -> list[_Answer]:
+        answers = teacher.generate(
+            [Chat(messages=prompt.messages) for prompt in group],
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            seed=seed,
+        )
+        rows = []
+        for prompt, answer in zip(group, answers, strict=True):
+            if not isinstance(answer, Completion):
+                rows.append(_Answer(id=prompt.id, reason=answer.reason))
+            elif not answer.text.strip():
+                rows.append(_Answer(id=prompt.id, reason="the answer is empty"))
+            else:
+                said = {"text": answer.text.strip(), "finish_reason": answer.finish_reason}
+                rows.append(_Answer(id=prompt.id, tokens=answer.completion_tokens, **said))
+        return rows
+
+    rows = map_rows(
+        path.with_name("teacher_answers.jsonl"),
+        prompts,
+        ask,
+        chunk=teacher.chunk,
+        key=lambda prompt: prompt.id,
+        what="teacher",
+        unit="answers",
+    )
+    answers = [_Answer.from_row(row) for row in rows]
+    responses = [
+        Response(
+            prompt=prompt,
+            text=answer.text,
+            model=teacher.name,
+            finish_reason=answer.finish_reason,
+            tokens=answer.tokens,
+        )
+        for prompt, answer in zip(prompts, answers, strict=True)
+        if not answer.reason
+    ]
+    return Demonstrations(responses, dict(Counter(a.reason for a in answers if a.reason)))
+
+
+def _from_references(prompts: Sequence[Prompt]) -> Demonstrations:
+    found, missing = [], 0
+    for prompt in prompts:
+        if prompt.reference_response and prompt.reference_response.strip():
+            text = prompt.reference_response.strip()
+            found.append(
+                Response(prompt=prompt, text=text, model="reference", finish_reason="stop")
+            )
+        else:
+            missing += 1
+    return Demonstrations(
+        found, {"the prompt has no reference_response": missing} if missing else {}
+    )
+
+
+def _from_pairs(settings: Sft, pairs: Sequence[Preference]) -> Demonstrations:
+    """The preferred side of each pair; the same text is imitated once a prompt."""
+    found: dict[str, Response] = {}
+    train, ties = 0, 0
+    for pair in pairs:
+        comparison = pair.comparison
+        if pair.prob_a == 0.5 or comparison.prompt.split == "test":
+            ties += pair.prob_a == 0.5
+            continue
+        side = comparison.a if pair.prob_a > 0.5 else comparison.b
+        key = digest([comparison.prompt.id, side.text])
+        if key in found or not side.text.strip():
+            continue
+        if comparison.prompt.split != "validation":
+            train += 1
+            if settings.at_most is not None and train > settings.at_most:
+                continue
+        fields = side.model_dump()
+        found[key] = Response(
+            id=f"{comparison.prompt.id}/{key}", prompt=comparison.prompt, **fields
+        )
+    return Demonstrations(list(found.values()), {"the pair is a tie": ties} if ties else {})

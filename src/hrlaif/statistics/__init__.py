@@ -1,0 +1,27 @@
+"""How sure is a number? Every figure carries its interval and how many values went in."""
+
+from hrlaif.statistics.figures import (
+    NOTHING,
+    RESAMPLES,
+    Figure,
+    Measured,
+    difference,
+    entropy_floor,
+    mean,
+    wilson,
+)
+from hrlaif.statistics.length import LengthControlled, lc_minimal, lc_ratio
+
+__all__ = [
+    "NOTHING",
+    "RESAMPLES",
+    "Figure",
+    "LengthControlled",
+    "Measured",
+    "difference",
+    "entropy_floor",
+    "lc_minimal",
+    "lc_ratio",
+    "mean",
+    "wilson",
+]

@@ -1,0 +1,146 @@
+"""What is the mean, and between which bounds? Bootstrap over prompts, not over rows.
+
+Rows of one prompt are not independent, so whole prompts are drawn again. Percentile interval,
+95 %, seeded: the same values give the same figure on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrlaif.records import Record, Row
+
+Floats = NDArray[np.float64]
+RESAMPLES = 2000
+_Z95 = 1.959963984540054
+_CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
+
+
+class Measured(Record):
+    """A record whose row keeps what is not known, as null."""
+
+    def row(self) -> Row:
+        """All fields, nulls included."""
+        return self.model_dump(mode="json")
+
+
+@final
+class Figure(Measured):
+    """A number with its 95 % interval; what is not known is None, never 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    """How many values went in."""
+
+    def excludes(self, value: float) -> bool:
+        """True when the interval is known and the value lies outside it."""
+        return self.low is not None and self.high is not None and not self.low <= value <= self.high
+
+
+NOTHING = Figure(value=None, low=None, high=None, n=0)
+
+
+def wilson(successes: float, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a share, 95 %; (0, 1) when nothing was seen."""
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = successes / n, _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean(
+    values: Sequence[float] | Floats,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    share: bool = False,
+    seed: int = 0,
+) -> Figure:
+    """The mean of the values; `clusters` names each value's prompt (default: one value a prompt).
+
+    A bootstrap sees no spread in equal values. When they are a `share` (all within 0 and 1) the
+    interval is then Wilson's over the prompts; else it is the value itself. A single prompt has no
+    interval.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        return NOTHING
+    if not np.isfinite(data).all():
+        raise ValueError("a mean over NaN or infinity: leave out what is unknown, and count it")
+    value = float(data.mean())
+    codes, count = numbered(clusters, data.size)
+    if share and np.ptp(data) == 0:
+        low, high = wilson(value * count, count)
+        return Figure(value=value, low=min(low, value), high=max(high, value), n=data.size)
+    if count < 2:
+        return Figure(value=value, low=None, high=None, n=data.size)
+    sums = np.bincount(codes, weights=data, minlength=count)
+    sizes = np.bincount(codes, minlength=count).astype(np.float64)
+    means = [(drawn @ sums) / (drawn @ sizes) for drawn in draws(count, seed=seed)]
+    return interval(value, np.concatenate(means), n=data.size)
+
+
+def difference(
+    after: Sequence[float] | Floats,
+    before: Sequence[float] | Floats,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Figure:
+    """Mean of after minus before, paired value by value."""
+    if len(after) != len(before):
+        raise ValueError(f"paired values: {len(after)} after, {len(before)} before")
+    gaps = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+    return mean(gaps, clusters=clusters, seed=seed)
+
+
+def entropy_floor(probabilities: Sequence[float] | Floats) -> float | None:
+    """Mean entropy of soft labels in nats: the lowest loss any reward model can reach on them."""
+    p = np.asarray(probabilities, dtype=np.float64)
+    if p.size == 0:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(p > 0, p * np.log(p), 0.0) + np.where(p < 1, (1 - p) * np.log1p(-p), 0.0)
+    return float(-parts.mean())
+
+
+def numbered(clusters: Sequence[Hashable] | None, n: int) -> tuple[NDArray[np.intp], int]:
+    """Clusters as 0, 1, ... in order of first appearance, and how many there are."""
+    if clusters is None:
+        return np.arange(n), n
+    if len(clusters) != n:
+        raise ValueError(f"{n} values with {len(clusters)} cluster names")
+    order: dict[Hashable, int] = {}
+    codes = np.array([order.setdefault(name, len(order)) for name in clusters], dtype=np.intp)
+    return codes, len(order)
+
+
+def draws(
+    count: int, *, seed: int, resamples: int = RESAMPLES, width: int | None = None
+) -> Iterator[Floats]:
+    """Blocks of resamples [block, count]: how often each cluster was drawn.
+
+    `width` is the row length of what the caller makes of a block, and bounds the block's memory.
+    """
+    generator = np.random.default_rng(seed)
+    block = max(1, _CELLS // max(width or count, 1))
+    for begin in range(0, resamples, block):
+        size = min(block, resamples - begin)
+        drawn = generator.integers(0, count, size=(size, count))
+        drawn += np.arange(size)[:, None] * count
+        times = np.bincount(drawn.ravel(), minlength=size * count)
+        yield times.reshape(size, count).astype(np.float64)
+
+
+def interval(value: float, resampled: NDArray[Any], *, n: int) -> Figure:
+    """The percentile interval of resampled values around the value itself."""
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Figure(value=value, low=float(low), high=float(high), n=n)

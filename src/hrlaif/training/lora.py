@@ -1,0 +1,169 @@
+"""Which weights are trained: small adapters beside the frozen ones, or all of them?
+
+Adapters are put into the model in place, so a model with adapters is still the ordinary
+transformers model: every forward function works on it, with the adapters on or `without` them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from hrlaif.errors import UsageError
+from hrlaif.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Lora(Settings):
+    """Low-rank adapters (arXiv 2106.09685): W + (alpha / rank) B A, with only A and B trained."""
+
+    rank: int = Field(default=16, ge=0)
+    """Width of the adapters; 0 trains all weights of the model instead."""
+    alpha: float = Field(default=32.0, gt=0)
+    """Strength: the adapters' output is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapters' inputs set to zero while training; keep 0 for RL."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Names of the layers that get an adapter; `all-linear` is each but the output head."""
+
+
+def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> list[nn.Parameter]:
+    """Freezes `model`, puts float32 adapters into it, and returns the parameters to train.
+
+    Without adapters (None, or rank 0) every parameter is trained. B starts at zero, so the model
+    with new adapters gives exactly the outputs that it gave before. Called again with another name,
+    it adds a second set beside the first (see `active`), on the same frozen weights.
+    """
+    if lora is None or lora.rank == 0:
+        model.requires_grad_(True)
+        return list(model.parameters())
+    import peft
+
+    others = {path: part.requires_grad for path, part in model.named_parameters()}
+    targets = _targets(model, lora)
+    config = peft.LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in model.modules()),
+    )
+    again = has_adapters(model)
+    peft.inject_adapter_in_model(config, model, adapter_name=name)
+    del model.peft_config  # the layers hold all; with it, peft warns of every further set
+    added = []
+    for path, parameter in model.named_parameters():
+        if f".lora_A.{name}." in path or f".lora_B.{name}." in path:
+            parameter.data = parameter.data.float()
+            parameter.requires_grad_(True)
+            added.append(parameter)
+        else:
+            # A second adapter must not freeze the first; the model's own weights are frozen.
+            parameter.requires_grad_(again and others.get(path, False))
+    return added
+
+
+def _targets(model: nn.Module, lora: Lora) -> list[str]:
+    """Last names of the layers to adapt, so that a second adapter finds the same ones."""
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    layers = [name for name, part in _linear(model) if part is not head]
+    names = sorted({name.rpartition(".")[2] for name in layers})
+    if lora.targets == "all-linear":
+        return names
+    wanted = [lora.targets] if isinstance(lora.targets, str) else list(lora.targets)
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise UsageError(
+            f"lora.targets: the model has no layer called {', '.join(unknown)}; "
+            f"use all-linear, or some of {', '.join(names)}"
+        )
+    return wanted
+
+
+def _linear(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Linear layers by name; one that has adapters counts once, under its own name."""
+    from torch import nn
+
+    adapted = [name for name, _ in _adapted(model)]
+    yield from _adapted(model)
+    for name, part in model.named_modules():
+        linear = isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"
+        if linear and not any(name.startswith(f"{layer}.") for layer in adapted):
+            yield name, part
+
+
+def _adapted(model: nn.Module) -> list[tuple[str, Any]]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [
+        (name, part) for name, part in model.named_modules() if isinstance(part, BaseTunerLayer)
+    ]
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """True when `attach` put adapters into this model and they are not merged yet."""
+    return bool(_adapted(model))
+
+
+@contextmanager
+def without(model: nn.Module) -> Iterator[nn.Module]:
+    """Inside the block the model is the one it was before `attach`: the reference policy for KL."""
+    layers = _adapted(model)
+    if not layers:
+        raise UsageError("the model has no adapters to leave out: load the reference beside it")
+    for _, layer in layers:
+        layer._disable_adapters = True
+    try:
+        yield model
+    finally:
+        for _, layer in layers:
+            layer._disable_adapters = False
+
+
+@contextmanager
+def active(model: nn.Module, name: str) -> Iterator[nn.Module]:
+    """Inside the block the model runs with this set of adapters only."""
+    layers = [layer for _, layer in _adapted(model)]
+    before = [layer._active_adapter for layer in layers]
+    for layer in layers:
+        # peft's set_adapter would also freeze the other set.
+        layer._active_adapter = [name]
+    try:
+        yield model
+    finally:
+        for layer, names in zip(layers, before, strict=True):
+            layer._active_adapter = names
+
+
+def merge(model: nn.Module, *, name: str = "default") -> nn.Module:
+    """Adds one set of adapters to the weights, in place, takes all out; returns the plain model.
+
+    W + (alpha / rank) B A is summed in float32 and rounded once to the dtype of W: nothing is lost
+    in a float32 model; in a bfloat16 model the merged policy differs a little from the trained one.
+    """
+    for path, layer in _adapted(model):
+        base = layer.get_base_layer()
+        delta = layer.get_delta_weight(name)
+        base.weight.data = (base.weight.data.float() + delta.float()).to(base.weight.dtype)
+        parent, _, last = path.rpartition(".")
+        setattr(model.get_submodule(parent), last, base)
+    return model
+
+
+def merge_and_save(model: Any, tokenizer: Any, folder: Path, *, name: str = "default") -> None:
+    """An ordinary transformers folder (safetensors, tokenizer), with adapters merged in place.
+
+    Saved in the dtype that the model has in memory, so that what is saved is what was trained; KL
+    references and reports must load this folder, not keep the model that made it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    merge(model, name=name)
+    model.config.dtype = model.dtype
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,32 @@
+"""Which sequences go through the model together? Length-sorted batches under a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hrlaif.errors import UsageError
+from hrlaif.settings import compute
+
+
+def batches(
+    lengths: Sequence[int], budget: int | None = None, *, rows: int | None = None
+) -> list[list[int]]:
+    """Indices of the sequences of each batch, longest first, a pure function of the lengths.
+
+    rows x longest <= budget tokens (padding included; `compute().batch_tokens` when empty), except
+    that a single longer sequence makes a batch of its own. Every index occurs exactly once, so
+    `result[index]` puts what comes back in the order asked.
+    """
+    budget = compute().batch_tokens if budget is None else budget
+    if budget < 1:
+        raise UsageError(f"batch_tokens is {budget}, but a batch needs at least one token")
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    found: list[list[int]] = []
+    longest = 0
+    for index in order:
+        full = not found or (len(found[-1]) + 1) * longest > budget
+        if full or (rows is not None and len(found[-1]) >= rows):
+            found.append([])
+            longest = max(lengths[index], 1)
+        found[-1].append(index)
+    return found

@@ -1,0 +1,159 @@
+"""What is the log-probability of each token? The vocabulary head in chunks of rows, memory flat."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hrlaif.transformer.body import Squash
+
+_CHUNK_BYTES = 64 * 2**20
+
+
+class TokenScores(NamedTuple):
+    """Log-probabilities [N] of tokens, entropies [N] of their distributions; float32, nats."""
+
+    logprobs: Tensor
+    entropies: Tensor
+
+
+def score_rows(
+    head: nn.Module,
+    hidden: Tensor,
+    targets: Tensor,
+    squash: Squash,
+    *,
+    temperature: float = 1.0,
+    entropy: bool = True,
+) -> TokenScores:
+    """log softmax(squash(head(hidden)) / temperature)[target] for hidden [N, H], targets [N].
+
+    Logits exist for one chunk of rows at a time, in the backward pass too: a plain linear head
+    (frozen or trained) recomputes them in a custom gradient, any other head by checkpointing.
+    Without `entropy` a pass over the logits is saved and the entropies are NaN.
+    """
+    if type(head) is nn.Linear:
+        found = _LinearScores.apply(  # type: ignore[no-untyped-call]
+            hidden, head.weight, head.bias, targets, (squash, temperature, entropy)
+        )
+        return TokenScores(*found)
+    rows = _chunk_rows(_width(head))
+    parts = []
+    for h, t in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
+        if torch.is_grad_enabled():
+            part = checkpoint(_scores, head, h, t, squash, temperature, use_reentrant=False)
+        else:
+            part = _scores(head, h, t, squash, temperature)
+        parts.append(part)
+    if not parts:
+        return TokenScores(hidden.new_zeros(0).float(), hidden.new_zeros(0).float())
+    return TokenScores(torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]))
+
+
+def distribution(
+    head: nn.Module, hidden: Tensor, squash: Squash, *, temperature: float = 1.0
+) -> Tensor:
+    """Log-probabilities [N, V] in float32 of every next token, for few rows and no gradients."""
+    logits = squash(head(hidden.to(_input_dtype(head, hidden)))).div_(temperature)
+    return logits.sub_(logits.logsumexp(-1, keepdim=True))
+
+
+def _input_dtype(head: nn.Module, hidden: Tensor) -> torch.dtype:
+    weight = getattr(head, "weight", None)
+    is_float = isinstance(weight, Tensor) and weight.is_floating_point()
+    return weight.dtype if is_float and isinstance(weight, Tensor) else hidden.dtype
+
+
+def _width(head: nn.Module) -> int:
+    return int(getattr(head, "out_features", 0)) or 2**17
+
+
+def _chunk_rows(width: int) -> int:
+    return max(8, _CHUNK_BYTES // (4 * width))
+
+
+def _scores(
+    head: nn.Module, hidden: Tensor, targets: Tensor, squash: Squash, temperature: float
+) -> tuple[Tensor, Tensor]:
+    logits = squash(head(hidden)) / temperature
+    logprobs = logits - logits.logsumexp(-1, keepdim=True)
+    taken = logprobs.gather(-1, targets[:, None])[:, 0]
+    return taken, -(logprobs.exp() * logprobs).sum(-1)
+
+
+class _LinearScores(torch.autograd.Function):
+    """d log p[t] / dz = onehot(t) - p and d entropy / dz = -p (log p + entropy), z the logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        how: tuple[Squash, float, bool],
+    ) -> tuple[Tensor, Tensor]:
+        squash, temperature, wants_entropy = how
+        logprobs, entropies = [], []
+        rows = _chunk_rows(weight.shape[0])
+        for h, t in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
+            z = squash(nn.functional.linear(h.to(weight.dtype), weight, bias)) / temperature
+            norm = z.logsumexp(-1)
+            logprobs.append(z.gather(-1, t[:, None])[:, 0] - norm)
+            if wants_entropy:
+                entropies.append(norm - (z - norm[:, None]).exp_().mul_(z).sum(-1))
+            else:
+                entropies.append(torch.full_like(norm, torch.nan))
+        ctx.save_for_backward(hidden, weight, bias, targets)
+        ctx.how = how
+        empty = hidden.new_zeros(0, dtype=torch.float32)
+        return torch.cat([empty, *logprobs]), torch.cat([empty, *entropies])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        hidden, weight, bias, targets = ctx.saved_tensors
+        wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        grad_hidden = torch.zeros_like(hidden) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_bias else None
+        rows = _chunk_rows(weight.shape[0])
+        for begin in range(0, len(targets), rows):
+            part = slice(begin, begin + rows)
+            h = hidden[part].to(weight.dtype)
+            raw = nn.functional.linear(h, weight, bias)
+            grad = _logit_gradient(raw, targets[part], (grads[0][part], grads[1][part]), ctx.how)
+            grad_raw = grad.to(weight.dtype)
+            if grad_hidden is not None:
+                grad_hidden[part] = (grad_raw @ weight).to(hidden.dtype)
+            if grad_weight is not None:
+                grad_weight += (grad_raw.T @ h).float()
+            if grad_bias is not None:
+                grad_bias += grad.sum(0)
+        cast = None if grad_weight is None else grad_weight.to(weight.dtype)
+        cast_bias = None if grad_bias is None else grad_bias.to(bias.dtype)
+        return grad_hidden, cast, cast_bias, None, None
+
+
+def _logit_gradient(
+    raw: Tensor, targets: Tensor, grads: tuple[Tensor, Tensor], how: tuple[Squash, float, bool]
+) -> Tensor:
+    """Gradient [n, V] at the head's output from those of the log-probabilities and entropies."""
+    squash, temperature, _ = how
+    squashed = squash(raw)
+    logprobs = squashed / temperature
+    logprobs -= logprobs.logsumexp(-1, keepdim=True)
+    of_logprob, of_entropy = grads
+    p = logprobs.exp()
+    if bool(of_entropy.any()):
+        entropy = -(p * logprobs).sum(-1, keepdim=True)
+        grad = p * (logprobs + entropy) * -of_entropy[:, None]
+        grad -= p * of_logprob[:, None]
+    else:
+        grad = p.mul_(-of_logprob[:, None])
+    grad.scatter_add_(-1, targets[:, None], of_logprob[:, None].to(grad.dtype))
+    if squash.softcap is not None:
+        grad *= 1 - (squashed / squash.softcap).square()
+    return grad.mul_(squash.scale / temperature)

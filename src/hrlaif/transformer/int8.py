@@ -1,0 +1,92 @@
+"""How does a frozen model answer quickly on a CPU? Linear layers in 8-bit integers.
+
+Weights have one scale an output channel and are rounded once; activations have one scale a row (a
+token), found on the fly, so that a row's result does not depend on what else is in the batch.
+Sums are exact 32-bit integers. The scheme is W8A8 of LLM.int8() (arXiv 2208.07339, section 2),
+vector-wise, without its outlier columns.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Int8Linear(nn.Module):
+    """A frozen linear layer: x [.., in] float -> x W^T + b [.., out] float32."""
+
+    weight: Tensor  # [out, in] int8
+    scale: Tensor  # [out] float32
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        with torch.no_grad():
+            weight, scale = _quantized(linear.weight)
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
+        bias = None if linear.bias is None else linear.bias.detach().float()
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The product in 8-bit integers; no gradients flow."""
+        rows, scale = quantize_rows(x.detach().reshape(-1, self.in_features).float())
+        out = torch._int_mm(rows, self.weight.t()).float()
+        out.mul_(scale).mul_(self.scale)
+        if self.bias is not None:
+            out.add_(self.bias)
+        return out.reshape(*x.shape[:-1], self.out_features)
+
+
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values [n, in] and float32 scales [n, 1] with x ~ values * scales."""
+    low, high = torch.aminmax(x, dim=-1, keepdim=True)
+    scale = torch.maximum(-low, high).div_(127).clamp_min_(1e-12)
+    return (x / scale).round_().to(torch.int8), scale
+
+
+def _quantized(weight: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
+    """By row chunks: the float32 copy of a vocabulary head never exists in whole."""
+    values = torch.empty(weight.shape, dtype=torch.int8)
+    scales = torch.empty(weight.shape[0])
+    for begin in range(0, weight.shape[0], rows):
+        part = slice(begin, begin + rows)
+        found, scale = quantize_rows(weight[part].float())
+        values[part], scales[part] = found, scale[:, 0]
+    return values, scales
+
+
+def to_int8(model: nn.Module) -> None:
+    """Replaces every linear layer in place, one at a time; the rest becomes float32.
+
+    The input embedding keeps its 16-bit table and returns float32: the vocabulary head gets its own
+    8-bit copy, also where the two are tied.
+    """
+    for parent in model.modules():
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear:
+                setattr(parent, name, Int8Linear(child))
+            elif type(child).__name__ == "Conv1D":  # GPT-2 stores linear weights transposed
+                setattr(parent, name, Int8Linear(_linear(child)))
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.register_forward_hook(_as_float32)
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(parameter.detach().float(), requires_grad=False))
+    model.requires_grad_(False)
+
+
+def _linear(child: nn.Module) -> nn.Linear:
+    weight, bias = child.weight, child.bias
+    assert isinstance(weight, Tensor)
+    linear = nn.Linear(weight.shape[0], weight.shape[1], bias=False, device="meta")
+    linear.weight = nn.Parameter(weight.detach().t(), requires_grad=False)
+    if isinstance(bias, Tensor):
+        linear.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return linear
+
+
+def _as_float32(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    return output.float()

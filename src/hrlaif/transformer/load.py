@@ -1,0 +1,173 @@
+"""Where does a local model come from? A folder, an adapter folder, a hub id or a .gguf file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hrlaif.errors import ModelError, UsageError
+from hrlaif.settings import compute
+from hrlaif.transformer.body import text_config
+from hrlaif.transformer.int8 import to_int8
+
+_FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to use, and what goes with it."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    precision: str
+    end_ids: frozenset[int] = field(default_factory=frozenset)
+    """Every token that ends a text or a turn."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model's context holds; None where its configuration does not say."""
+        config = text_config(self.model)
+        for name in ("max_position_embeddings", "n_positions"):
+            if getattr(config, name, None):
+                return int(getattr(config, name))
+        return None
+
+
+def device_in_force() -> torch.device:
+    """`compute().device`, or the best there is for `auto`."""
+    name = compute().device
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def precision_in_force(device: torch.device, *, train: bool) -> str:
+    """`compute().precision`; for `auto` what the device is quick at, by its kind and CPU flags.
+
+    A GPU and a CPU with bfloat16 instructions: bfloat16. Another CPU: float32 to train, and to
+    answer int8 where it has 8-bit dot products. int8 is for frozen models on a CPU.
+    """
+    wanted = compute().precision
+    if wanted == "int8" and (train or device.type != "cpu"):
+        wanted = "auto"
+    if wanted != "auto":
+        if wanted not in {"float32", "bfloat16", "int8"}:
+            raise UsageError(f"precision {wanted!r} is none of auto, float32, bfloat16, int8")
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16"
+    if device.type != "cpu":
+        return "float32"
+    # mkldnn calls bfloat16 supported on any AVX512 machine, where it is slower than float32.
+    if _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported"):
+        return "bfloat16"
+    return "int8" if not train and _cpu_has("_is_vnni_supported") else "float32"
+
+
+def _cpu_has(flag: str) -> bool:
+    known = getattr(torch.cpu, flag, None)
+    return bool(known and known())
+
+
+def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
+    """A causal language model and its tokenizer, dropout off, on the device in force.
+
+    `path`: a folder that transformers loads, a PEFT adapter folder (its base is loaded and the
+    adapter merged into it), a hub id, or a .gguf file. Raises ModelError naming the next move.
+    """
+    from hrlaif.llm.chat import end_ids, prepare
+
+    device = device_in_force()
+    precision = precision_in_force(device, train=train)
+    if compute().threads:
+        torch.set_num_threads(compute().threads or 1)
+    dtype = torch.bfloat16 if precision == "int8" else _FLOATS[precision]
+    model, tokenizer = _read(str(path), dtype)
+    no_dropout(model)
+    if precision == "int8":
+        to_int8(model)
+    model.to(device)
+    model.train(train)
+    prepare(tokenizer)
+    return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))
+
+
+def no_dropout(model: nn.Module) -> None:
+    """Sets every dropout to 0: old, new and reference log-probabilities must agree."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+def base_of_adapter(path: str | Path) -> str | None:
+    """The base model that a PEFT adapter folder names; None for anything else."""
+    file = Path(path) / "adapter_config.json"
+    if not file.is_file():
+        return None
+    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise ModelError(f"{file} names no base model: set base_model_name_or_path in it")
+    return str(base)
+
+
+def _read(path: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    where, extra = _located(path)
+    base = base_of_adapter(where)
+    if base is not None:
+        model, tokenizer = _read(base, dtype)
+        return _merged(model, where), _tokenizer_of(where, tokenizer)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **extra)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **extra)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(_why(path, error)) from error
+    return model, tokenizer
+
+
+def _located(path: str) -> tuple[str, dict[str, Any]]:
+    if not path.endswith(".gguf"):
+        return path, {}
+    file = Path(path)
+    if not file.is_file():
+        raise ModelError(f"there is no file {path}: give the path of a .gguf file")
+    return str(file.parent), {"gguf_file": file.name}
+
+
+def _merged(model: Any, adapter: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the adapter {adapter} does not fit its base model: {error}") from error
+
+
+def _tokenizer_of(adapter: str, of_base: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    if not (Path(adapter) / "tokenizer_config.json").is_file():
+        return of_base
+    return AutoTokenizer.from_pretrained(adapter)
+
+
+def _why(path: str, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(path).exists():
+        return f"{path} cannot be loaded as a causal language model: {first}"
+    return (
+        f"model {path!r} is no folder here, and the hub did not give it ({first}): check the name "
+        "and the connection, give a folder or a .gguf file, or pick one of `hrlaif models`"
+    )

@@ -1,0 +1,91 @@
+"""Accuracy on referenced prompts, held-out reward, and the bill."""
+
+import pytest
+
+from hrlaif.evaluation import accuracy, cost, held_out_reward
+from hrlaif.records import Message, Prompt, Response, Verdict
+
+
+class SaysItself:
+    """Passed, failed or not to be told, as the text says."""
+
+    def check(self, responses, judge):
+        table = {"right": True, "wrong": False, "unclear": None}
+        return [Verdict(id=r.key, check="says", passed=table[r.text]) for r in responses]
+
+
+def answers(*texts, reference="4"):
+    return [
+        Response(
+            prompt=Prompt(
+                id=str(i),
+                messages=(Message(role="user", content="2+2"),),
+                reference_answer=reference,
+            ),
+            text=text,
+        )
+        for i, text in enumerate(texts)
+    ]
+
+
+def test_what_cannot_be_verified_is_neither_right_nor_wrong():
+    found = accuracy(
+        answers("right", "wrong", "wrong", "unclear"),
+        answers("right", "right", "unclear", "right"),
+        SaysItself(),
+    )
+    assert found.before.value == pytest.approx(1 / 3)
+    assert (found.after.value, found.after.n) == (1.0, 3)
+    assert (found.unverifiable_before, found.unverifiable_after) == (1, 1)
+    assert found.before_at_least.value == 0.25
+    assert found.after_at_least.value == 0.75
+    # Verified both times: prompts 0 and 1; one of them got better.
+    assert (found.gain.value, found.gain.n) == (0.5, 2)
+
+
+def test_prompts_without_a_reference_are_not_checked():
+    found = accuracy(answers("right", reference=None), answers("right"), SaysItself())
+    assert (found.without_reference, found.before.n, found.after.n) == (1, 0, 1)
+
+
+def test_the_held_out_gain_is_paired_by_prompt():
+    rows = [
+        {"step": 0, "reward_mean": 0.0, "rewards": {"p": 0.0, "q": 10.0, "r": None}},
+        {"step": 10, "reward_mean": 1.0, "rewards": {"p": 1.0, "q": 11.0, "r": 5.0}},
+        {"step": 20, "reward_mean": 3.0, "rewards": {"p": 3.0, "q": 13.0, "r": 5.0}},
+    ]
+    found = held_out_reward(rows, step=10)
+    assert (found.gain.value, found.gain.low, found.gain.high) == (1.0, 1.0, 1.0)
+    assert (found.step_before, found.step_after, found.unscored) == (0, 10, 1)
+    assert held_out_reward(rows).gain.value == 3.0
+
+
+def test_means_alone_give_a_held_out_gain_without_an_interval():
+    rows = [{"step": 0, "reward_mean": 0.5}, {"step": 5, "reward_mean": None}]
+    found = held_out_reward(rows)
+    assert (found.before.value, found.before.low) == (0.5, None)
+    assert found.after.value is None
+    assert found.gain.value is None
+    assert held_out_reward([]).gain.n == 0
+
+
+def test_a_label_costs_its_share_of_the_labeling_stage():
+    found = cost(
+        {
+            "sft": {"calls": 10, "cost": 1.0, "seconds": 5.0},
+            "label": {"calls": 200, "cost": 6.0, "seconds": 50.0, "prompt_tokens": 9},
+        },
+        labels=100,
+    )
+    assert found.cost == 7.0
+    assert found.cost_per_label == pytest.approx(0.06)
+    assert found.seconds_per_label == pytest.approx(0.5)
+    assert found.human_total == pytest.approx(67.0)
+    assert (found.paper_ai_label, found.paper_human_label) == (0.06, 0.67)
+
+
+def test_a_call_without_a_known_price_makes_the_sum_unknown():
+    found = cost({"label": {"calls": 2, "cost": 1.0, "unpriced_calls": 1}, "policy": {}}, labels=1)
+    assert found.cost is None
+    assert found.cost_per_label is None
+    assert found.stages[1].cost == 0.0

@@ -1,0 +1,125 @@
+"""Win rates: who is compared with whom, what counts, and what is left out."""
+
+import pytest
+
+from hrlaif.errors import DataError
+from hrlaif.evaluation.win_rate import answer_from, pair, statement, summarise, win_rate
+from hrlaif.records import Abstention, Evidence, Message, Preference, Prompt, Response
+from hrlaif.statistics import Figure
+
+
+class Judge:
+    name = "nobody"
+    chunk = 2
+
+
+class ByFirstLetter:
+    """Probability of the better side from a table by the text of b; silent where there is none."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def label(self, comparisons, judge):
+        return [self.one(comparison) for comparison in comparisons]
+
+    def one(self, comparison):
+        if comparison.a.text == comparison.b.text:
+            return Abstention(comparison=comparison, labeler="table", reason="identical")
+        found = self.table.get(comparison.b.text)
+        if found is None:
+            return Abstention(comparison=comparison, labeler="table", reason="no verdict")
+        evidence = Evidence(
+            source="logprobs", prob_a_first=found, prob_a_second=found, flipped=found == 0.5
+        )
+        return Preference(comparison=comparison, prob_a=found, labeler="table", evidence=evidence)
+
+
+def responses(*texts, category=None, model="m"):
+    return [
+        Response(
+            prompt=Prompt(
+                id=f"p{i}", messages=(Message(role="user", content=f"q{i}"),), category=category
+            ),
+            text=text,
+            model=model,
+        )
+        for i, text in enumerate(texts)
+    ]
+
+
+def test_a_win_is_the_probability_that_the_policy_is_better():
+    table = ByFirstLetter({"good": 0.1, "fair": 0.5, "bad": 0.8})
+    found, answers = win_rate(
+        responses("x", "y", "z"), responses("good", "fair", "bad"), table, Judge()
+    )
+    assert found.overall.value == pytest.approx((0.9 + 0.5 + 0.2) / 3)
+    assert found.hard.value == pytest.approx((1 + 0.5 + 0) / 3)
+    assert found.same_position.value == pytest.approx(1 / 3)
+    assert [answer.comparison.b.text for answer in answers] == ["good", "fair", "bad"]
+    assert found.characters["policy"].value == pytest.approx(11 / 3)
+
+
+def test_a_silent_judge_is_counted_and_never_a_tie():
+    table = ByFirstLetter({"good": 0.0})
+    found, _ = win_rate(responses("x", "y"), responses("good", "unknown"), table, Judge())
+    assert (found.overall.value, found.overall.n) == (1.0, 1)
+    assert found.abstentions == {"no verdict": 1}
+    assert (found.asked, found.identical) == (2, 0)
+
+
+def test_identical_texts_are_ties_and_counted_apart():
+    table = ByFirstLetter({"good": 0.0})
+    found, _ = win_rate(responses("x", "same"), responses("good", "same"), table, Judge())
+    assert found.overall.value == pytest.approx(0.75)
+    assert (found.identical, found.abstentions) == (1, {})
+
+
+def test_categories_have_their_own_figures():
+    table = ByFirstLetter({"good": 0.0, "bad": 1.0})
+    a = [*responses("x", category="math"), responses("", "y")[1]]
+    b = [*responses("good", category="math"), responses("", "bad")[1]]
+    found, _ = win_rate(a, b, table, Judge())
+    assert {name: f.value for name, f in found.by_category.items()} == {"math": 1.0, "none": 0.0}
+
+
+def test_samples_of_a_prompt_are_paired_in_order_and_leftovers_counted():
+    first, second = responses("x")[0], responses("y")[0].model_copy(update={"sample": 1})
+    comparisons = pair([second, first], [first])
+    assert [(c.id, c.a.text) for c in comparisons] == [("p0", "x")]
+    found, _ = win_rate([first, second], [first], ByFirstLetter({}), Judge())
+    assert found.unmatched == 1
+
+
+def test_lists_without_a_common_prompt_are_refused():
+    with pytest.raises(DataError, match="answer the same prompts"):
+        pair(responses("x"), responses("", "y")[1:])
+
+
+def test_one_id_for_two_prompts_is_refused():
+    other = Prompt(id="p0", messages=(Message(role="user", content="something else"),))
+    with pytest.raises(DataError, match="different prompt"):
+        pair(responses("x"), [Response(prompt=other, text="y")])
+
+
+def test_an_interval_around_one_half_is_not_a_change():
+    text = statement(Figure(value=0.55, low=0.48, high=0.62, n=100))
+    assert text == (
+        "The policy's win rate is 55.0 % (95 % interval 48.0 to 62.0): "
+        "not distinguishable from no change."
+    )
+    assert "better" in statement(Figure(value=0.6, low=0.52, high=0.68, n=100))
+    assert "worse" in statement(Figure(value=0.4, low=0.32, high=0.48, n=100))
+    assert "Too few" in statement(Figure(value=0.6, low=None, high=None, n=1))
+
+
+def test_rows_without_a_probability_come_back_as_abstentions():
+    _, answers = win_rate(
+        responses("x", "y"), responses("good", "?"), ByFirstLetter({"good": 0.2}), Judge()
+    )
+    assert [answer_from(answer.row()) for answer in answers] == answers
+
+
+def test_no_answers_give_no_figures():
+    found = summarise([])
+    assert found.overall.value is None
+    assert found.statement == "Too few verdicts to say anything."

@@ -1,0 +1,228 @@
+"""Is every answer kept, found again, and counted once?"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+
+from hrlaif.errors import BudgetReached, DataError, UsageError
+from hrlaif.llm.calls import cost_table, export, list_calls, prune
+from hrlaif.llm.ledger import Call, Ledger, call_key, current
+
+
+def call(key, **changes):
+    return Call(
+        **{
+            "key": key,
+            "model": "m",
+            "kind": "generate",
+            "request": {"prompt": "Größe \ud83d"},
+            "response": f"answer to {key}",
+            "prompt_tokens": 10,
+            "completion_tokens": 2,
+            "cost": 0.25,
+            "seconds": 0.5,
+            **changes,
+        }
+    )
+
+
+def test_an_answer_is_found_by_another_ledger_of_the_same_file(tmp_path):
+    path = tmp_path / "deep" / "ledger.sqlite"
+    with Ledger(path, stage="label") as ledger:
+        assert current() is ledger
+        assert ledger.find("k") is None
+        ledger.record(call("k"))
+    assert current() is None
+    with Ledger(path, stage="another") as ledger:
+        assert ledger.find("k") == "answer to k"
+        assert ledger.hits == 1
+
+
+def test_totals_are_sums_and_an_unknown_cost_is_not_zero(tmp_path):
+    with Ledger(tmp_path / "l.sqlite", stage="label") as ledger:
+        ledger.record_many([call("a"), call("b", cost=None)])
+        totals = ledger.totals()
+        assert (totals.calls, totals.prompt_tokens, totals.completion_tokens) == (2, 20, 4)
+        assert (totals.cost, totals.unpriced_calls, totals.seconds) == (0.25, 1, 1.0)
+        assert ledger.totals("label").calls == 2
+        assert ledger.totals("score").calls == 0
+
+
+def test_the_first_answer_stands_and_both_payments_count(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record(call("k"))
+        assert ledger.record(call("k", response="another")) == "answer to k"
+        assert ledger.totals().calls == 1
+        assert ledger.totals().cost == 0.5
+
+
+def test_the_key_depends_on_every_part_and_not_on_their_order():
+    assert call_key(model="m", seed=1) == call_key(seed=1, model="m")
+    assert call_key(model="m", seed=1) != call_key(model="m", seed=2)
+    assert call_key(model="m") != call_key(model="m", seed=None)
+
+
+def test_a_reservation_that_could_lead_beyond_the_maximum_is_refused(tmp_path):
+    with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as ledger:
+        ledger.reserve(0.6)
+        with pytest.raises(BudgetReached, match=r"\$0.0000 of at most \$1.0000 is spent"):
+            ledger.reserve(0.6)
+        ledger.record(call("k", cost=0.1))
+        ledger.release(0.6)
+        ledger.reserve(0.9)
+        ledger.release(0.9)
+        with pytest.raises(BudgetReached):
+            ledger.reserve(0.91)
+
+
+def test_the_maximum_counts_earlier_runs_and_other_processes(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        ledger.record(call("k", cost=0.5))
+    with Ledger(path, max_cost=1.0) as ledger:
+        ledger.reserve(0.4)
+        ledger.release(0.4)
+        with Ledger(path) as other:
+            other.record(call("l", cost=0.4))
+        with pytest.raises(BudgetReached):
+            ledger.reserve(0.2)
+
+
+def test_an_unknown_price_with_a_maximum_is_refused_and_without_one_is_not(tmp_path):
+    with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as ledger, pytest.raises(UsageError):
+        ledger.reserve(None)
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.reserve(None)
+
+
+def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path):
+    path = tmp_path / "l.sqlite"
+    path.write_text("not a database, and long enough to have a header of its own " * 40)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"l.sqlite is not a usable ledger .* move it away"):
+        Ledger(path).__enter__()
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path):
+        pass
+    db = sqlite3.connect(path)
+    db.execute("UPDATE ledger SET version = 99")
+    db.commit()
+    db.close()
+    with pytest.raises(DataError, match="version 99, not 1"):
+        Ledger(path).__enter__()
+
+
+def test_a_closed_ledger_says_so(tmp_path):
+    with pytest.raises(UsageError, match="inside its `with` block"):
+        Ledger(tmp_path / "l.sqlite").find("k")
+
+
+def test_threads_share_one_ledger(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+
+        def work(n):
+            for i in range(20):
+                ledger.record(call(f"{n}-{i}"))
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert ledger.totals().calls == 80
+
+
+WRITER = """
+import sys
+from hrlaif.llm.ledger import Call, Ledger
+
+with Ledger(sys.argv[1], stage=sys.argv[2]) as ledger:
+    for i in range(100):
+        key = f"{sys.argv[2]}-{i}"
+        ledger.record(Call(key=key, model="m", kind="choose", request={}, response=""))
+"""
+
+
+def test_two_processes_at_once_lose_nothing(tmp_path):
+    path = str(tmp_path / "l.sqlite")
+    both = [subprocess.Popen([sys.executable, "-c", WRITER, path, stage]) for stage in "ab"]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    with Ledger(path) as ledger:
+        assert ledger.totals().calls == 200
+        assert ledger.totals("b").calls == 100
+
+
+def test_a_ledger_that_cannot_be_written_says_so(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger._open().execute("PRAGMA query_only = ON")
+        with pytest.raises(DataError, match=r"cannot be written .* is the disk full"):
+            ledger.record(call("k"))
+        ledger._open().execute("PRAGMA query_only = OFF")
+        ledger.record(call("k"))
+        assert ledger.totals().calls == 1
+
+
+def test_failures_are_counted_and_are_no_answers(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path, stage="label") as ledger:
+        ledger.record(call("k"))
+        ledger.record_failure("m", "timeout")
+        ledger.record_failure("m", "timeout")
+        assert ledger.failed == 2
+        assert ledger.totals().calls == 1
+    assert [row["failures"] for row in cost_table(path)] == [2]
+
+
+def test_the_cost_table_has_a_row_per_stage_and_model(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path, stage="label") as ledger:
+        ledger.record_many([call("a"), call("b"), call("c", model="n", cost=None)])
+    with Ledger(path, stage="score") as ledger:
+        ledger.record_failure("m", "timeout")
+    rows = {(row["stage"], row["model"]): row for row in cost_table(path)}
+    assert rows["label", "m"]["calls"] == 2
+    assert rows["label", "m"]["cost"] == 0.5
+    assert rows["label", "n"]["unpriced_calls"] == 1
+    assert rows["score", "m"]["failures"] == 1
+    assert rows["score", "m"]["calls"] == 0
+
+
+def test_calls_are_listed_without_and_exported_with_their_texts(tmp_path):
+    path, out = tmp_path / "l.sqlite", tmp_path / "calls.jsonl"
+    with Ledger(path, stage="label") as ledger:
+        ledger.record_many([call(key) for key in "abc"])
+    assert [row["key"] for row in list_calls(path, limit=2)] == ["a", "b"]
+    assert list_calls(path, stage="score") == []
+    assert "response" not in list_calls(path)[0]
+    assert export(path, out) == 3
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert rows[0]["request"] == {"prompt": "Größe ?"}
+    assert rows[2]["response"] == "answer to c"
+
+
+def test_prune_forgets_by_age_and_model_and_never_all_by_accident(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        ledger.record_many([call("a"), call("b", model="n")])
+    with pytest.raises(UsageError, match="say which"):
+        prune(path)
+    assert prune(path, older_than=timedelta(days=1)) == 0
+    assert prune(path, model="n") == 1
+    assert prune(path, older_than=timedelta(days=-1)) == 1
+
+
+def test_a_ledger_that_is_not_there_is_not_made_by_looking(tmp_path):
+    with pytest.raises(DataError, match="there is no ledger"):
+        cost_table(tmp_path / "l.sqlite")
+    assert list(tmp_path.iterdir()) == []

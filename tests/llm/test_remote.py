@@ -1,0 +1,235 @@
+"""Does a remote model answer rightly, or say why not, whatever its server does?"""
+
+from __future__ import annotations
+
+import pytest
+
+from hrlaif.errors import ModelError
+from hrlaif.llm.ledger import Ledger
+from hrlaif.llm.remote import Remote
+from hrlaif.records import Chat, Choice, Completion, Message, Unanswered
+from hrlaif.settings import Compute, using
+
+
+def chats(n):
+    return [Chat.user(f"question {i}") for i in range(n)]
+
+
+def model(server, **settings):
+    return Remote(model="m", base_url=server.url, **{"max_retries": 1, "timeout": 5, **settings})
+
+
+def write(judge, asked, *, temperature=0.0):
+    return judge.generate(asked, temperature=temperature, max_tokens=20)
+
+
+def test_answers_come_in_order_and_at_most_as_many_calls_run_at_once_as_set(server):
+    def echo(body, n):
+        reply = server.text(body["messages"][0]["content"].upper())
+        reply.delay = 0.01 * (n % 3)
+        return reply
+
+    server.answer = echo
+    with using(Compute(concurrency=4)):
+        answers = write(model(server), chats(20))
+    assert [a.text for a in answers] == [f"QUESTION {i}" for i in range(20)]
+    assert 2 <= server.most_at_once <= 4
+    assert answers[0] == Completion(text="QUESTION 0", prompt_tokens=7, completion_tokens=3)
+
+
+def test_the_same_chat_is_sent_once_and_another_sample_is_another_call(server):
+    write(model(server), [Chat.user("a"), Chat.user("a"), Chat.user("a", sample=1)])
+    assert len(server.calls) == 2
+
+
+def test_samples_get_different_seeds_and_a_greedy_call_gets_none(server):
+    write(model(server), [Chat.user("a", sample=i) for i in range(2)], temperature=1.0)
+    write(model(server), [Chat.user("a")])
+    seeds = [call.get("seed") for call in server.calls]
+    assert seeds[0] != seeds[1]
+    assert seeds[2] is None
+
+
+def test_an_answered_call_is_found_in_the_ledger_and_not_sent_again(server, tmp_path):
+    for _ in range(2):
+        with Ledger(tmp_path / "l.sqlite", stage="label") as ledger:
+            answers = write(model(server), chats(3))
+    assert len(server.calls) == 3
+    assert ledger.hits == 3
+    assert answers[2].text == "1"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"text": "x", "finish": "content_filter"}, "stopped by the server's content filter"),
+        ({"text": None, "refusal": "I will not"}, "refused: 'I will not'"),
+        ({"text": "  "}, "empty answer"),
+        ({"text": None, "finish": "length"}, "empty answer (cut at the token limit)"),
+    ],
+)
+def test_what_was_filtered_refused_or_empty_is_no_text_but_is_not_paid_twice(
+    server, tmp_path, message, reason
+):
+    server.script(server.text(message.pop("text"), **message))
+    with Ledger(tmp_path / "l.sqlite"):
+        for _ in range(2):
+            assert write(model(server), chats(1)) == [Unanswered(reason=reason)]
+    assert len(server.calls) == 1
+
+
+def test_a_prompt_beyond_the_context_is_unanswered(server):
+    message = "This model's maximum context length is 8 tokens; reduce max_tokens"
+    server.script(server.error(400, message))
+    assert write(model(server), chats(1))[0].reason == "too long for the model's context"
+    assert len(server.calls) == 1
+
+
+def test_rejected_parameters_are_renamed_or_left_out_and_remembered(server):
+    def answer(body, n):
+        if "max_tokens" in body:
+            return server.error(400, "Use 'max_completion_tokens' instead.", param="max_tokens")
+        if "seed" in body:
+            return server.error(400, "Unknown parameter: seed", param="seed")
+        return server.text("fine")
+
+    server.answer = answer
+    judge = model(server)
+    assert write(judge, chats(1), temperature=1.0)[0].text == "fine"
+    assert len(server.calls) == 3
+    write(judge, [Chat.user("another")], temperature=1.0)
+    assert len(server.calls) == 4
+    assert server.calls[3]["max_completion_tokens"] == 20
+
+
+def test_a_server_that_rejects_every_request_stops_the_run(server):
+    server.script(server.error(400, "chat_template_kwargs is unknown"))
+    with pytest.raises(ModelError, match=r"refuses every request: .*chat_template_kwargs"):
+        write(model(server), chats(3))
+
+
+def test_label_probabilities_sum_the_surface_forms_and_keep_the_mass(server):
+    forms = {"1": 0.4, " 1": 0.1, "１": 0.05, '"1': 0.05, "2": 0.2, "The": 0.1, "x": None}
+    server.script(server.top(forms))
+    answer = model(server).choose(chats(1), ["1", "2"])[0]
+    assert answer.source == "logprobs"
+    assert answer.mass == pytest.approx(0.8)
+    assert answer.probabilities == pytest.approx((0.75, 0.25))
+    assert server.calls[0]["top_logprobs"] == 20
+
+
+def test_case_variants_are_one_label(server):
+    server.script(server.top({"Yes": 0.3, " yes": 0.2, "YES": 0.1, "no": 0.2, "maybe": 0.2}))
+    answer = model(server).choose(chats(1), ["yes", "no"])[0]
+    assert answer.probabilities == pytest.approx((0.75, 0.25))
+
+
+def test_a_label_behind_a_blank_token_is_read(server):
+    server.script(server.top({"\n": 0.5, "2": 0.2, "x": 0.3}, {"1": 0.9, "2": 0.1}))
+    answer = model(server).choose(chats(1), ["1", "2"])[0]
+    assert answer.probabilities == pytest.approx((0.45 / 0.7, 0.25 / 0.7))
+    assert answer.mass == pytest.approx(0.7)
+
+
+GRADES = [str(grade) for grade in range(1, 11)]
+
+
+def test_one_and_ten_are_told_apart_by_the_second_token(server):
+    server.script(server.top({"1": 0.6, "2": 0.3, "x": 0.1}, {"0": 0.7, "<eos>": 0.2, "5": 0.1}))
+    answer = model(server).choose(chats(1), GRADES)[0]
+    assert answer.mass == pytest.approx(0.84)
+    assert answer.probabilities[9] == pytest.approx(0.42 / 0.84)
+    assert answer.probabilities[0] == pytest.approx(0.12 / 0.84)
+
+
+def test_where_one_and_ten_cannot_be_told_apart_votes_are_taken(server):
+    def answer(body, n):
+        asked = body.get("logprobs")
+        return server.top({"2": 0.6, "1": 0.3, "x": 0.1}) if asked else server.text("10")
+
+    server.answer = answer
+    answer = model(server).choose(chats(1), GRADES)[0]
+    assert answer.source == "votes"
+    assert answer.probabilities[9] == pytest.approx(5.5 / 10)
+
+
+def test_null_logprobs_lead_to_smoothed_votes_and_are_remembered(server):
+    def answer(body, n):
+        if body.get("logprobs"):
+            return server.top({"1": None, "2": None})
+        return server.text("**2**" if n % 5 else "Preferred Response=1")
+
+    server.answer = answer
+    judge = model(server)
+    with using(Compute(concurrency=1)):
+        answers = judge.choose(chats(3), ["1", "2"])
+    assert [a.source for a in answers] == ["votes"] * 3
+    assert answers[0].probabilities == pytest.approx((1.5 / 6, 4.5 / 6))
+    assert answers[0].mass == 1.0
+    assert sum("logprobs" in call for call in server.calls) == 1
+    assert len(server.calls) == 1 + 15
+
+
+def test_refused_logprobs_lead_to_votes_with_one_refused_call(server):
+    def answer(body, n):
+        refused = server.error(400, "logprobs is not supported with this model", param="logprobs")
+        return refused if "logprobs" in body else server.text("1")
+
+    server.answer = answer
+    answers = model(server, votes=3).choose(chats(4), ["1", "2"])
+    assert [a.probabilities for a in answers] == [pytest.approx((3.5 / 4, 0.5 / 4))] * 4
+    assert len(server.calls) == 1 + 12
+
+
+def test_a_cap_on_top_logprobs_is_met(server):
+    def answer(body, n):
+        if body["top_logprobs"] > 5:
+            return server.error(400, "top_logprobs must be at most 5")
+        return server.top({"1": 0.9, "2": 0.1})
+
+    server.answer = answer
+    answers = model(server).choose(chats(3), ["1", "2"])
+    assert {a.source for a in answers} == {"logprobs"}
+    assert len(server.calls) == 4
+
+
+def test_one_vote_is_one_greedy_hard_label(server):
+    server.script(server.text("The answer is 2."))
+    answer = model(server, votes=1).choose(chats(1), ["1", "2"])[0]
+    assert (answer.source, answer.probabilities) == ("hard", (0.0, 1.0))
+    assert server.calls[-1]["temperature"] == 0
+
+
+def test_a_judge_that_names_no_label_is_unanswered_and_never_a_tie(server):
+    server.script(server.top({"Sorry": 0.9, "I": 0.1}))
+    answers = model(server).choose(chats(1), ["1", "2"])
+    assert answers == [Unanswered(reason="no label in the answer: 'Sorry'")]
+    server.script(server.text("Both 1 and 2 are fine."))
+    said = Remote(model="other", base_url=server.url).choose(chats(1), ["1", "2"])[0]
+    assert said == Unanswered(reason="no label in the answer: 'Both 1 and 2 are fine.'")
+
+
+def test_only_the_drawn_token_is_no_distribution(server):
+    def answer(body, n):
+        return server.top({"1": 0.99}) if body.get("logprobs") else server.text("1")
+
+    server.answer = answer
+    assert model(server).choose(chats(1), ["1", "2"])[0].source == "votes"
+
+
+def test_the_completions_interface_sends_plain_text_and_reads_its_own_logprobs(server):
+    logprobs = {"tokens": [" 1"], "top_logprobs": [{" 1": -0.2876820724517809, "2": -1.3862943611}]}
+    server.script(server.reply({"choices": [{"text": " 1", "logprobs": logprobs}]}))
+    turns = (Message(role="system", content="Judge."), Message(role="user", content="1 or 2?"))
+    answer = model(server, api="completions").choose([Chat(messages=turns)], ["1", "2"])[0]
+    assert answer.probabilities == pytest.approx((0.75, 0.25))
+    assert server.calls[0]["path"] == "/v1/completions"
+    assert server.calls[0]["prompt"] == "Judge.\n\n1 or 2?"
+    assert server.calls[0]["logprobs"] == 20
+
+
+def test_every_answer_of_choose_is_a_choice_or_a_reason(server):
+    server.script(server.top({"1": 0.5, "2": 0.5}))
+    answers = model(server).choose(chats(5), ["1", "2"])
+    assert all(isinstance(answer, Choice) for answer in answers)
+    assert model(server).choose([], ["1", "2"]) == []

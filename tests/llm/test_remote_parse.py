@@ -1,0 +1,105 @@
+"""Is a verdict read where there is one, and never made up?"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrlaif.llm.remote_parse import Position, label_probabilities, verdict
+
+PAIR = ("1", "2")
+GRADES = [str(grade) for grade in range(1, 11)]
+FORMS = ("{}", " {} ", "**{}**", "[[{}]]", "({})", "{}.", '"{}"', "Preferred Response={}")
+FORMS += ("The answer is {}.", "Verdict: [[{}]]", "Response {} is better.", "I choose {}")
+FORMS += ("<think>1 or 2? 1, no, 2.</think>{}", "Because of this.\n\nAnswer: {}", "Response {}")
+
+
+@given(st.sampled_from(FORMS), st.sampled_from(PAIR), st.sampled_from(["", "​", "\n", " \n\n"]))
+def test_every_surface_form_is_read_and_swapping_the_labels_swaps_the_verdict(form, label, tail):
+    other = "2" if label == "1" else "1"
+    said = verdict(form.format(label) + tail, PAIR)
+    assert said == PAIR.index(label)
+    assert verdict(form.format(label) + tail, PAIR[::-1]) == 1 - said
+    assert verdict(form.format(other) + tail, PAIR) == 1 - said
+
+
+@given(st.text(alphabet="12 .\n:=isantwer[]*-,/", max_size=60))
+def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
+    said = verdict(text, PAIR)
+    swapped = verdict(text.translate(str.maketrans("12", "21")), PAIR)
+    assert swapped == (None if said is None else 1 - said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Neither.",
+        "1 or 2",
+        "1 and 2 are alike",
+        "Answer: not 1",
+        "Response 1 is worse",
+        "The worse response is 1",
+        "Response 2 is not better",
+        "The answer isn't 1",
+        "1\n\nActually Response 2 was nice",
+        "Verdict: 1\nReason: 2 was rude",
+        "Answer: 1.5",
+        "Answer: 12",
+        "Answer: -1",
+        "<think>1",
+        "I cannot say.",
+    ],
+)
+def test_what_names_no_label_or_two_or_doubts_it_is_no_verdict(text):
+    assert verdict(text, PAIR) is None
+
+
+def test_the_last_verdict_counts_and_a_quoted_one_does_not():
+    assert verdict('Response 1 says "[[1]]".\n[[2]]', PAIR) == 1
+    assert verdict("1\n\nActually Response 2 is better than I thought", PAIR) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "grade"), [("8/10", 8), ("Rating: 10", 10), ("**7**", 7), ("3 out of 10", 3)]
+)
+def test_a_grade_may_name_its_scale(text, grade):
+    assert verdict(text, GRADES) == grade - 1
+
+
+def test_an_article_is_no_letter_and_words_ignore_their_case():
+    assert verdict("a", ("A", "B")) is None
+    assert verdict("Answer: B", ("A", "B")) == 1
+    assert verdict("YES.", ("yes", "no")) == 0
+
+
+def test_a_whole_token_ten_means_that_one_is_one():
+    positions = [Position("1", {"1": 0.5, "10": 0.2, "3": 0.1})]
+    found = label_probabilities(positions, GRADES)
+    assert (found[0], found[9]) == (0.5, 0.2)
+
+
+def test_an_unlikely_ambiguous_token_is_left_out_of_the_mass():
+    found = label_probabilities([Position("2", {"2": 0.98, "1": 0.005, "x": 0.01})], GRADES)
+    assert sum(found) == pytest.approx(0.98)
+
+
+def test_labels_of_several_tokens_are_followed():
+    positions = [
+        Position("Response", {"Response": 0.9, "The": 0.1}),
+        Position(" 1", {" 1": 0.75, " 2": 0.25}),
+    ]
+    found = label_probabilities(positions, ["Response 1", "Response 2"])
+    assert found == pytest.approx((0.675, 0.225))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["1", " 1", "2", "２", "\n", "x", "**"]), st.floats(0, 0.14))
+)
+def test_the_mass_is_at_most_what_was_listed_and_swaps_with_the_labels(listed):
+    listed = {"y": 0.01, "z": 0.01, **listed}
+    positions = [Position("y", listed)]
+    found = label_probabilities(positions, PAIR)
+    assert sum(found) <= sum(listed.values()) + 1e-9
+    assert label_probabilities(positions, PAIR[::-1]) == found[::-1]

@@ -1,0 +1,66 @@
+"""Numbers for people, and charts whose labels stay text."""
+
+import re
+
+from hrlaif.report import words
+from hrlaif.report.charts import Charts, Curve
+from hrlaif.report.samples import side_by_side
+from hrlaif.statistics import Figure
+
+
+def test_numbers_read_as_a_person_would_write_them():
+    assert words.percent(Figure(value=0.5, low=0.4, high=0.61, n=9)) == "50.0 % (40.0 to 61.0)"
+    assert words.percent(Figure(value=0.5, low=None, high=None, n=1)) == "50.0 % (no interval)"
+    assert words.percent(None) == "unknown"
+    assert words.plain(Figure(value=-0.5, low=-1.0, high=0.25, n=9), signed=True) == (
+        "−0.5 (−1 to +0.25)"
+    )
+    assert [words.duration(s) for s in (None, 12.34, 190, 3840)] == [
+        "unknown",
+        "12.3 s",
+        "3 min 10 s",
+        "1 h 04 min",
+    ]
+    assert [words.money(m) for m in (None, 0, 0.0012, 1234.5)] == [
+        "unknown",
+        "$0",
+        "$0.0012",
+        "$1,234.50",
+    ]
+    assert words.moment("2026-11-20T16:06:00Z") == "2026-11-20 16:06 UTC"
+    assert words.moment("yesterday") == "yesterday"
+
+
+def test_a_chart_takes_its_colours_from_the_page():
+    charts = Charts()
+    svg = charts.curves([Curve("loss", [1, 2], [0.5, 0.4])], unit="nats", alt="Loss")
+    assert 'aria-label="Loss"' in svg
+    assert "style=" not in svg
+    rules = " ".join(charts.rules.values())
+    assert "var(--accent)" in rules
+    assert not re.search(r"#0[1-6]0[1-6]0[1-6]", rules)
+
+
+def test_a_label_that_looks_like_a_style_stays_a_label():
+    charts = Charts()
+    figure = Figure(value=0.5, low=0.4, high=0.6, n=3)
+    svg = charts.intervals([('style="x}y{"', figure), ("$\\frac", figure)], unit="%", alt="x")
+    assert "style=”x}y{”" in svg
+    assert not any("x}y" in rule for rule in charts.rules.values())
+
+
+def test_nothing_to_draw_is_no_chart():
+    charts = Charts()
+    assert charts.curves([Curve("a", [], [])], unit="", alt="") is None
+    assert charts.intervals([], unit="", alt="") is None
+    assert charts.histogram([], unit="", alt="") is None
+
+
+def test_samples_are_biggest_wins_biggest_losses_and_a_lot_none_twice():
+    rows = [{"id": str(n), "prob_a": n / 20, "prompt": "q"} for n in range(21)]
+    groups = {group["title"]: [row["id"] for row in group["rows"]] for group in side_by_side(rows)}
+    assert groups["Biggest wins"] == ["0", "1", "2"]
+    assert groups["Biggest losses"] == ["20", "19", "18"]
+    shown = [name for names in groups.values() for name in names]
+    assert len(shown) == len(set(shown)) == 9
+    assert groups["Drawn by lot"] == [r["id"] for r in side_by_side(rows)[2]["rows"]]

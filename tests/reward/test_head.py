@@ -1,0 +1,76 @@
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from hrlaif.errors import ModelError
+from hrlaif.records import Message, Prompt
+from hrlaif.reward import head
+from hrlaif.training import lora
+from hrlaif.transformer.load import load_causal
+
+FAMILIES = ["qwen2", "llama", "gemma3", "gpt_neox"]
+PROMPT = Prompt(id="p", messages=(Message(role="user", content="how are you?"),))
+TEXTS = [("fine", True), ("fine, thank you very much", True), ("fine, thank", False), ("", True)]
+
+
+def rendered(tokenizer, limit=200):
+    return [
+        head.render(tokenizer, PROMPT, text, finished=finished, limit=limit).tokens
+        for text, finished in TEXTS
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("pad", ["<pad>", "</s>", None])
+def test_plain_transformers_gives_our_rewards_on_padded_batches(base, tmp_path, family, pad):
+    reward = head.with_head(load_causal(base(family, pad=pad), train=True), seed=1)
+    folder = tmp_path / "reward"
+    lora.merge_and_save(reward.model, reward.tokenizer, folder)
+    sequences = rendered(reward.tokenizer)
+    ours = head.rewards_of(reward.model, sequences)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    batch = tokenizer.pad({"input_ids": sequences}, return_tensors="pt")
+    with torch.no_grad():
+        theirs = model(**batch).logits[:, 0].tolist()
+    assert theirs == pytest.approx(ours, abs=1e-5)
+    assert model.config.num_labels == 1
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert len({round(value, 4) for value in ours}) == 4
+
+
+def test_padding_and_batch_mates_do_not_change_a_reward(base):
+    reward = head.with_head(load_causal(base(), train=True), seed=1)
+    sequences = rendered(reward.tokenizer)
+    alone = [head.rewards_of(reward.model, [tokens])[0] for tokens in sequences]
+    assert head.rewards_of(reward.model, sequences) == pytest.approx(alone, abs=1e-5)
+
+
+def test_the_head_starts_at_one_over_the_root_of_h_plus_1(base):
+    reward = head.with_head(load_causal(base(), train=True), seed=1)
+    again = head.with_head(load_causal(base(), train=True), seed=1)
+    assert reward.model.score.weight.shape == (1, 32)
+    assert reward.model.score.weight.std().item() == pytest.approx(33**-0.5, rel=0.4)
+    assert torch.equal(reward.model.score.weight, again.model.score.weight)
+
+
+def test_an_unfinished_response_has_no_end_token(base):
+    tokenizer = load_causal(base(), train=True).tokenizer
+    whole = head.render(tokenizer, PROMPT, "yes", finished=True, limit=100)
+    torn = head.render(tokenizer, PROMPT, "yes", finished=False, limit=100)
+    assert whole.tokens == [*torn.tokens, tokenizer.eos_token_id]
+
+
+def test_a_long_prompt_is_cut_at_the_left_and_the_response_stays(base):
+    tokenizer = load_causal(base(), train=True).tokenizer
+    whole = head.render(tokenizer, PROMPT, "yes", finished=True, limit=100)
+    short = head.render(tokenizer, PROMPT, "yes", finished=True, limit=12)
+    assert (whole.cut, short.cut) == (False, True)
+    assert len(short.tokens) == 12
+    kept = 11 if whole.tokens[0] == tokenizer.bos_token_id else 12
+    assert short.tokens[-kept:] == whole.tokens[-kept:]
+
+
+def test_a_folder_without_a_model_is_refused_with_the_next_move(tmp_path):
+    with pytest.raises(ModelError, match="train it first"):
+        head.load(tmp_path, device=torch.device("cpu"), dtype=torch.float32)

@@ -1,0 +1,144 @@
+"""Are rows read whole from any file, and is bad input refused by file, row and next move?"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrlaif.errors import DataError
+from hrlaif.rows import read_rows, write_rows
+from hrlaif.rows.files import line_of
+
+ROWS = [{"id": 1, "prompt": "Wie geht's?", "text": "好\u2028的"}, {"id": 2, "prompt": "b\x00c"}]
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
+
+
+def values(path: Path | str) -> list[dict]:
+    return [row.values for row in read_rows(path)]
+
+
+def refused(path: Path | str) -> str:
+    with pytest.raises(DataError) as error:
+        read_rows(path)
+    return str(error.value)
+
+
+def put(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_lines_gzipped_lines_arrays_and_standard_input_hold_the_same_rows(tmp_path, monkeypatch):
+    assert values(put(tmp_path / "a.jsonl", LINES)) == ROWS
+    assert values(put(tmp_path / "a.jsonl.gz", gzip.compress(LINES))) == ROWS
+    assert values(put(tmp_path / "a.json", json.dumps(ROWS).encode())) == ROWS
+    assert values(put(tmp_path / "a.json.gz", gzip.compress(json.dumps(ROWS).encode()))) == ROWS
+    assert values(put(tmp_path / "bom.jsonl", b"\xef\xbb\xbf" + LINES)) == ROWS
+    assert values(put(tmp_path / "crlf.jsonl", LINES.replace(b"\n", b"\r\n"))) == ROWS
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINES)))
+    assert values("-") == ROWS
+
+
+def test_rows_say_where_they_stand_and_blank_lines_count(tmp_path):
+    path = put(tmp_path / "a.jsonl", b'{"a": 1}\n\n{"a": 2}\n')
+    assert [row.where for row in read_rows(path)] == [f"{path}, line 1", f"{path}, line 3"]
+
+
+def test_a_limit_reads_no_further_than_it_must(tmp_path):
+    path = put(tmp_path / "a.jsonl", b'{"a": 1}\n{"a": 2}\nnot json\n')
+    assert len(read_rows(path, limit=2)) == 2
+    assert read_rows(path, limit=0) == []
+
+
+def test_csv_cells_are_text_and_lists_of_turns_are_turns(tmp_path):
+    turns = '"[{""role"": ""user"", ""content"": ""hi""}]"'
+    head = "prompt,responses,a,b,category\n"
+    body = f'{turns},"[""x"", ""y""]","[1, 2, 3]","{{""k"": 1}}",\n'
+    row = values(put(tmp_path / "a.csv", (head + body).encode()))[0]
+    assert row["prompt"] == [{"role": "user", "content": "hi"}]
+    assert row["responses"] == ["x", "y"]
+    # Answers that look like JSON are what the model wrote, not structure.
+    assert row["a"] == "[1, 2, 3]"
+    assert row["b"] == '{"k": 1}'
+    assert "category" not in row
+
+
+def test_csv_keeps_line_breaks_in_quotes_and_empty_responses(tmp_path):
+    path = put(tmp_path / "a.csv", b'prompt,a,b\n"one\ntwo",x,""\n')
+    assert values(path) == [{"prompt": "one\ntwo", "a": "x", "b": ""}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.jsonl", b"", "is empty: it should hold one row a line"),
+        ("blank.jsonl", b"\n\n", "is empty"),
+        ("torn.jsonl", b'{"a": 1}\n{"a": ', "line 2: the line is cut off: mend or delete"),
+        ("bad.jsonl", b'{"a": 1}\n{a: 1}\n', "line 2: not JSON"),
+        ("list.jsonl", b"[1]\n", "line 1: a list, not an object with named fields: mend"),
+        ("latin.jsonl", b'{"a": "ok"}\n{"a": "\xe9"}\n', "line 2: not UTF-8 (byte 7): save the"),
+        ("utf16.jsonl", '{"a": 1}\n'.encode("utf-16"), "line 1: not UTF-8"),
+        ("half.jsonl", b'{"a": "x"}\n{"a": "\\ud83d"}\n', "line 2: half a character"),
+        ("half.json", b'[{"a": ["\\udc00"]}]', "row 1: half a character"),
+        ("deep.jsonl", b"[" * 200_000 + b"\n", "line 1: not JSON"),
+        ("scalar.json", b"3", "not a list of rows: save one row a line as .jsonl"),
+        ("torn.json", b'[{"a": 1}', "not JSON"),
+        ("inner.json", b'[{"a": 1}, 2]', "row 2: a int, not an object"),
+        ("more.csv", b"a,b\n1,2\n1,2,3\n", "line 3: more cells than the header has columns: quote"),
+        ("fewer.csv", b"a,b\n1,2\n1\n", "line 3: fewer cells than the header has columns: quote"),
+        ("latin.csv", b"a,b\n\xe9,2\n", "not UTF-8"),
+        ("header.csv", b"a,b\n", "is empty"),
+        ("plain.jsonl.gz", LINES, "not a whole gzip file"),
+        ("torn.jsonl.gz", gzip.compress(LINES * 99)[:-9], "not a whole gzip file"),
+        ("torn.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], "not a whole gzip file"),
+        ("rot.jsonl.gz", gzip.compress(LINES)[:12] + b"\xff" * 40, "not a whole gzip file"),
+    ],
+)
+def test_bad_input_is_refused_with_file_row_and_next_move(tmp_path, name, content, said):
+    message = refused(put(tmp_path / name, content))
+    assert name in message
+    assert said in message
+
+
+def test_a_folder_and_a_missing_file_are_refused(tmp_path):
+    assert "is a folder: name one of its files" in refused(tmp_path)
+    assert "no such file" in refused(tmp_path / "none.jsonl")
+    assert "no such file" in refused("someone/some-data")
+
+
+def test_a_megabyte_of_text_and_nul_pass_unchanged(tmp_path):
+    row = {"a": "x\x00\n" * 350_000}
+    path = tmp_path / "big.jsonl"
+    assert write_rows(path, [row]) == 1
+    assert values(path) == [row]
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.jsonl"
+    write_rows(path, [{"a": 1}])
+
+    def failing():
+        yield {"a": 2}
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        write_rows(path, failing())
+    assert values(path) == [{"a": 1}]
+
+
+def test_a_lone_surrogate_can_be_written():
+    assert line_of({"a": "\ud83d"}) == '{"a": "\\ud83d"}\n'
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text(), min_size=1), min_size=1))
+def test_any_text_survives_writing_and_reading(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("rows") / "a.jsonl"
+    write_rows(path, rows)
+    assert values(path) == rows

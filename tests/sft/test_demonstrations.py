@@ -1,0 +1,99 @@
+import json
+
+import pytest
+
+from hrlaif.errors import DataError
+from hrlaif.records import (
+    Candidate,
+    Comparison,
+    Completion,
+    Message,
+    Preference,
+    Prompt,
+    Unanswered,
+)
+from hrlaif.sft import Sft
+from hrlaif.sft.demonstrations import Sources, collect
+
+
+def prompt(number, **fields):
+    return Prompt(id=f"p{number}", messages=(Message(role="user", content=f"q{number}"),), **fields)
+
+
+class Teacher:
+    """Answers `a` to each question, but not question 1, and stops answering after `calls`."""
+
+    name = "teacher"
+    chunk = 2
+
+    def __init__(self, calls=99):
+        self.calls = calls
+        self.asked = []
+
+    def generate(self, chats, *, temperature, max_tokens, seed=0, top_k=None):
+        if len(self.asked) == self.calls:
+            raise KeyboardInterrupt
+        self.asked.append([chat.messages[-1].content for chat in chats])
+        return [
+            Unanswered(reason="refused")
+            if chat.messages[-1].content == "q1"
+            else Completion(text="a", finish_reason="length", completion_tokens=1)
+            for chat in chats
+        ]
+
+
+PROMPTS = [prompt(n) for n in range(4)] + [prompt(4, split="validation"), prompt(5, split="test")]
+
+
+def test_a_teacher_answers_train_and_validation_prompts_and_silence_is_counted(tmp_path):
+    found = collect(Sft(), Sources(PROMPTS, Teacher()), tmp_path, seed=0)
+    assert [r.prompt.id for r in found.responses] == ["p0", "p2", "p3", "p4"]
+    assert found.missing == {"refused": 1}
+    text = (tmp_path / "demonstrations.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert rows[0]["id"] == "p0/teacher/0"
+    assert rows[0]["finish_reason"] == "length"
+
+
+def test_a_stopped_teacher_is_not_asked_twice(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        collect(Sft(), Sources(PROMPTS, Teacher(calls=1)), tmp_path, seed=0)
+    again = Teacher()
+    found = collect(Sft(), Sources(PROMPTS, again), tmp_path, seed=0)
+    assert again.asked == [["q2", "q3"], ["q4"]]
+    assert len(found.responses) == 4
+    assert found.missing == {"refused": 1}
+
+
+def test_at_most_limits_train_prompts_only(tmp_path):
+    found = collect(Sft(at_most=1), Sources(PROMPTS, Teacher()), tmp_path, seed=0)
+    assert [r.prompt.id for r in found.responses] == ["p0", "p4"]
+
+
+def test_references_are_imitated_where_there_are_any(tmp_path):
+    prompts = [prompt(0, reference_response=" yes "), prompt(1)]
+    found = collect(Sft(source="references"), Sources(prompts), tmp_path, seed=0)
+    assert [(r.text, r.finish_reason) for r in found.responses] == [("yes", "stop")]
+    assert found.missing == {"the prompt has no reference_response": 1}
+
+
+def test_the_preferred_side_is_imitated_and_ties_are_left_out(tmp_path):
+    sides = {"a": Candidate(text="left"), "b": Candidate(text="right")}
+    pairs = [
+        Preference(
+            comparison=Comparison(id=f"c{n}", prompt=prompt(n), **sides),
+            prob_a=p,
+            labeler="human/x",
+        )
+        for n, p in enumerate([1.0, 0.2, 0.5])
+    ]
+    found = collect(Sft(source="preferred"), Sources(pairs=pairs), tmp_path, seed=0)
+    assert [r.text for r in found.responses] == ["left", "right"]
+    assert found.missing == {"the pair is a tie": 1}
+
+
+def test_nothing_to_imitate_is_an_error_that_names_the_next_move(tmp_path):
+    with pytest.raises(DataError, match="choose another source"):
+        collect(Sft(source="references"), Sources(PROMPTS), tmp_path, seed=0)
+    with pytest.raises(DataError, match="needs a teacher"):
+        collect(Sft(), Sources(PROMPTS), tmp_path, seed=0)

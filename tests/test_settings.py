@@ -1,0 +1,127 @@
+"""Do settings refuse what they do not know, and are YAML, Python and receipts the same thing?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, final
+
+import pytest
+import yaml
+from pydantic import Field
+
+from hrlaif.checks import ChoiceLetter, Number
+from hrlaif.errors import UsageError
+from hrlaif.labeling import AnyLabeler, Human, Pairwise, any_labeler
+from hrlaif.settings import Compute, Settings, compute, kind_of, one_of, plain, using
+
+
+@final
+class Inner(Settings):
+    steps: int = Field(default=3, ge=1)
+
+
+@final
+class Tree(Settings):
+    inner: Inner = Inner()
+    perhaps: Inner | None = Inner()
+    labeler: AnyLabeler = Pairwise()
+    check: Annotated[Any, one_of(Number, ChoiceLetter)] = Number()
+
+
+def refused(values: dict[str, Any]) -> str:
+    with pytest.raises(UsageError) as error:
+        Tree.parse(values)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"iner": {}}, "iner is not a setting; did you mean 'inner'?"),
+        ({"inner": {"step": 1}}, "inner.step is not a setting; did you mean 'steps'?"),
+        ({"perhaps": {"stepz": 1}}, "perhaps.stepz is not a setting; did you mean 'steps'?"),
+        ({"inner": {"zzz": 1}}, "inner.zzz is not a setting; known: steps"),
+        ({"inner": {"steps": 0}}, "inner.steps: input should be greater than or equal to 1, not 0"),
+        ({"inner": {"steps": "many"}}, "inner.steps: input should be a valid integer"),
+        ({"labeler": {"kind": "pairwise", "taks": "x"}}, "pairwise.taks is not a setting; did you"),
+        ({"labeler": "pairwize"}, "kind 'pairwize' is none of ['human', 'pairwise'], and not"),
+        ({"labeler": {"kind": "pairwize"}}, "did you mean 'pairwise'?"),
+        ({"labeler": {"kind": "nowhere:Labeler"}}, "cannot be imported (No module named 'nowhere')"),
+        ({"labeler": {"kind": "json:nothing"}}, "cannot be imported"),
+        ({"labeler": {"kind": "json:JSONDecoder"}}, "is not a class derived from hrlaif.Settings"),
+        ({"labeler": {"kind": 3}}, "kind 3 is not text, but one of"),
+        ({"labeler": 3}, "3 is no part: give a kind of ['human', 'pairwise']"),
+        ({"labeler": {"kind": "pairwise", "samples": 3}}, "set rationale: true too"),
+    ],
+)
+def test_what_is_not_possible_is_refused_by_name_with_the_next_move(values, said):
+    assert said in refused(values)
+
+
+def test_several_mistakes_are_told_at_once():
+    assert len(refused({"iner": 1, "inner": {"steps": 0}}).splitlines()) == 2
+
+
+def test_a_part_of_your_own_is_named_by_module_and_class(tmp_path, monkeypatch):
+    text = """
+from hrlaif.records import Abstention
+from hrlaif.settings import Settings
+
+class Shy(Settings):
+    why: str = "too shy"
+
+    def label(self, comparisons, judge):
+        return [Abstention(comparison=c, labeler="shy", reason=self.why) for c in comparisons]
+"""
+    (tmp_path / "shy_labeler.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    tree = Tree.parse({"labeler": {"kind": "shy_labeler:Shy", "why": "late"}})
+    assert tree.model_dump(mode="json")["labeler"] == {"kind": "shy_labeler:Shy", "why": "late"}
+    assert Tree.parse(tree.model_dump(mode="json")) == tree
+    assert tree.labeler.label([], None) == []  # type: ignore[arg-type]
+    sys.modules.pop("shy_labeler")
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        Tree(),
+        Tree(labeler=Human(rater="us"), perhaps=None, check=ChoiceLetter()),
+        Tree(labeler=Pairwise(task="harmless", rationale=True, samples=2, shots=3)),
+    ],
+)
+def test_yaml_of_a_tree_is_the_tree_again(tree):
+    values = yaml.safe_load(yaml.safe_dump(tree.model_dump(mode="json")))
+    assert Tree.parse(values) == tree
+
+
+def test_kinds_are_the_class_names_in_snake_case():
+    assert kind_of(Pairwise()) == "pairwise"
+    assert kind_of(ChoiceLetter()) == "choice"
+    assert kind_of(Inner()).endswith(":Inner")
+    assert plain(Number())["kind"] == "number"
+    assert one_of(Number, ChoiceLetter).parse("choice") == ChoiceLetter()
+
+
+def test_the_first_kind_is_meant_where_none_is_said():
+    assert any_labeler({"task": "helpful"}) == Pairwise(task="helpful")
+
+
+def test_a_plain_text_may_be_shorthand():
+    short = one_of(Inner, shorthand=lambda text: Inner(steps=int(text)))
+    assert short.parse("7") == Inner(steps=7)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(Exception, match="frozen"):
+        Inner().steps = 4  # type: ignore[misc]
+
+
+def test_compute_is_in_force_inside_its_block_alone():
+    before = compute()
+    with using(Compute(concurrency=3)) as inside:
+        assert compute() is inside
+        with using(Compute(concurrency=4)):
+            assert compute().concurrency == 4
+        assert compute() is inside
+    assert compute() is before

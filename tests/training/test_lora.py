@@ -1,0 +1,114 @@
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from hrlaif.errors import UsageError
+from hrlaif.training import lora
+from hrlaif.training.lora import Lora
+
+TOKENS = torch.tensor([[5, 6, 7, 8]])
+
+
+class NoTokenizer:
+    def save_pretrained(self, folder):
+        """Nothing to save."""
+
+
+def stirred(model):
+    """Adapters as after some training: B is not zero."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B" in name:
+                parameter.normal_(std=0.1)
+    return model
+
+
+def test_new_adapters_leave_every_output_as_it_was(tiny):
+    model = tiny()
+    before = model(TOKENS).logits
+    lora.attach(model, Lora(rank=4))
+    assert torch.equal(model(TOKENS).logits, before)
+
+
+def test_only_adapters_are_trained_and_the_output_head_has_none(tiny):
+    model = tiny()
+    trained = lora.attach(model, Lora(rank=4))
+    names = [n for n, p in model.named_parameters() if p.requires_grad]
+    assert len(trained) == len(names) == 2 * 2 * 7  # A and B, 2 layers of 7 linear maps
+    assert all(".lora_" in name and "lm_head" not in name for name in names)
+
+
+def test_rank_zero_and_no_lora_train_all_weights(tiny):
+    for setting in (None, Lora(rank=0)):
+        model = tiny()
+        assert len(lora.attach(model, setting)) == len(list(model.parameters()))
+
+
+def test_adapters_are_float32_on_a_bfloat16_model(tiny):
+    model = tiny(torch.bfloat16)
+    assert {p.dtype for p in lora.attach(model, Lora(rank=4))} == {torch.float32}
+    assert model.model.embed_tokens.weight.dtype == torch.bfloat16
+
+
+def test_without_the_adapters_the_model_is_the_one_before(tiny):
+    model = tiny()
+    before = model(TOKENS).logits
+    lora.attach(model, Lora(rank=4))
+    stirred(model)
+    changed = model(TOKENS).logits
+    with lora.without(model):
+        assert torch.equal(model(TOKENS).logits, before)
+    assert torch.equal(model(TOKENS).logits, changed)
+    assert not torch.allclose(changed, before)
+
+
+def test_a_merged_and_saved_model_gives_the_trained_outputs(tiny, tmp_path):
+    model = tiny()
+    lora.attach(model, Lora(rank=4))
+    expected = stirred(model)(TOKENS).logits
+    lora.merge_and_save(model, NoTokenizer(), tmp_path / "merged")
+    assert not lora.has_adapters(model)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert loaded.dtype == torch.float32
+    torch.testing.assert_close(loaded(TOKENS).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_is_saved_in_the_dtype_it_was_trained_in(tiny, tmp_path):
+    model = tiny(torch.bfloat16)
+    lora.attach(model, Lora(rank=4))
+    lora.merge_and_save(model, NoTokenizer(), tmp_path)
+    assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
+
+
+def test_unknown_targets_are_refused_with_the_layers_there_are(tiny):
+    with pytest.raises(UsageError, match=r"use all-linear, or some of .*q_proj"):
+        lora.attach(tiny(), Lora(targets=("wq",)))
+
+
+def test_a_model_without_adapters_has_no_reference_inside(tiny):
+    with pytest.raises(UsageError, match="load the reference beside it"), lora.without(tiny()):
+        pass
+
+
+def test_two_sets_of_adapters_learn_on_one_frozen_model(tiny):
+    model = tiny()
+    before = model(TOKENS).logits
+    policy = lora.attach(model, Lora(rank=4), name="policy")
+    value = lora.attach(model, Lora(rank=2), name="value")
+    assert [p.shape[0] for p in value[:1]] == [2]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert {id(p) for p in trained} == {id(p) for p in policy + value}
+    with torch.no_grad():
+        for parameter in value:
+            parameter.normal_(std=0.1)
+    with lora.active(model, "policy"):
+        assert torch.equal(model(TOKENS).logits, before)
+    with lora.active(model, "value"):
+        changed = model(TOKENS).logits
+        changed.sum().backward()
+    assert not torch.allclose(changed, before)
+    assert all(p.grad is None for p in policy)
+    with lora.without(model):
+        assert torch.equal(model(TOKENS).logits, before)
+    lora.merge(model, name="value")
+    torch.testing.assert_close(model(TOKENS).logits, changed, rtol=1e-5, atol=1e-5)

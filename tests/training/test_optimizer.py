@@ -1,0 +1,76 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from hrlaif.errors import ModelError
+from hrlaif.training.optimizer import Optimizer, build, rate, update
+
+
+def test_linear_schedule_by_hand():
+    settings = Optimizer(learning_rate=1.0, warmup_steps=2, schedule="linear")
+    rates = [rate(settings, step, 6) for step in range(6)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 0.75, 0.5, 0.25])
+
+
+def test_cosine_schedule_by_hand():
+    settings = Optimizer(learning_rate=2.0, schedule="cosine")
+    rates = [rate(settings, step, 4) for step in range(4)]
+    half = math.sqrt(0.5)
+    assert rates == pytest.approx([2.0, 1 + half, 1.0, 1 - half])
+
+
+def test_constant_schedule_stays():
+    settings = Optimizer(learning_rate=3.0, schedule="constant", warmup_steps=1)
+    assert [rate(settings, step, 3) for step in range(3)] == [3.0, 3.0, 3.0]
+
+
+def test_the_first_adamw_step_moves_each_weight_by_the_learning_rate():
+    line = nn.Linear(1, 1, bias=False)
+    line.weight.data.fill_(1.0)
+    settings = Optimizer(learning_rate=0.1, schedule="constant", max_grad_norm=100.0)
+    adamw = build(settings, {"line": line})
+    line(torch.tensor([[2.0]])).sum().backward()
+    figures = update(adamw, settings, step=0, total=1)
+    # Bias-corrected, the first step is lr * g / (|g| + eps).
+    assert line.weight.item() == pytest.approx(0.9, abs=1e-6)
+    assert figures == {"grad_norm": pytest.approx(2.0), "learning_rate": 0.1}
+    assert line.weight.grad is None
+
+
+def test_heads_norms_and_biases_do_not_decay():
+    part = nn.ModuleDict(
+        {"body": nn.Linear(2, 2), "norm": nn.LayerNorm(2), "score": nn.Linear(2, 1)}
+    )
+    adamw = build(Optimizer(weight_decay=0.1), {"model": part}, heads=["model.score"])
+    decayed, plain = adamw.param_groups
+    assert [id(p) for p in decayed["params"]] == [id(part["body"].weight)]
+    assert decayed["weight_decay"] == 0.1
+    assert plain["weight_decay"] == 0.0
+    assert len(plain["params"]) == 5
+
+
+def test_a_module_may_learn_faster():
+    parts = {"policy": nn.Linear(1, 1, bias=False), "value": nn.Linear(1, 1, bias=False)}
+    settings = Optimizer(learning_rate=0.1, schedule="constant")
+    adamw = build(settings, parts, rates={"value": 10.0})
+    sum(part(torch.ones(1, 1)).sum() for part in parts.values()).backward()
+    update(adamw, settings, step=0, total=1)
+    assert [group["lr"] for group in adamw.param_groups] == pytest.approx([0.1, 1.0])
+
+
+def test_a_gradient_that_is_not_finite_stops_with_the_weights_as_they_were():
+    line = nn.Linear(1, 1, bias=False)
+    before = line.weight.detach().clone()
+    adamw = build(Optimizer(), {"line": line})
+    (line(torch.ones(1, 1)) * float("inf")).sum().backward()
+    with pytest.raises(ModelError, match="step 3: the gradient is"):
+        update(adamw, Optimizer(), step=3, total=9)
+    assert torch.equal(line.weight, before)
+
+
+def test_nothing_to_train_is_an_error():
+    line = nn.Linear(1, 1).requires_grad_(False)
+    with pytest.raises(ModelError, match="attach adapters first"):
+        build(Optimizer(), {"line": line})

@@ -1,0 +1,73 @@
+"""Tiny random decoders of several families, built from their configuration: no weights, no network."""
+
+import pytest
+import torch
+import transformers
+
+SIZES = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+WINDOW = 7
+SHARING = ("qwen2", "llama", "mistral", "gemma2", "gemma3", "gpt_neox", "gpt2")
+FAMILIES = (*SHARING, "bloom")
+
+
+def _config(family):
+    few_keys = SIZES | {"num_key_value_heads": 2}
+    if family == "qwen2":
+        return transformers.Qwen2Config(**few_keys)
+    if family == "llama":
+        return transformers.LlamaConfig(**few_keys)
+    if family == "mistral":
+        return transformers.MistralConfig(**few_keys, sliding_window=WINDOW)
+    if family == "gemma2":
+        return transformers.Gemma2Config(
+            **few_keys, head_dim=8, sliding_window=WINDOW, final_logit_softcapping=5.0
+        )
+    if family == "gemma3":
+        kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+        return transformers.Gemma3TextConfig(
+            **few_keys, head_dim=8, sliding_window=WINDOW, layer_types=kinds
+        )
+    if family == "gpt_neox":
+        return transformers.GPTNeoXConfig(**SIZES)
+    if family == "gpt2":
+        sizes = {"vocab_size": 97, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256}
+        return transformers.GPT2Config(**sizes, bos_token_id=1, eos_token_id=2)
+    sizes = {"vocab_size": 97, "hidden_size": 32, "n_layer": 3, "n_head": 4}
+    return transformers.BloomConfig(**sizes, pad_token_id=0)
+
+
+def _built(family, seed=0):
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_config(_config(family)).float()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(0, 0.15)  # large enough for attention to matter
+    return model.eval()
+
+
+@pytest.fixture
+def tiny():
+    """A function from a family's name to a tiny random model of it."""
+    return _built
+
+
+@pytest.fixture(params=FAMILIES)
+def any_model(request):
+    """A model of each family in turn."""
+    return _built(request.param)
+
+
+@pytest.fixture(params=SHARING)
+def sharing_model(request):
+    """A model of each family whose cache can be shared."""
+    return _built(request.param)

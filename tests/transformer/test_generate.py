@@ -1,0 +1,127 @@
+"""Does the decode loop write what the model says, whatever else is in the batch?"""
+
+import math
+from collections import Counter
+
+import peft
+import pytest
+import torch
+
+from hrlaif.errors import UsageError
+from hrlaif.transformer.generate import Sampling, generate, inverse_cdf
+from hrlaif.transformer.load import Loaded
+
+PROMPTS = [[5, 9, 11, 30, 31, 8, 7, 60, 61, 62], [5, 9], [40, 41, 42, 43, 44], [5, 9]]
+
+
+def _loaded(model, ends=frozenset({2})):
+    return Loaded(model, None, torch.device("cpu"), "float32", ends)
+
+
+@torch.no_grad()
+def _next(model, tokens, temperature=1.0):
+    return (model(torch.tensor([tokens])).logits[0, -1].float() / temperature).log_softmax(-1)
+
+
+def test_greedy_tokens_and_logprobs_are_the_model_own_in_each_family(any_model):
+    found = generate(_loaded(any_model), PROMPTS, Sampling(temperature=0, max_tokens=12))
+    for prompt, sampled in zip(PROMPTS, found, strict=True):
+        text = list(prompt)
+        for token, logprob in zip(sampled.tokens, sampled.logprobs, strict=True):
+            scores = _next(any_model, text)
+            assert scores[token] == pytest.approx(float(scores.max()), abs=1e-4)
+            assert logprob == pytest.approx(float(scores[token]), abs=1e-4)
+            text.append(token)
+
+
+def test_sampled_logprobs_are_at_the_sampling_temperature_over_the_full_vocabulary(tiny):
+    model = tiny("gemma3")
+    how = Sampling(temperature=0.6, max_tokens=10, top_k=5)
+    for prompt, sampled in zip(PROMPTS, generate(_loaded(model), PROMPTS, how), strict=True):
+        text = list(prompt)
+        for token, logprob in zip(sampled.tokens, sampled.logprobs, strict=True):
+            scores = _next(model, text, 0.6)
+            assert token in scores.topk(5).indices
+            assert logprob == pytest.approx(float(scores[token]), abs=1e-4)
+            text.append(token)
+
+
+def test_a_row_does_not_depend_on_its_batch_mates(tiny):
+    model = _loaded(tiny("llama"))
+    how = Sampling(max_tokens=16, seed=4)
+    together = generate(model, PROMPTS, how, samples=[0, 0, 0, 1])
+    for i, (prompt, sample) in enumerate(zip(PROMPTS, [0, 0, 0, 1], strict=True)):
+        alone = generate(model, [prompt], how, samples=[sample])[0]
+        assert alone.tokens == together[i].tokens
+        assert alone.logprobs == pytest.approx(together[i].logprobs, abs=1e-5)
+
+
+def test_samples_and_seeds_are_independent_draws_and_repeat(tiny):
+    model = _loaded(tiny("qwen2"))
+    draws = [
+        generate(model, [[5, 9]], Sampling(max_tokens=16, seed=seed), samples=[sample])[0].tokens
+        for seed, sample in [(0, 0), (0, 1), (1, 0), (0, 0)]
+    ]
+    assert draws[0] == draws[3]
+    assert draws[0] != draws[1]
+    assert draws[0] != draws[2]
+
+
+def test_every_end_token_ends_a_row_and_stays_in_its_tokens(tiny):
+    ends = frozenset(range(3, 40))
+    found = generate(
+        _loaded(tiny("qwen2"), ends), [[50, 51]] * 40, Sampling(max_tokens=20), samples=range(40)
+    )
+    assert {len(s.tokens) for s in found} > {1, 2}  # rows end at different steps and are dropped
+    for sampled in found:
+        assert not ends & set(sampled.tokens[:-1])
+        assert (sampled.tokens[-1] in ends) == (sampled.finish_reason == "stop")
+        assert len(sampled.tokens) == len(sampled.logprobs)
+
+
+def test_frequencies_of_first_tokens_are_the_model_probabilities(tiny):
+    model = tiny("gpt2")
+    count = 2000
+    found = generate(
+        _loaded(model), [[7, 8]] * count, Sampling(max_tokens=1), samples=range(count), rows=500
+    )
+    probabilities = _next(model, [7, 8]).exp()
+    seen = Counter(s.tokens[0] for s in found)
+    for token in probabilities.topk(5).indices.tolist():
+        p = float(probabilities[token])
+        assert abs(seen[token] / count - p) < 4 * math.sqrt(p * (1 - p) / count)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT 0.21
+def test_the_live_adapted_policy_is_what_writes_and_its_mode_is_put_back(tiny):
+    base = tiny("qwen2")
+    torch.manual_seed(0)
+    config = peft.LoraConfig(
+        r=4,
+        lora_dropout=0.5,
+        target_modules=["q_proj", "v_proj", "up_proj"],
+        init_lora_weights=False,
+    )
+    model = peft.get_peft_model(base, config).train()
+    sampled = generate(_loaded(model), [[5, 9]], Sampling(temperature=0, max_tokens=4))[0]
+    assert model.training
+    with model.disable_adapter():
+        other = generate(_loaded(model), [[5, 9]], Sampling(temperature=0, max_tokens=4))[0]
+    model.eval()
+    assert sampled.logprobs[0] == pytest.approx(float(_next(model, [5, 9]).max()), abs=1e-4)
+    assert sampled.logprobs != pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_the_inverse_of_the_running_sum_is_exact_at_block_borders():
+    weights = torch.zeros(1, 1030)
+    weights[0, [3, 511, 512, 1029]] = torch.tensor([1.0, 1.0, 1.0, 1.0])
+    for uniform, token in [(0.0, 3), (0.24, 3), (0.26, 511), (0.5, 512), (0.76, 1029), (1.0, 1029)]:
+        assert inverse_cdf(weights, torch.tensor([uniform])).tolist() == [token]
+
+
+@pytest.mark.parametrize("how", [Sampling(temperature=-1), Sampling(max_tokens=0)])
+def test_impossible_settings_are_refused(tiny, how):
+    with pytest.raises(UsageError, match="cannot sample"):
+        generate(_loaded(tiny("qwen2")), [[5]], how)
+    with pytest.raises(UsageError, match="empty prompt"):
+        generate(_loaded(tiny("qwen2")), [[]], Sampling())
