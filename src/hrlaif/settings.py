@@ -99,8 +99,15 @@ class one_of:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
+        def parse(value: Any) -> Any:
+            part = self.parse(value)
+            own = type(part) not in self.classes.values()
+            if own and getattr(source, "_is_protocol", False) and not isinstance(part, source):
+                raise UsageError(f"kind {kind_of(part)!r} is no {source.__name__}: see its methods")
+            return part
+
         return core_schema.no_info_plain_validator_function(
-            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(plain)
+            parse, serialization=core_schema.plain_serializer_function_ser_schema(plain)
         )
 
 

@@ -114,7 +114,9 @@ def test_the_label_is_the_mean_of_both_orders_in_probability_space():
 
 
 def test_both_orders_agreeing_is_not_flipped():
-    row = label(Pairwise(), Fake(lambda chat: told(0.8 if chat.about.first == "x" else 0.4)), pair())
+    row = label(
+        Pairwise(), Fake(lambda chat: told(0.8 if chat.about.first == "x" else 0.4)), pair()
+    )
     assert (row.prob_a, row.evidence.flipped) == (0.7, False)
 
 

@@ -99,11 +99,12 @@ class KilledAt(ShareOf):
         return super().score(responses, judge)
 
 
+@pytest.mark.parametrize("trunk", ["trained", "frozen"])
 @pytest.mark.parametrize("lora", [{"rank": 4, "alpha": 8}, None])
 def test_four_steps_are_two_a_kill_and_two_more_bit_for_bit(
-    lora: Any, prompts: list[Prompt], start: Path, tmp_path: Path
+    lora: Any, trunk: str, prompts: list[Prompt], start: Path, tmp_path: Path
 ) -> None:
-    how = settings(4, lora=lora)
+    how = settings(4, lora=lora, value_trunk=trunk)
     whole = run(how, prompts, start, tmp_path / "whole", validation=3)
     killed = Scorer(KilledAt(call=6))  # evaluation, steps 1 and 2, evaluation, step 3, step 4
     with pytest.raises(Killed):

@@ -164,7 +164,9 @@ def test_an_id_met_twice_is_refused():
     assert "id 'p' stands on an earlier row too: give each row its own id" in said
     answer = {"id": "p", "prompt": "Q", "response": "a"}
     assert "give each row its own id" in refused(responses_from, answer, answer)
-    assert "another prompt's" in refused(prompts_from, {"id": 1, "prompt": "Q"}, {"id": 1, "prompt": "R"})
+    assert "another prompt's" in refused(
+        prompts_from, {"id": 1, "prompt": "Q"}, {"id": 1, "prompt": "R"}
+    )
 
 
 def test_empty_identical_and_enormous_responses_are_read_as_they_are():

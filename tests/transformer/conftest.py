@@ -1,4 +1,4 @@
-"""Tiny random decoders of several families, built from their configuration: no weights, no network."""
+"""Tiny random decoders of several families: no weights, no network."""
 
 import pytest
 import torch

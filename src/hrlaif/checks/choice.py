@@ -13,7 +13,8 @@ from hrlaif.settings import Settings
 
 # A letter in its usual dress: B, (B), [B], *B*, "B". A lower-case one only where it stands alone.
 _LETTER = (
-    r"[(\[*\"'`$]*(?-i:(?P<letter>[A-J])|(?P<small>[a-j])(?=\s*(?:[).,:;\]*\"'`]|$)))(?!['\w])"
+    r"[(\[*\"'`$]*(?-i:(?P<letter>[A-J])|(?P<small>[a-j])(?=\s*(?:[).,:;\]*\"'`]|$)))"
+    r"(?!['A-Za-z0-9_])"
 )
 _STATED = (
     re.compile(r"\\boxed\{\s*(?:\\(?:text|mathrm|textbf)\{)?\s*\(?(?P<letter>[A-J])\b"),
@@ -22,13 +23,14 @@ _STATED = (
         rf"(?:clearly\s+|therefore\s+)?(?:the\s+)?(?:option\s+|choice\s+|letter\s+)?{_LETTER}",
         re.IGNORECASE | re.MULTILINE,
     ),
+    re.compile(r"\b(?:answer|ans)\b[\s:.=-]*\(?(?-i:(?P<letter>[A-J]))[\s.)*]*$", re.I | re.M),
     re.compile(
         r"(?<!not )(?<!n't )\b(?:pick|choose|select|go with|opt for)\s+"
         rf"(?:option\s+|choice\s+|answer\s+|letter\s+)?{_LETTER}",
         re.IGNORECASE | re.MULTILINE,
     ),
     re.compile(
-        r"(?<!\w)\(?(?P<letter>[A-J])\)?\s+is\s+(?:(?:the|clearly|most likely)\s+)*"
+        r"(?<!\w)\(?(?P<letter>[A-J])\)?\s+is\s+(?:(?:the|only|clearly|most likely)\s+)*"
         r"(?:correct|right|best|answer)\b"
     ),
     re.compile(
@@ -45,7 +47,7 @@ _BARE = (
     ),
     re.compile(r"[(\[](?P<letter>[A-J])[)\]]"),
 )
-_ALSO = re.compile(r"[)\]*\"'`]*\s*(?:or|and|/|,|或者?|和|、)\s*[(\[*]*([A-J])\b(?!['\w])")
+_ALSO = re.compile(r"[)\]*\"'`]*\s*(?:or|and|/|,|或者?|和|、)\s*[(\[*]*([A-J])(?!['A-Za-z0-9_])")
 
 
 @final
@@ -95,16 +97,13 @@ def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
         last = max(stated, key=lambda m: m.end())
         also = _ALSO.match(text, last.end())
         return sorted({_of(last), also[1]}) if also and also[1] in known else [_of(last)]
-    for pattern in _BARE:
-        bare = sorted({_of(m) for m in pattern.finditer(text)} & known)
-        if bare:
-            return bare
-    return _held(text, choices)
+    bare = {_of(m) for p in _BARE for m in p.finditer(text)} & known
+    return sorted(bare) or _held(text, choices)
 
 
 def _of(match: re.Match[str]) -> str:
     found = match.groupdict()
-    return str(found["letter"] or found["small"]).upper()
+    return str(found["letter"] or found.get("small")).upper()
 
 
 def _held(text: str, choices: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ _NUMBER = re.compile(
     r"(?:(?P<whole>\d+)\s+(?P<top>\d+)\s*/\s*(?P<bottom>\d+)"
     r"|(?P<a>\d+)\s*/\s*(?P<b>\d+)"
     r"|(?P<plain>(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?))"
-    r"(?![\d/])"
+    r"(?!\d|/\s*\d)"
 )
 _FRAC = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?\d+)\s*\}|(\d))\s*(?:\{\s*(-?\d+)\s*\}|(\d))")
 _SCIENTIFIC = re.compile(
@@ -33,14 +33,18 @@ _SYMBOLIC = re.compile(r"\\(?:pi|sqrt|log|ln|sin|cos|tan|begin|infty|pm)\b|[π�
 _MARKED = (
     re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}"),
     re.compile(r"^\s*####\s*(.+)$", re.MULTILINE),
-    re.compile(r"\banswer\s*(?:is|:|=)+\s*(?!not\b)([^\n]+)", re.IGNORECASE),
-    re.compile(r"(?:答案|结果)\s*(?:应该)?(?:是|为|:|=)+\s*([^\n]+)"),
+    # A look ahead, so that a later mark on the same line is found too.
+    re.compile(r"\banswer\s*(?:is|:|=)+(?!\s*not\b)\s*(?=([^\n]{1,300}))", re.IGNORECASE),
+    re.compile(r"(?:答案|结果)\s*(?:应该)?(?:是|为|:|=)+\s*(?=([^\n]{1,300}))"),
 )
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。；！？]")
 _HEDGE = re.compile(
-    r"(?:\d[^\n.]{0,12}\b(?:or|either|and|to)\b|\d\s*(?:或者?|还是|到|~|-))[^\n.\d]{0,12}\d",
+    r"(?<![\d,./])\d[\d,./]*(?:[^\n.\d]{0,12}\bor\b[^\n.\d]{0,12}|\s*(?:to|或者?|还是|到|~|-)\s*)(?=\d)"
+    r"|\bbetween\b[^\n.\d]{0,12}\d[\d,./]*[^\n.\d]{0,12}\band\b[^\n.\d]{0,12}(?=\d)",
     re.IGNORECASE,
 )
+_OPERATION = re.compile(r"\d\s*[+*/×÷]\s*\d|=")
+_MOST_CHARACTERS = 1000
 _MOST_DIGITS = 400
 
 
@@ -92,31 +96,45 @@ def normal(text: str) -> str:
 
 def final_number(text: str) -> tuple[Fraction | None, str]:
     """The number that a response settles on, or None and why there is none."""
-    text = normal(text)
-    marks = [m for pattern in _MARKED for m in pattern.finditer(text) if numbers_in(m[1])]
-    if marks:
-        span = max(marks, key=lambda m: m.start(1))[1]
-        first = _SENTENCE_END.split(span)[0]
-        span = first if numbers_in(first) else span
-    else:
-        lines = (line for line in reversed(text.splitlines()) if numbers_in(line))
-        span = next(lines, "")
-    # An equation's result stands last: "3 x 4 = 12".
-    head, equals, result = span.rpartition("=")
-    words = len(re.findall(r"[A-Za-z]{2,}|[\u4e00-\u9fff]", head))
-    if equals and numbers_in(result) and (not marks or words <= 2):
-        span = result
+    span, first = _final_span(normal(text))
     found = numbers_in(span)
     if not found:
         return None, "no number in the response"
-    if len(set(found)) > 1 and _HEDGE.search(span) and not _OPERATION.search(span):
+    if len(set(found)) > 1 and _hedged(span, first):
         return None, "more than one answer"
     if _SYMBOLIC.search(span):
         return None, "the answer is not a plain number"
-    return (found[0] if marks or span is result else found[-1]), ""
+    return found[0 if first else -1], ""
 
 
-_OPERATION = re.compile(r"\d\s*[+*/×÷]\s*\d|=")
+def _final_span(text: str) -> tuple[str, bool]:
+    """The part that states the answer, and whether its first number is it, or its last."""
+    marks = [m for pattern in _MARKED for m in pattern.finditer(text)]
+    marks.sort(key=lambda m: m.start(1), reverse=True)
+    span = next((m[1] for m in marks if numbers_in(m[1])), "")
+    marked = bool(span)
+    if marked:
+        sentence = _SENTENCE_END.split(span)[0]
+        span = sentence if numbers_in(sentence) else span
+    else:
+        lines = (line[-_MOST_CHARACTERS:] for line in reversed(text.splitlines()))
+        span = next((line for line in lines if numbers_in(line)), "")
+    # An equation's result stands last: "3 x 4 = 12".
+    head, equals, result = span.rpartition("=")
+    words = len(re.findall(r"[A-Za-z]{2,}|[\u4e00-\u9fff]", head))
+    if equals and numbers_in(result) and (not marked or words <= 2):
+        return result, True
+    return span, marked
+
+
+def _hedged(span: str, first: bool) -> bool:
+    """Whether the number that would be taken stands in "4 or 5", "4-5", "between 4 and 5"."""
+    pairs = list(_HEDGE.finditer(span))
+    if not pairs or _OPERATION.search(span):
+        return False
+    if first:
+        return not numbers_in(span[: pairs[0].start()])
+    return len(numbers_in(span[pairs[-1].end() :])) == 1
 
 
 def numbers_in(text: str) -> list[Fraction]:
@@ -139,7 +157,7 @@ def numbers_in(text: str) -> list[Fraction]:
         except ZeroDivisionError:
             continue
         # In "5 - 3" the sign is an operation; in "-3" or "= -3" it belongs to the number.
-        before = text[: m.start()].rstrip()
+        before = text[max(0, m.start() - 9) : m.start()].rstrip()
         negative = m["sign"] == "-" and not before[-1:].isdigit()
         found.append(-value if negative else value)
     return found

@@ -1,16 +1,17 @@
 """How do policy, reference and value model fit into the memory of one model?
 
-With adapters there is one frozen base: with the `policy` adapter it is the policy, with the `value`
+With adapters there is one frozen base: with the policy's adapter it is the policy, with the `value`
 adapter and a small head it is the value model, and with neither it is the SFT policy, which is the
-reference. Without adapters the reference and the value model are copies.
+reference. Without adapters the reference and the value model are copies. A value model whose trunk
+is frozen is a head on the reference's states, which then cost nothing.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, final
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,23 @@ from hrlaif.errors import ModelError
 from hrlaif.training import lora as adapters
 from hrlaif.training.lora import Lora
 from hrlaif.transformer import forward, generate
+from hrlaif.transformer.body import head_of, squash_of
 from hrlaif.transformer.generate import Sampled
-from hrlaif.transformer.head import TokenScores
+from hrlaif.transformer.head import TokenScores, score_rows
 from hrlaif.transformer.load import Loaded
 
 _POLICY = "default"  # the adapter that training.lora attaches, merges and saves
 _VALUE = "value"
+
+
+Trunk = Literal["none", "frozen", "trained"]
+
+
+class Reference(NamedTuple):
+    """Of the SFT policy."""
+
+    logprobs: Tensor  # [N] of each asked token
+    states: Tensor  # [N, H] before each asked token
 
 
 @final
@@ -35,34 +47,34 @@ class Actor:
     The model stays in evaluation mode: dropout would break KL = 0 at the first step.
     """
 
-    def __init__(self, loaded: Loaded, lora: Lora | None, *, values: bool, seed: int) -> None:
+    def __init__(self, loaded: Loaded, lora: Lora | None, *, value: Trunk, seed: int) -> None:
         torch.manual_seed(seed)  # the first matrix of an adapter is random
         self.loaded, self.model = loaded, loaded.model
         self.adapted = lora is not None and lora.rank > 0
-        self._value_model: Any = None
+        self.value = value
         self._reference: Any = None if self.adapted else _frozen(copy.deepcopy(self.model))
-        if values:
-            self._value_model = self.model if self.adapted else copy.deepcopy(self.model)
+        trained = value == "trained"
+        copied = trained and not self.adapted
+        self._value_model: Any = copy.deepcopy(self.model) if copied else None
         adapters.attach(self.model, lora)
-        if values and lora is not None and self.adapted:
+        if trained and lora is not None and self.adapted:
             _attach_value(self.model, lora)
         width = self.model.get_input_embeddings().weight.shape[1]
         self.head = nn.Linear(width, 1, device=loaded.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.values_wanted = values
         self.model.eval()
 
     def modules(self) -> Mapping[str, nn.Module]:
         """What is trained, by name: `policy`, and `value` (with its `head`) if there is one."""
-        if not self.adapted:
-            found: dict[str, nn.Module] = {"policy": self.model}
-            if self.values_wanted:
-                found["value"] = nn.ModuleDict({"trunk": self._value_model, "head": self.head})
-            return found
-        found = {"policy": _parameters(self.model, _POLICY)}
-        if self.values_wanted:
-            trunk = _parameters(self.model, _VALUE)
+        adapted = self.adapted
+        found: dict[str, nn.Module] = {
+            "policy": _parameters(self.model, _POLICY) if adapted else self.model
+        }
+        if self.value == "frozen":
+            found["value"] = nn.ModuleDict({"head": self.head})
+        if self.value == "trained":
+            trunk = _parameters(self.model, _VALUE) if adapted else self._value_model
             found["value"] = nn.ModuleDict({"trunk": trunk, "head": self.head})
         return found
 
@@ -77,26 +89,33 @@ class Actor:
         """Log-probabilities [N] with gradient, and entropies [N], under the policy."""
         return forward.token_scores(self.model, asked, temperature=temperature)
 
-    def reference_logprobs(self, asked: Sequence[forward.Sequence], temperature: float) -> Tensor:
-        """Log-probabilities [N] under the SFT policy, without gradient."""
-        with torch.no_grad():
-            if not self.adapted:
-                return forward.token_logprobs(self._reference, asked, temperature=temperature)
-            with adapters.without(self.model):
-                return forward.token_logprobs(self.model, asked, temperature=temperature)
+    def reference(self, asked: Sequence[forward.Sequence], temperature: float) -> Reference:
+        """What the SFT policy says of each asked token, without gradient."""
+        adapted = self.adapted
+        model = self.model if adapted else self._reference
+        with torch.no_grad(), adapters.without(model) if adapted else nullcontext():
+            states = forward.hidden_before(model, asked)
+            tokens = [token for s in asked for token in s.tokens[s.start :]]
+            targets = torch.tensor(tokens, device=states.device)
+            head, squash = head_of(model), squash_of(model)
+            scores = score_rows(head, states, targets, squash, temperature=temperature)
+        return Reference(scores.logprobs, states)
 
-    def values(self, asked: Sequence[forward.Sequence]) -> Tensor:
-        """V(s_t) [N] of the state before each asked token; zero everywhere before training."""
-        if not self.values_wanted:
+    def values(self, asked: Sequence[forward.Sequence], states: Tensor | None) -> Tensor:
+        """V(s_t) [N] of the state before each asked token; zero everywhere before training.
+
+        `states` [N, H] are the reference's; only a frozen trunk needs them.
+        """
+        if self.value == "none":
             raise ModelError("this algorithm was given no value model: its uses_values is false")
-        if self.adapted:
-            with _active(self.model, _VALUE):
-                hidden = forward.hidden_before(self.model, asked)
-        else:
-            hidden = forward.hidden_before(self._value_model, asked)
+        if self.value == "trained":
+            model = self.model if self.adapted else self._value_model
+            with _active(model, _VALUE) if self.adapted else nullcontext():
+                states = forward.hidden_before(model, asked)
+        assert states is not None
         # Scaled to a root mean square of 1: the head's learning rate then fits every model.
-        hidden = nn.functional.rms_norm(hidden.float(), hidden.shape[-1:])
-        return self.head(hidden).squeeze(-1)  # type: ignore[no-any-return]
+        states = nn.functional.rms_norm(states.float(), states.shape[-1:])
+        return self.head(states).squeeze(-1)  # type: ignore[no-any-return]
 
     @contextmanager
     def _merged(self) -> Iterator[None]:

@@ -69,7 +69,7 @@ def save_chosen(settings: Policy, start: str | Path, folder: Path, step: int) ->
         raise DataError(
             f"{path} is not there: only the candidates {checkpoint.steps_in(folder)} are"
         )
-    actor = Actor(load_causal(start, train=True), settings.lora, values=False, seed=0)
+    actor = Actor(load_causal(start, train=True), settings.lora, value="none", seed=0)
     weights = load_file(path)
     with torch.no_grad():
         for name, parameter in actor.modules()["policy"].named_parameters():

@@ -25,17 +25,22 @@ Figures = dict[str, float | None]
 
 def judged(actor: Actor, batch: Batch, algorithm: Algorithm, temperature: float) -> Rollouts:
     """What the algorithm may look at: rewards, log-probabilities, and values if it wants them."""
-    values = None
-    if algorithm.uses_values:
-        with torch.no_grad():
-            values = batch.each(actor.values)
+    reference, values = torch.empty_like(batch.old), torch.empty_like(batch.old)
+    batch.states.clear()
+    for sequences, tokens in batch.parts():
+        said = actor.reference(sequences, temperature)
+        reference[tokens] = said.logprobs
+        batch.states.append(said.states if actor.value == "frozen" else None)
+        if algorithm.uses_values:
+            with torch.no_grad():
+                values[tokens] = actor.values(sequences, batch.states[-1])
     return Rollouts(
         rows=batch.rows,
         groups=batch.groups,
         rewards=batch.rewards,
         old=batch.old,
-        reference=batch.each(lambda part: actor.reference_logprobs(part, temperature)),
-        values=values,
+        reference=reference,
+        values=values if algorithm.uses_values else None,
     )
 
 
@@ -45,7 +50,7 @@ def gradients(
     """Adds up the gradients of all micro-batches; returns the new log-probabilities [N]."""
     new, entropies = torch.empty_like(batch.old), torch.empty_like(batch.old)
     losses = {"policy_loss": 0.0, "value_loss": 0.0}
-    for sequences, tokens in batch.parts():
+    for (sequences, tokens), states in zip(batch.parts(), batch.states, strict=True):
         part = credit.at(tokens)
         scores = actor.scores(sequences, temperature)
         loss = algorithm.loss(scores.logprobs, batch.old[tokens], part)
@@ -54,7 +59,7 @@ def gradients(
         if algorithm.uses_values:
             if part.returns is None:
                 raise ModelError(f"{type(algorithm).__name__} uses values, but credits no returns")
-            loss = maths.value_loss(actor.values(sequences), part.returns, part.weights)
+            loss = maths.value_loss(actor.values(sequences, states), part.returns, part.weights)
             losses["value_loss"] += _backward(loss, "value", sequences)
     figures: Figures = {"policy_loss": losses["policy_loss"], "entropy": float(entropies.mean())}
     if algorithm.uses_values:
@@ -100,7 +105,7 @@ def check_same_start(actor: Actor, batch: Batch, temperature: float) -> None:
     sequences, _ = batch.parts()[0]
     with torch.no_grad():
         policy = actor.scores(sequences, temperature).logprobs
-    if not torch.equal(policy, actor.reference_logprobs(sequences, temperature)):
+    if not torch.equal(policy, actor.reference(sequences, temperature).logprobs):
         raise ModelError(
             "the policy is not its reference before the first step: the adapters do not start at "
             "zero, or the model is not deterministic; start from a plain (merged) SFT model"

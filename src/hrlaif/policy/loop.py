@@ -64,7 +64,8 @@ def train(
         raise UsageError("there are no prompts to train the policy on")
     loaded = start if isinstance(start, Loaded) else load_causal(start, train=True)
     algorithm = settings.algorithm
-    actor = Actor(loaded, settings.lora, values=algorithm.uses_values, seed=seed)
+    trunk = settings.value_trunk if algorithm.uses_values else "none"
+    actor = Actor(loaded, settings.lora, value=trunk, seed=seed)
     modules = actor.modules()
     ratio = settings.value_learning_rate / settings.optimizer.learning_rate
     adamw = optimizer.build(
@@ -202,7 +203,7 @@ def _evaluate(work: Work, done: int, asked: Sequence[Asked]) -> None:
     batch = Batch([(r, 0.0) for r in rollouts], work.actor.loaded.device)
     with torch.no_grad():
         new = batch.each(lambda part: work.actor.scores(part, how.temperature).logprobs)
-    reference = batch.each(lambda part: work.actor.reference_logprobs(part, how.temperature))
+    reference = batch.each(lambda part: work.actor.reference(part, how.temperature).logprobs)
     kl = maths.per_sequence(maths.k1(new, reference), batch.rows, len(rollouts)).mean()
     candidates.store(work.folder, done, [r.response for r in rollouts])
     row = {

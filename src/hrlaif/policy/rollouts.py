@@ -117,8 +117,7 @@ def rewarded(
         )
     cut = settings.truncated_reward
     return [
-        (r, _value(s, cut if not r.ended else None))
-        for r, s in zip(rollouts, scores, strict=True)
+        (r, _value(s, cut if not r.ended else None)) for r, s in zip(rollouts, scores, strict=True)
     ]
 
 
@@ -144,6 +143,7 @@ class Batch:
         self.rewards = torch.tensor([v for _, v in scored], dtype=torch.float32, device=device)
         old = [p for r, _ in scored for p in r.logprobs]
         self.old = torch.tensor(old, dtype=torch.float32, device=device)
+        self.states: list[Tensor | None] = []  # the reference's, a micro-batch each, where needed
         places = torch.split(torch.arange(len(old)), lengths.tolist())
         self._parts = [
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, final
+from typing import Annotated, Literal, final
 
 from pydantic import Field
 
@@ -64,6 +64,10 @@ class Policy(Settings):
     """Of the policy; its gradient and the value model's are clipped apart."""
     value_learning_rate: float = Field(default=5e-4, gt=0)
     """Highest learning rate of the value model, on the same schedule."""
+    value_trunk: Literal["trained", "frozen"] = "trained"
+    """`trained`: the value model is the SFT policy with weights of its own, as in the paper;
+    `frozen`: a head on the SFT policy's states, which the reference computes anyway: learning
+    takes about half the time, enough for short runs."""
     validation: Validation = Validation()
     """How the policy is watched on prompts that it is not trained on."""
     checkpoints: Checkpoints = Checkpoints(every=10)

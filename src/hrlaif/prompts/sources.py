@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import final
@@ -87,8 +88,19 @@ def _mixed(prompts: Sequence[Prompt], settings: Prompts, seed: int) -> list[Prom
 def _with_options(prompt: Prompt) -> Prompt:
     """Lettered options after the question, where the row has them apart from its text."""
     last = prompt.messages[-1]
-    if not prompt.choices or prompt.choices[0] in last.content:
+    if not prompt.choices or _listed(prompt.choices, last.content):
         return prompt
     lines = [f"{chr(65 + n)}. {choice}" for n, choice in enumerate(prompt.choices)]
     message = Message(role=last.role, content="\n".join([last.content, *lines]))
     return prompt.model_copy(update={"messages": (*prompt.messages[:-1], message)})
+
+
+def _listed(choices: Sequence[str], text: str) -> bool:
+    """Whether all options stand in the text, one after the other, each as a whole."""
+    at = 0
+    for choice in choices:
+        found = re.compile(rf"(?<!\w){re.escape(choice.strip())}(?!\w)").search(text, at)
+        if found is None:
+            return False
+        at = found.end()
+    return True

@@ -16,7 +16,7 @@ from torch import Tensor
 from hrlaif.errors import UsageError
 from hrlaif.transformer.batches import batches
 from hrlaif.transformer.body import body_of, evaluating, head_of, squash_of
-from hrlaif.transformer.head import distribution
+from hrlaif.transformer.head import next_logits
 from hrlaif.transformer.load import Loaded
 from hrlaif.transformer.prefix import KeyValues, can_share, common_prefix, continue_from_prefix
 
@@ -121,17 +121,18 @@ def _decode(
 def _draw(
     model: Any, hidden: Tensor, uniforms: Tensor, how: Sampling
 ) -> tuple[list[int], list[float]]:
-    temperature = how.temperature or 1.0
-    scores = distribution(head_of(model), hidden, squash_of(model), temperature=temperature)
+    logits = next_logits(head_of(model), hidden, squash_of(model))
+    logits.div_(how.temperature or 1.0)
+    weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # in place: no new [B, V] buffers
+    totals = weights.sum(-1, dtype=torch.float64)
     if how.temperature == 0:
-        taken = scores.argmax(-1)
+        taken = weights.argmax(-1)
     else:
-        weights = scores.exp()
-        if how.top_k is not None and how.top_k < scores.shape[-1]:
-            floor = scores.topk(how.top_k).values[:, -1:]
-            weights.masked_fill_(scores < floor, 0.0)
+        if how.top_k is not None and how.top_k < weights.shape[-1]:
+            weights.masked_fill_(weights < weights.topk(how.top_k).values[:, -1:], 0.0)
         taken = inverse_cdf(weights, uniforms.to(weights.device))
-    return taken.tolist(), scores.gather(-1, taken[:, None])[:, 0].tolist()
+    chances = weights.gather(-1, taken[:, None])[:, 0].double() / totals
+    return taken.tolist(), chances.log().tolist()
 
 
 def inverse_cdf(weights: Tensor, uniforms: Tensor, block: int = 512) -> Tensor:

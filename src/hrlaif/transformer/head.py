@@ -53,11 +53,14 @@ def score_rows(
     return TokenScores(torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]))
 
 
-def distribution(
-    head: nn.Module, hidden: Tensor, squash: Squash, *, temperature: float = 1.0
-) -> Tensor:
+def next_logits(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
+    """Logits [N, V] in float32 of every next token, for few rows and no gradients."""
+    return squash(head(hidden.to(_input_dtype(head, hidden))))
+
+
+def distribution(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
     """Log-probabilities [N, V] in float32 of every next token, for few rows and no gradients."""
-    logits = squash(head(hidden.to(_input_dtype(head, hidden)))).div_(temperature)
+    logits = next_logits(head, hidden, squash)
     return logits.sub_(logits.logsumexp(-1, keepdim=True))
 
 

@@ -1,0 +1,162 @@
+"""Is the chosen option read in any usual dress, and is a list of options never a choice?"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrlaif.checks import Answer, ChoiceLetter, Number
+from hrlaif.checks.choice import chosen_letters
+from hrlaif.records import Message, Prompt, Response, Verdict
+
+CITIES = ("Berlin", "Paris", "Rome", "Oslo")
+
+
+def response(text: str, reference: str | None = "B", choices=CITIES) -> Response:
+    turns = (Message(role="user", content="Q"),)
+    prompt = Prompt(id="q", messages=turns, reference_answer=reference, choices=choices)
+    return Response(prompt=prompt, text=text, id="r")
+
+
+def verdict(text: str, reference: str | None = "B", choices=CITIES) -> Verdict:
+    (found,) = ChoiceLetter().check([response(text, reference, choices)], None)
+    assert (found.id, found.check) == ("r", "choice")
+    return found
+
+
+B = [
+    "B",
+    "b",
+    "B.",
+    "(B)",
+    "[B]",
+    "**B**",
+    "B) Paris",
+    "B. Paris",
+    "B: Paris",
+    "b) paris",
+    "Option B",
+    "Option B: Paris",
+    r"\boxed{B}",
+    r"\boxed{\text{B}}",
+    r"$\boxed{(B)}$",
+    "Answer: B",
+    "**Answer:** B",
+    "The answer is B.",
+    "The answer is (B) Paris.",
+    "The correct answer is option B.",
+    "the answer is b.",
+    "I'd pick B because A is wrong",
+    "A good choice is B",
+    "I would go with B",
+    "I choose (B).",
+    "B is correct.",
+    "B is the only correct answer.",
+    "256 = 2^8\nAnswer B",
+    "ANS:B",
+    "Answer - B.",
+    "48 more km (ANSWER B)",
+    "B is the right answer, A is not.",
+    "A is wrong, C is wrong, so B is the correct answer.",
+    "The answer is A. No, wait: the answer is B.",
+    "First I thought A. The answer is B",
+    "I believe (B) fits best.",
+    "It is Paris.",
+    "It must be Paris, of course",
+    "答案是B。",
+    "答案：B",
+    "答案为（B）",
+    "正确答案是B",
+    "正确选项是 B",
+    "应选B",
+    "故选 B。",
+    "选择B项",
+    "我选B，因为A不对",
+    "选项A是错误的，所以选B",
+    "选项 B",
+    "Ｂ",
+    "B是正确的",
+    "A. Berlin\nB. Paris\nC. Rome\nD. Oslo\nThe answer is B.",
+    "A is too cold, C is too hot. Answer: B",
+]
+
+
+@pytest.mark.parametrize("text", B)
+def test_the_chosen_letter_is_read(text):
+    found = verdict(text)
+    assert (found.passed, found.answer, found.reason) == (True, "B", "equal"), found
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("C", "C"),
+        ("A good choice is C", "C"),
+        ("The answer is B. On reflection, the answer is C.", "C"),
+        ("It is Rome.", "C"),
+        ("不选B，选C", "C"),
+    ],
+)
+def test_another_letter_is_wrong_and_shown(text, answer):
+    found = verdict(text)
+    assert (found.passed, found.answer, found.reason) == (False, answer, "different")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("A. Berlin\nB. Paris\nC. Rome\nD. Oslo", "more than one option named"),
+        ("(A) Berlin (B) Paris (C) Rome (D) Oslo", "more than one option named"),
+        ("The answer is A or B.", "more than one option named"),
+        ("The answer is (A) and (B)", "more than one option named"),
+        ("答案是A或B", "more than one option named"),
+        ("Berlin, Paris", "more than one option named"),
+        ("", "no option named"),
+        ("I don't know.", "no option named"),
+        ("A difficult question, I think.", "no option named"),
+        ("The answer is a city.", "no option named"),
+        ("The answer is not B.", "no option named"),
+        ("I would not pick B.", "no option named"),
+        ("B is not correct.", "no option named"),
+        ("Vitamin B12", "no option named"),
+        ("The answer is G", "no option named"),
+        ("Answer B is not right", "no option named"),
+    ],
+)
+def test_what_cannot_be_told_is_never_wrong(text, reason):
+    found = verdict(text)
+    assert (found.passed, found.reason, found.answer) == (None, reason, None)
+
+
+@pytest.mark.parametrize("reference", ["B", "b", "(B)", "B.", "Paris", "Ｂ"])
+def test_a_reference_is_a_letter_or_the_text_of_an_option(reference):
+    assert verdict("The answer is B", reference).passed is True
+
+
+def test_a_reference_that_is_no_option_gives_no_verdict():
+    assert verdict("B", "Madrid").reason == "the reference 'Madrid' is no option"
+    assert verdict("B", None).reason == "no reference answer"
+
+
+def test_an_option_inside_another_is_not_held_twice():
+    assert chosen_letters("It is 120.", ("12", "120")) == ["B"]
+    assert chosen_letters("It is New York City", ("New York", "New York City")) == ["B"]
+    assert chosen_letters("It is 12.", ("12", "120")) == ["A"]
+
+
+def test_letters_beyond_the_options_are_words():
+    assert chosen_letters("The answer is I think Rome", CITIES) == ["C"]
+    assert chosen_letters("Answer: F", ()) == ["F"]
+
+
+def test_the_check_fits_the_prompt():
+    math = response("It is 7", "7", None)
+    found = Answer().check([response("B"), math], None)
+    assert [(v.check, v.passed) for v in found] == [("choice", True), ("number", True)]
+    assert Number().check([math], None) == found[1:]
+
+
+@given(st.text())
+def test_no_text_breaks_the_check(text):
+    assert verdict(text).passed in (True, False, None)

@@ -1,0 +1,206 @@
+"""Is the number that a response settles on read, and is a hedge never read as one?"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrlaif.checks import Number
+from hrlaif.checks.number import numbers_in
+from hrlaif.records import Message, Prompt, Response, Verdict
+from hrlaif.rows import read_rows
+
+
+def verdict(text: str, reference: str | None = "72", **settings: float) -> Verdict:
+    prompt = Prompt(
+        id="q", messages=(Message(role="user", content="Q"),), reference_answer=reference
+    )
+    (found,) = Number(**settings).check([Response(prompt=prompt, text=text, id="r")], None)
+    assert (found.id, found.check) == ("r", "number")
+    return found
+
+
+RIGHT = [
+    # The table of measured weaknesses of other verifiers.
+    (r"First \boxed{4}. Wait, no: \boxed{5}.", "5"),
+    ("#### 72\nThis took 3 steps.", "72"),
+    ("Answer: 1 1/2", "1.5"),
+    ("Answer: −5", "-5"),
+    ("Answer: ５", "5"),
+    ("答案：−５", "-5"),
+    ("Answer: 3e8", "300000000"),
+    ("Answer: 3 x 10^8", "300000000"),
+    (r"Answer: $3 \times 10^{-2}$", "0.03"),
+    # The percent sign is a unit and is ignored.
+    ("Answer: 42%", "42"),
+    (r"Answer: 42\%", "42"),
+    ("42", "42%"),
+    # Dress.
+    ("72", "72"),
+    ("72.", "72"),
+    ("The answer is 72.", "72"),
+    ("**Answer:** 72", "72"),
+    ("**Answer**: **72**", "72"),
+    ("The final answer is $72$.", "72"),
+    ("The answer is $72.00", "72"),
+    ("So the answer is x = 72", "72"),
+    ("Answer:\n72", "72"),
+    ("ANSWER = 72", "72"),
+    (r"\boxed{72 \text{ clips}}", "72"),
+    (r"\boxed{\frac{3}{8}}", "3/8"),
+    (r"\boxed{-\dfrac{1}{2}}", "-0.5"),
+    (r"\boxed{1\frac{1}{2}}", "3/2"),
+    (r"\boxed{\frac12}", "1/2"),
+    ("½", "0.5"),
+    ("1½ cups", "1.5"),
+    ("3/8", "0.375"),
+    ("6/16", "3/8"),
+    ("Answer: .5", "1/2"),
+    # Thousands.
+    ("1,234,567", "1234567"),
+    ("1{,}234", "1234"),
+    ("12\u202f345", "12345"),
+    ("$1,000.50", "1000.5"),
+    ("１，２３４", "1234"),
+    # What stands beside the answer.
+    ("The answer is 72. It took 3 steps.", "72"),
+    ("The answer is 72 clips because 48 + 24 were sold.", "72"),
+    ("The answer is 48 + 24 = 72 clips.", "72"),
+    ("48 in April, 24 in May.\nSo she sold 48 + 24 = 72 clips.", "72"),
+    ("Natalia sold 48/2 = 24 clips in May.\nAltogether 72.", "72"),
+    ("The area is 72 cm^2.", "72"),
+    ("162 kg/day * $50/kg = $8100/day", "8100"),
+    ("72/day", "72"),
+    ("The area is 72 cm².", "72"),
+    ("It is 10² - 28 = 72", "72"),
+    ("10^2", "100"),
+    ("I tried 4 or 5 ways and got 72", "72"),
+    ("Adding 48 to 24 gives 72", "72"),
+    ("The answer is -3", "-3"),
+    ("5 - 8 = -3", "-3"),
+    # A changed mind.
+    ("The answer is 70. No, wait. The answer is 72.", "72"),
+    (r"\boxed{70} was wrong. The answer is 72.", "72"),
+    ("The answer is not 70 but 72", "72"),
+    # Chinese.
+    ("答案是72。", "72"),
+    ("答案：72", "72"),
+    ("所以一共是72个。", "72"),
+    ("答：4月和5月一共卖了72个。", "72"),
+    ("因此，结果为 72 元", "72"),
+    ("正确答案应该是７２。", "72"),
+]
+
+
+@pytest.mark.parametrize(("text", "reference"), RIGHT)
+def test_the_right_number_is_read(text, reference):
+    found = verdict(text, reference)
+    assert (found.passed, found.reason) == (True, "equal"), found
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "answer"),
+    [
+        ("The answer is 71.", "72", "71"),
+        ("72 clips in all, so the answer is 71.", "72", "71"),
+        ("-72", "72", "-72"),
+        ("0.42", "42%", "0.42"),
+        ("72.1", "72", "72.1"),
+        ("1,234", "1.234", "1234"),
+        (r"\boxed{5}. No: \boxed{4}", "5", "4"),
+        ("720", "72", "720"),
+        ("7.2e1", "72.5", "72"),
+    ],
+)
+def test_a_wrong_number_is_wrong_and_shown(text, reference, answer):
+    found = verdict(text, reference)
+    assert (found.passed, found.reason, found.answer) == (False, "different", answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("It is either 4 or 5", "more than one answer"),
+        ("The answer is 4 or 5.", "more than one answer"),
+        ("Somewhere between 4 and 5", "more than one answer"),
+        ("Answer: 4-5", "more than one answer"),
+        ("14 or 15", "more than one answer"),
+        ("It is 4 or 5 or 6", "more than one answer"),
+        ("答案是4或5", "more than one answer"),
+        ("可能是4还是5", "more than one answer"),
+        (r"\boxed{33\sqrt{5}}", "the answer is not a plain number"),
+        (r"The answer is 5\pi", "the answer is not a plain number"),
+        ("5π", "the answer is not a plain number"),
+        ("", "no number in the response"),
+        ("I cannot say.", "no number in the response"),
+        ("1/0", "no number in the response"),
+        ("x" * 1_000_000, "no number in the response"),
+        ("9" * 1_000_000, "no number in the response"),
+    ],
+)
+def test_what_cannot_be_told_is_never_wrong(text, reason):
+    found = verdict(text, "5")
+    assert (found.passed, found.reason, found.answer) == (None, reason, None)
+
+
+@pytest.mark.parametrize("reference", [r"\frac{21}{2}\pi", "4 or 5", r"33\sqrt{30}", "Tuesday", ""])
+def test_a_reference_that_is_no_number_gives_no_verdict(reference):
+    found = verdict("21", reference)
+    assert found.passed is None
+    assert found.reason == f"the reference {reference!r} is not one number"
+    assert verdict("21", None).reason == "no reference answer"
+
+
+def test_the_tolerance_is_relative():
+    assert verdict("1000000.5", "1000000").passed is True
+    assert verdict("1000002", "1000000").passed is False
+    assert verdict("1000002", "1000000", tolerance=1e-5).passed is True
+    assert verdict("1e-9", "0").passed is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9^9^9^9", "10^99", "9e999", "9e9999999", "\\boxed{" * 20_000, "1/" * 50_000,
+        "answer is " * 50_000 + "5", "1 " * 100_000, "((((" * 100_000, "4 or " * 50_000,
+    ],
+)  # fmt: skip
+def test_a_hostile_response_takes_no_time(text):
+    begun = time.perf_counter()
+    verdict(text)
+    assert time.perf_counter() - begun < 3
+
+
+@given(st.fractions(max_denominator=999))
+def test_every_fraction_is_read_back(value):
+    assert numbers_in(str(value)) == [value]
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_every_integer_is_read_with_and_without_thousands(value):
+    assert numbers_in(f"{value:,}") == numbers_in(str(value)) == [Fraction(value)]
+
+
+@given(st.text())
+def test_no_text_breaks_the_check(text):
+    assert verdict(text).passed in (True, False, None)
+
+
+SOLVED = Path(__file__).parents[3] / "shared" / "data" / "gsm8k" / "pairs_correct_vs_wrong.jsonl.gz"
+
+
+@pytest.mark.skipif(not SOLVED.exists(), reason="the development data is not beside the project")
+def test_right_and_wrong_solutions_of_real_problems_are_told_apart():
+    told = Counter()
+    for _, row in read_rows(SOLVED):
+        reference = str(row["meta"]["reference_answer"])
+        first_is_right = row["gold_preference"] > 0.5
+        for text, right in zip(row["responses"], (first_is_right, not first_is_right), strict=True):
+            told[right, verdict(text, reference).passed] += 1
+    assert told == {(True, True): 524, (False, False): 524}

@@ -1,0 +1,105 @@
+"""Do tokens, texts and rewards of a step belong together?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrlaif.errors import DataError, TooManyAbstentions
+from hrlaif.policy.actor import Actor
+from hrlaif.policy.rollouts import Asked, Batch, Draw, Rollout, Scorer, respond, rewarded
+from hrlaif.policy.settings import Sampling
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Prompt, Response, Score
+from hrlaif.settings import Compute, Settings, using
+from hrlaif.transformer import forward
+from hrlaif.transformer.load import load_causal
+
+
+class Fixed(Settings):
+    """These values, in order."""
+
+    values: tuple[float | None, ...]
+    ids: tuple[str, ...] = ()
+
+    def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
+        ids = self.ids or tuple(r.key for r in responses)
+        return [Score(id=i, value=v, scorer="fixed") for i, v in zip(ids, self.values, strict=True)]
+
+
+def rollout(prompt: Prompt, tokens: list[int], sample: int = 0) -> Rollout:
+    ended = tokens[-1] == 25
+    response = Response(
+        prompt=prompt, text="", sample=sample, finish_reason="stop" if ended else "length"
+    )
+    logprobs = [-float(token) for token in tokens]
+    return Rollout(response, sample, forward.Sequence([26, 0, *tokens], 2), logprobs)
+
+
+def test_responses_lie_side_by_side_with_their_prompt_and_end_token(
+    prompts: list[Prompt], start: Path
+) -> None:
+    actor = Actor(load_causal(start), None, value="none", seed=0)
+    asked = [Asked(prompts[0], [26, 1]), Asked(prompts[1], [26, 2, 3])]
+    found = respond(actor, asked, Draw(0.9, 12, samples=4, seed=5, model="policy@7"))
+    assert [(r.group, r.response.sample) for r in found] == [
+        (g, k) for g in (0, 1) for k in range(4)
+    ]
+    for r in found:
+        written = r.sequence.tokens[r.sequence.start :]
+        assert r.sequence.tokens[: r.sequence.start] == asked[r.group].tokens
+        assert len(written) == len(r.logprobs) == r.response.tokens
+        assert r.ended == (written[-1] == 25)
+        words = written[:-1] if r.ended else written
+        assert len(r.response.text.split()) == len([w for w in words if w < 24])
+    assert found[0].response.key == "p0/policy@7/0"
+    assert {r.ended for r in found} == {True, False}
+
+
+def test_a_fixed_reward_for_cut_responses_replaces_theirs_and_no_other(
+    prompts: list[Prompt],
+) -> None:
+    rollouts = [rollout(prompts[0], t, k) for k, t in enumerate(([1, 25], [1, 2], [3, 4]))]
+    scorer = Scorer(Fixed(values=(1.0, 2.0, None)))
+    plain = rewarded(rollouts, scorer, Sampling(max_unscored=0.5))
+    assert [value for _, value in plain] == [1.0, 2.0, None]
+    fixed = rewarded(rollouts, scorer, Sampling(max_unscored=0.5, truncated_reward=-1.5))
+    assert [value for _, value in fixed] == [1.0, -1.5, None]  # no score stays no score
+
+
+def test_a_reward_that_is_not_a_number_is_no_score(prompts: list[Prompt]) -> None:
+    rollouts = [rollout(prompts[0], [1, 25], k) for k in range(2)]
+    found = rewarded(
+        rollouts, Scorer(Fixed(values=(float("nan"), 1.0))), Sampling(max_unscored=0.5)
+    )
+    assert [value for _, value in found] == [None, 1.0]
+
+
+def test_a_step_without_any_score_stops_whatever_share_is_allowed(prompts: list[Prompt]) -> None:
+    with pytest.raises(TooManyAbstentions, match="1 of 1 responses"):
+        rewarded(
+            [rollout(prompts[0], [25])], Scorer(Fixed(values=(None,))), Sampling(max_unscored=1)
+        )
+
+
+def test_scores_of_other_responses_are_refused(prompts: list[Prompt]) -> None:
+    with pytest.raises(DataError, match="in order"):
+        Scorer(Fixed(values=(1.0,), ids=("other",))).score([rollout(prompts[0], [25]).response])
+
+
+@pytest.mark.parametrize("budget", [4096, 7, 1])
+def test_the_flat_batch_is_in_the_order_of_the_rollouts_whatever_the_micro_batches(
+    budget: int, prompts: list[Prompt]
+) -> None:
+    rollouts = [rollout(prompts[0], t, k) for k, t in enumerate(([1, 25], [2, 3, 4, 25], [5]))]
+    with using(Compute(batch_tokens=budget)):
+        batch = Batch([(r, float(r.group)) for r in rollouts], torch.device("cpu"))
+    assert batch.rows.tolist() == [0, 0, 1, 1, 1, 1, 2]
+    assert batch.old.tolist() == [-1, -25, -2, -3, -4, -25, -5]
+    said = batch.each(
+        lambda part: torch.tensor([-float(t) for s in part for t in s.tokens[s.start :]])
+    )
+    assert torch.equal(said, batch.old)
