@@ -1,14 +1,19 @@
-"""What whole runs and commands need: a tiny model in a folder, and the command line."""
+"""What whole runs and commands need: a tiny model, the command line, a run, a server."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -99,17 +104,143 @@ def write(tmp_path: Path) -> Callable[[str, Iterable[Mapping[str, Any]]], Path]:
     return rows
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+class Finished(NamedTuple):
+    """A run of every stage on configs/tiny.yaml."""
+
+    folder: Path
+    config: Path
+    set: list[str]
+    """Arguments that every further command on it needs."""
+    stdout: str
+    stderr: str
+    seconds: float
 
 
-def pair(number: int, **fields: Any) -> dict[str, Any]:
-    """A row of pairs; people prefer the first response of the even ones."""
-    return {
-        "id": f"q{number}",
-        "prompt": f"What is {number} plus {number}?",
-        "responses": [f"It is {2 * number}.", f"I would say that it is {2 * number + 1}."],
-        "human_preference": 1.0 - number % 2,
-        **fields,
-    }
+@pytest.fixture(scope="session")
+def finished(tiny_model: str, tmp_path_factory: pytest.TempPathFactory, hrlaif: Shell) -> Finished:
+    """Made once; copy it before changing anything."""
+    folder, config = tmp_path_factory.mktemp("runs") / "tiny", REPOSITORY / "configs" / "tiny.yaml"
+    judge = "judge=scripted:accuracy=0.9,position_bias=0.2,latency=0.02,failure=0.05"
+    more = ["--set", judge, "--set", f"model=local:{tiny_model}"]
+    begun = time.monotonic()
+    done = hrlaif("run", folder, "--config", config, *more)
+    return Finished(folder, config, more, done.stdout, done.stderr, time.monotonic() - begun)
+
+
+@dataclass
+class Reply:
+    """What the fake server sends back."""
+
+    body: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+
+
+class FakeServer:
+    """It speaks the OpenAI interface on this machine, and misbehaves as told.
+
+    `answer(body, n)` gives the Reply to the n-th call, from 0; `calls` are the bodies.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.most_at_once = 0
+        self.answer: Callable[[dict[str, Any], int], Reply] = lambda body, n: self.text("1")
+        self._at_once = 0
+        self._lock = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def script(self, *replies: Reply) -> None:
+        """These replies in turn; the last one from then on."""
+        self.answer = lambda body, n: replies[min(n, len(replies) - 1)]
+
+    def text(self, text: str | None, *, finish: str = "stop", **message: Any) -> Reply:
+        choice = {
+            "message": {"role": "assistant", "content": text, **message},
+            "finish_reason": finish,
+            "logprobs": None,
+        }
+        usage = {"prompt_tokens": 7, "completion_tokens": 3}
+        return Reply({"choices": [choice], "usage": usage})
+
+    def top(self, *positions: dict[str, float | None], sampled: str | None = None) -> Reply:
+        """An answer with these probabilities (None: null) at each position."""
+        content = []
+        for tops in positions:
+            listed = [{"token": t, "logprob": _log(p)} for t, p in tops.items()]
+            drawn = sampled or max(tops, key=lambda token: tops[token] or 0.0)
+            content.append({"token": drawn, "logprob": -0.1, "top_logprobs": listed})
+        reply = self.text("".join(entry["token"] for entry in content))
+        reply.body["choices"][0]["logprobs"] = {"content": content}
+        return reply
+
+    def error(self, status: int, message: str, **error: Any) -> Reply:
+        return Reply({"error": {"message": message, **error}}, status)
+
+    def reply(self, body: Any, status: int = 200, delay: float = 0.0, **headers: str) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Reply(body, status, named, delay)
+
+    def _handler(outer) -> type[BaseHTTPRequestHandler]:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                with outer._lock:
+                    n = len(outer.calls)
+                    outer.calls.append({"path": self.path, **body})
+                    outer.keys.append(self.headers["authorization"])
+                    outer._at_once += 1
+                    outer.most_at_once = max(outer.most_at_once, outer._at_once)
+                try:
+                    reply = outer.answer(body, n)
+                    time.sleep(reply.delay)
+                    raw = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+                    # Counted down first: the client may send its next call at once.
+                    with outer._lock:
+                        outer._at_once -= 1
+                    self._send(reply, raw.encode())
+                except OSError:
+                    self.close_connection = True
+
+            def _send(self, reply: Reply, raw: bytes) -> None:
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return Handler
+
+
+def _log(probability: float | None) -> float | None:
+    if probability is None:
+        return None
+    return math.log(probability) if probability > 0 else -9999.0
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    fake = FakeServer()
+    yield fake
+    fake.stop()

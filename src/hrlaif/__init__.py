@@ -2,3 +2,90 @@
 
 Read first: `pipeline.py` (the flow), `records.py` (the nouns), `protocols.py` (the verbs).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrlaif.checks import ChoiceLetter, Number
+    from hrlaif.config import Config
+    from hrlaif.errors import HrlaifError
+    from hrlaif.labeling import Human, Pairing, Pairwise
+    from hrlaif.llm import Local, Packaged, Remote, Scripted, open_model
+    from hrlaif.llm.ledger import Ledger
+    from hrlaif.records import (
+        Abstention,
+        Candidate,
+        Chat,
+        Comparison,
+        Message,
+        Preference,
+        Prompt,
+        Rating,
+        Response,
+        Score,
+        Verdict,
+    )
+    from hrlaif.reward import Direct, Learned
+    from hrlaif.settings import Compute, Settings, using
+
+_HOMES = {
+    "hrlaif.checks": ("ChoiceLetter", "Number"),
+    "hrlaif.config": ("Config",),
+    "hrlaif.errors": ("HrlaifError",),
+    "hrlaif.labeling": ("Human", "Pairing", "Pairwise"),
+    "hrlaif.llm": ("Local", "Packaged", "Remote", "Scripted", "open_model"),
+    "hrlaif.llm.ledger": ("Ledger",),
+    "hrlaif.records": (
+        "Abstention", "Candidate", "Chat", "Comparison", "Message", "Preference", "Prompt",
+        "Rating", "Response", "Score", "Verdict",
+    ),
+    "hrlaif.reward": ("Direct", "Learned"),
+    "hrlaif.settings": ("Compute", "Settings", "using"),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Abstention",
+    "Candidate",
+    "Chat",
+    "ChoiceLetter",
+    "Comparison",
+    "Compute",
+    "Config",
+    "Direct",
+    "HrlaifError",
+    "Human",
+    "Learned",
+    "Ledger",
+    "Local",
+    "Message",
+    "Number",
+    "Packaged",
+    "Pairing",
+    "Pairwise",
+    "Preference",
+    "Prompt",
+    "Rating",
+    "Remote",
+    "Response",
+    "Score",
+    "Scripted",
+    "Settings",
+    "Verdict",
+    "open_model",
+    "using",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: a name is loaded when it is first used, so `import hrlaif` stays light.
+    if name not in _HOME:
+        raise AttributeError(f"module 'hrlaif' has no attribute {name!r}; it has {__all__}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,5 +1,11 @@
 """`python -m hrlaif`."""
 
-from hrlaif.cli import main
+import sys
 
-main()
+try:
+    from hrlaif.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
+
+if __name__ == "__main__":
+    main()

@@ -9,9 +9,9 @@ from typing import Any, final
 import yaml
 from pydantic import Field
 
-from hrlaif.errors import UsageError
+from hrlaif.errors import ModelError, UsageError
 from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
-from hrlaif.llm import AnyModel, Packaged
+from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
 from hrlaif.prompts import Prompts
 from hrlaif.reward import RewardTraining
@@ -77,10 +77,12 @@ def load(path: Path, changes: Sequence[str] = ()) -> Config:
     """Reads a YAML file and applies `a.b=value` changes. Raises UsageError naming file and key."""
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
         raise UsageError(
-            f"{path} cannot be read ({error}): `hrlaif init {path.parent}` writes one"
+            f"{path}: no such file: check its name; `hrlaif init RUN` writes RUN/config.yaml"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}): save it as UTF-8 text") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if values is None:
@@ -107,7 +109,25 @@ def _set(values: dict[str, Any], change: str) -> None:
             # A shorthand such as `judge: packaged:NAME` has no parts to change.
             raise UsageError(f"--set {name}: {step} is {below!r}; set {step} as a whole")
         values = below
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"--set {name}: {text!r} is not YAML ({problem}): quote it") from None
+
+
+def refuse_missing_models(config: Config) -> None:
+    """Raises ModelError before any work where a model's name or folder can be seen to be wrong."""
+    for model in (config.model, config.judge, config.teacher, config.evaluation.judge):
+        if isinstance(model, Packaged):
+            from hrlaif.llm.packaged import PACKAGED
+
+            if (name := model.name.removeprefix("packaged:")) not in PACKAGED:
+                raise ModelError(f"packaged model {name!r} is none of {sorted(PACKAGED)}")
+        # Any other text may be a hub id.
+        path = model.path if isinstance(model, Local) else ""
+        if path.startswith(("/", "./", "../", "~")) and not Path(path).exists():
+            raise ModelError(f"model {path!r}: no such folder or file: check its name")
 
 
 def dump(config: Config) -> str:

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from hrlaif.errors import HrlaifError, StaleRunError
+from hrlaif.errors import DataError, HrlaifError, StaleRunError
 from hrlaif.progress import track
 from hrlaif.records import Record, Row
 from hrlaif.rows.files import line_of
@@ -62,7 +61,17 @@ def read_receipt(folder: Path, stage: str) -> Receipt | None:
     path = receipt_path(folder, stage)
     if not path.exists():
         return None
-    return Receipt.model_validate_json(path.read_text("utf-8"))
+    return parse_receipt(path, f"--redo {stage}")
+
+
+def parse_receipt(path: Path, way_out: str) -> Receipt:
+    """The receipt in a file; raises DataError where the file is damaged."""
+    try:
+        return Receipt.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise DataError(
+            f"{path} is damaged, so nothing can be said about its work: {way_out}"
+        ) from None
 
 
 def write_receipt(folder: Path, receipt: Receipt) -> None:
@@ -106,7 +115,7 @@ def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """sha256 of a stage's inputs; a folder's comes from the receipt of the stage that made it."""
     known: dict[str, str] = {}
     for path in (folder / "receipts").glob("*.json"):
-        known |= Receipt.model_validate_json(path.read_text("utf-8")).outputs
+        known |= parse_receipt(path, f"--redo {path.stem}").outputs
     found = {}
     for name in names:
         path = folder / name
@@ -281,15 +290,3 @@ def finish(folder: Path, receipt: Receipt, outputs: Sequence[str], **facts: Any)
     done = receipt.model_copy(update={"finished": now(), "outputs": made, **facts})
     write_receipt(folder, done)
     return done
-
-
-class Stopwatch:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._begun = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Rounded to a tenth."""
-        return round(time.monotonic() - self._begun, 1)

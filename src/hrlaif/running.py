@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from hrlaif.config import Config
-from hrlaif.errors import HrlaifError, TooManyAbstentions, UsageError
+from hrlaif.errors import HrlaifError, Interrupted, TooManyAbstentions, UsageError
+from hrlaif.failures import Failure, failure, raised
 from hrlaif.llm.ledger import Ledger, Totals
 from hrlaif.pipeline import Stage, stages
 from hrlaif.progress import say, spending
 from hrlaif.run import (
     Receipt,
-    Stopwatch,
     begin,
     digests,
     finish,
@@ -30,25 +33,28 @@ from hrlaif.run import (
 from hrlaif.settings import using
 
 LEDGER = "ledger.sqlite"
+_PRELOADED = ["hrlaif.sft.train", "hrlaif.reward.train", "hrlaif.policy.loop", "peft"]
+_PRELOADED += ["transformers.modeling_utils", "transformers.models.auto.modeling_auto"]
 
 
-def run(
-    folder: Path, config: Config, arguments: Sequence[str], *, until: str | None = None
-) -> None:
+def run(folder: Path, config: Config, *, until: str | None = None, command: str = "") -> None:
     """Every stage that is not done, each in a process of its own, so that memory is freed.
 
-    `arguments` are the command line's, with which a stage's process reads the same configuration.
-    Raises what a stage raised, as an error with the stage's exit code.
+    Raises what a stage raised, as an error with the stage's exit code. A script that calls this
+    needs `if __name__ == "__main__":`, as with all of multiprocessing. `command` is for receipts.
     """
     wanted = named(config, until)
     with only_process(folder):
+        receipts = [read_receipt(folder, stage.name) for stage in wanted]
+        several = sum(receipt is None or receipt.finished is None for receipt in receipts) > 1
+        context = _context(preload=several)
         for number, stage in enumerate(wanted, start=1):
             head = f"[{number}/{len(wanted)}] {stage.name}"
             if (done := finished(folder, stage, config)) is not None:
                 say(f"{head}: done ({done.seconds:.0f} s)")
             else:
                 say(f"{head} -> {', '.join(stage.writes)}")
-                _in_own_process([*arguments, "--only", stage.name])
+                _in_own_process(context, (folder, config, stage.name, command))
             _not_too_silent(folder, stage, config)
 
 
@@ -71,6 +77,13 @@ def redo(folder: Path, config: Config, name: str) -> None:
             forget(folder, stage.name, stage.writes)
 
 
+def refuse_changed(folder: Path, config: Config) -> None:
+    """Raises StaleRunError where a stage was begun with other settings than these."""
+    for stage in stages(config):
+        if (receipt := read_receipt(folder, stage.name)) is not None:
+            refuse_stale(receipt, stage.fingerprint(config), receipt.inputs)
+
+
 def finished(folder: Path, stage: Stage, config: Config) -> Receipt | None:
     """The receipt of a stage whose work is whole; StaleRunError if it is of other settings."""
     receipt = read_receipt(folder, stage.name)
@@ -86,7 +99,7 @@ def finished(folder: Path, stage: Stage, config: Config) -> Receipt | None:
 def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> Receipt:
     """One stage in this process, with its receipt begun first and finished last."""
     stage = next(s for s in stages(config) if s.name == name)
-    watch = Stopwatch()
+    begun = time.monotonic()
     with only_process(folder, ".stage.lock", wait=10), using(config.compute):
         receipt = begin(
             folder,
@@ -105,10 +118,10 @@ def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> 
             try:
                 counts = dict(stage.work(config, folder))
             except BaseException:
-                _add_seconds(folder, receipt, watch.seconds)
+                _add_seconds(folder, receipt, time.monotonic() - begun)
                 raise
             cost = cost_of(ledger.totals(name)) | {"found_again": ledger.hits}
-        seconds = receipt.seconds + watch.seconds
+        seconds = round(receipt.seconds + time.monotonic() - begun, 1)
         return finish(folder, receipt, stage.writes, counts=counts, cost=cost, seconds=seconds)
 
 
@@ -133,7 +146,9 @@ def cost_of(totals: Totals) -> dict[str, Any]:
 def _add_seconds(folder: Path, receipt: Receipt, seconds: float) -> None:
     from hrlaif.run import write_receipt
 
-    write_receipt(folder, receipt.model_copy(update={"seconds": receipt.seconds + seconds}))
+    write_receipt(
+        folder, receipt.model_copy(update={"seconds": round(receipt.seconds + seconds, 1)})
+    )
 
 
 def _not_too_silent(folder: Path, stage: Stage, config: Config) -> None:
@@ -147,31 +162,72 @@ def _not_too_silent(folder: Path, stage: Stage, config: Config) -> None:
         )
 
 
-def _in_own_process(arguments: Sequence[str]) -> None:
-    """Raises HrlaifError with the child's exit code; its message has been printed by the child."""
-    environment = os.environ | {"HRLAIF_PARENT": str(os.getpid())}
-    child = subprocess.Popen([sys.executable, "-m", "hrlaif", *arguments], env=environment)
-    while True:
+def _in_own_process(context: Any, asked: tuple[Path, Config, str, str]) -> None:
+    """Raises what the stage raised; Ctrl-C is passed on to it, once for each time it is pressed."""
+    name = asked[2]
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_work, args=(theirs, *asked), name=name)
+    interrupted = False
+    child.start()
+    theirs.close()
+    while child.exitcode is None:
         try:
-            code = child.wait()
-            break
+            child.join()
         except KeyboardInterrupt:
-            # The terminal sends Ctrl-C to the child too; wait until it has saved its work.
-            continue
-    if code:
-        failure = HrlaifError("")
-        failure.exit_code = 130 if code < 0 else code  # type: ignore[misc]
-        raise failure
+            interrupted = True
+            os.kill(child.pid or 0, signal.SIGINT)
+    found: Failure | None = None
+    with suppress(EOFError):
+        found = ours.recv()
+    if interrupted:
+        raise Interrupted("interrupted; what was done is kept, the same command goes on")
+    if found is not None:
+        raise raised(found)
+    if child.exitcode < 0:
+        raise HrlaifError(
+            f"{name}: its process was ended by signal {-child.exitcode} (9 is often a lack "
+            "of memory): what was done is kept, the same command goes on"
+        )
+    if child.exitcode:
+        # A fault of the program: the child has shown where.
+        raise HrlaifError(f"{name} failed; the same command goes on from there")
 
 
-def die_with_parent() -> None:
-    """Ends this stage's process soon after its parent was killed: nothing works on unseen."""
-    parent = int(os.environ.get("HRLAIF_PARENT", "0"))
-    if parent:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+def _context(*, preload: bool) -> Any:
+    """How processes are made: with `preload` forked from one that has imported torch for them all.
+
+    Not on a machine with a GPU, whose driver does not survive a fork, nor where there is no fork.
+    """
+    graphics = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
+    if graphics or not preload or not sys.platform.startswith("linux"):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()  # it would show a traceback at Ctrl-C
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return context
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(137)
+def _work(answer: Connection, folder: Path, config: Config, name: str, command: str) -> None:
+    """A stage's process: what went wrong, if anything, is sent to the parent, which says it."""
+    os.setpgid(0, 0)  # Ctrl-C comes from the parent alone, not from the terminal too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        run_stage(folder, config, name, command=command)
+    except BaseException as error:
+        if (found := failure(error)) is None:
+            raise
+        answer.send(found)
+    answer.close()
+
+
+def _die_with_parent() -> None:
+    """Ends this process when its parent was killed: nothing works on unseen."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(137)

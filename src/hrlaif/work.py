@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -182,7 +183,7 @@ def _known(folder: Path) -> dict[str, Any]:
     """What earlier stages found and the evaluation shows: labels, rewards, the choice, the cost."""
     receipts = {name: read_receipt(folder, name) for name in ("sft", "label", "policy")}
     made = receipts["label"].counts.get("comparisons", 0) if receipts["label"] else 0
-    choice = read_rows(folder / "policy" / "choice.json")[0].values
+    choice = json.loads((folder / "policy" / "choice.json").read_text("utf-8"))
     watched = [row.values for row in read_rows(folder / "policy" / "validation.jsonl")]
     totals = {
         name: {**receipt.cost, "cost": receipt.cost.get("usd"), "seconds": receipt.seconds}

@@ -3,13 +3,19 @@
 import torch
 from torch import nn
 
-from hrlaif.transformer.int8 import Int8Linear, quantize_rows, to_int8
+from hrlaif.transformer.int8 import Int8Linear, quantize_rows, to_int8, two_digits
 
 
 def test_a_row_is_scaled_by_its_own_largest_value():
     values, scale = quantize_rows(torch.tensor([[1.27, -0.5, 0.0], [0.0, 0.0, 0.0]]))
     assert values.tolist() == [[127, -50, 0], [0, 0, 0]]
     torch.testing.assert_close(scale[0, 0], torch.tensor(0.01))
+
+
+def test_the_second_digit_carries_what_the_first_rounds_away():
+    digits, scale = two_digits(torch.tensor([[127.0, 0.5, -3.25]]))
+    assert digits.tolist() == [[127, 0, -3], [0, 127, -64]]
+    assert scale.item() == 1.0
 
 
 def test_exactly_representable_numbers_are_multiplied_exactly():
@@ -19,13 +25,13 @@ def test_exactly_representable_numbers_are_multiplied_exactly():
     assert Int8Linear(linear)(torch.tensor([[127.0, 2.0]])).tolist() == [[127 * 127 - 6 + 0.5]]
 
 
-def test_the_result_is_within_two_percent_of_float32():
+def test_the_result_is_within_one_percent_of_float32():
     torch.manual_seed(0)
     linear, x = nn.Linear(256, 300), torch.randn(7, 5, 256)
     exact, found = linear(x).detach(), Int8Linear(linear)(x)
     assert found.shape == exact.shape
     assert found.dtype == torch.float32
-    assert float((found - exact).norm() / exact.norm()) < 0.02
+    assert float((found - exact).norm() / exact.norm()) < 0.01
 
 
 def test_a_row_is_bit_for_bit_the_same_alone_and_in_any_batch():

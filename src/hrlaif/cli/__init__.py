@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import sys
 from typing import NoReturn
 
 import typer
 
 from hrlaif.cli import feedback, runs, tools
-from hrlaif.errors import HrlaifError
+from hrlaif.failures import failure
 from hrlaif.progress import say
 
 app = typer.Typer(
@@ -28,22 +28,23 @@ def main() -> NoReturn:
     """Runs a command; every expected failure is one message and an exit code, never a traceback."""
     try:
         app(standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(0)
     except typer.Exit as done:
         sys.exit(done.exit_code)
-    except HrlaifError as error:
-        _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         _fail("interrupted; what was done is kept, the same command goes on", 130)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except BrokenPipeError:
+        # Nobody reads the output any more: `hrlaif ... | head`; the flush at exit must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        # Usage errors of the argument parser carry their own message.
+        if shown := getattr(error, "format_message", None):
+            _fail(shown(), 2)
+        if (found := failure(error)) is None:
             raise
-        _fail(f"the disk is full ({error.filename}): free some space, the same command goes on", 1)
-    except Exception as error:
-        # Usage errors of the argument parser carry their own exit code and message.
-        if not (shown := getattr(error, "format_message", None)):
-            raise
-        _fail(shown(), 2)
+        _fail(*found)
 
 
 def _fail(message: str, code: int) -> NoReturn:

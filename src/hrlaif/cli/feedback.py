@@ -189,7 +189,8 @@ def compare(
         guard(
             out / "compare.partial.json",
             Receipt(stage="compare", settings=settings, inputs=inputs),
-            f"delete {out}, or name another -o",
+            out / "comparisons.jsonl.partial",
+            f"delete {out}, or",
         )
         found = evaluation.compare(baseline, other, labeler, model, out)
         (out / "compare.partial.json").unlink()

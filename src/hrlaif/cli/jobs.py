@@ -11,7 +11,15 @@ from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import spending
 from hrlaif.records import Record, Row
 from hrlaif.rows import write_rows
-from hrlaif.run import Receipt, map_rows, only_process, refuse_stale, sha256, write_text
+from hrlaif.run import (
+    Receipt,
+    map_rows,
+    only_process,
+    parse_receipt,
+    refuse_stale,
+    sha256,
+    write_text,
+)
 from hrlaif.settings import Compute, using
 
 T = TypeVar("T")
@@ -44,7 +52,7 @@ class Job:
         """All rows, and what they cost."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         with only_process(self.out.parent, f".{self.out.name}.lock"):
-            guard(self.note, self.receipt, f"delete {self.partial}, or name another -o")
+            guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
             ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
             with (
                 using(Compute(max_cost=self.max_cost)),
@@ -70,11 +78,14 @@ class Job:
         return counts
 
 
-def guard(note: Path, receipt: Receipt, way_out: str) -> None:
-    """Notes what work was begun with; raises StaleRunError when that was something else."""
-    if note.exists():
-        begun = Receipt.model_validate_json(note.read_text("utf-8"))
-        refuse_stale(begun, receipt.settings, receipt.inputs, way_out)
+def guard(note: Path, receipt: Receipt, partial: Path, way_out: str) -> None:
+    """Notes what work was begun with; raises StaleRunError when that was something else.
+
+    Where nothing is in the partial file yet, nothing was begun.
+    """
+    if note.exists() and partial.exists() and partial.stat().st_size:
+        begun = parse_receipt(note, f"delete it and {partial}")
+        refuse_stale(begun, receipt.settings, receipt.inputs, f"{way_out} name another -o")
     write_text(note, receipt.model_dump_json())
 
 

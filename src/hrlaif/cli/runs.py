@@ -14,7 +14,7 @@ from rich.table import Table
 from hrlaif import config as configuration
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
-from hrlaif.progress import console, say
+from hrlaif.progress import say
 from hrlaif.run import read_receipt, write_text
 
 Folder = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
@@ -71,25 +71,28 @@ def run(
     """Run every stage that is not done yet; the same command resumes after any stop."""
     from hrlaif import running
 
-    settings = _settings(run, config, changes, limit, max_cost)
+    settings = _settings(config or _own(run), changes, limit, max_cost)
     if only is not None:
-        running.die_with_parent()
         running.run_stage(run, settings, only, command=_command())
         return
     running.named(settings, until)
     if dry_run:
         _print_plan(run, settings)
         return
+    configuration.refuse_missing_models(settings)
     if redo is not None:
         running.redo(run, settings, redo)
-    running.run(run, settings, _arguments(run, changes, limit, max_cost), until=until)
+    if config is not None:
+        running.refuse_changed(run, settings)
+        _keep(run, config)
+    running.run(run, settings, until=until, command=_command())
     if (run / "report.html").exists() and until in (None, "report"):
         _print_result(run)
 
 
 def plan(run: Folder, config: ConfigFile = None, changes: Changes = None) -> None:
     """Show the stages, their files, and the calls, tokens, time and price expected."""
-    _print_plan(run, _settings(run, config, changes, None, None))
+    _print_plan(run, _settings(config or _own(run), changes, None, None))
 
 
 def status(
@@ -100,7 +103,7 @@ def status(
     from hrlaif.pipeline import stages
 
     rows: list[dict[str, Any]] = []
-    for stage in stages(_settings(run, None, None, None, None)):
+    for stage in stages(_settings(_own(run), None, None, None)):
         receipt = read_receipt(run, stage.name)
         state = "to do" if receipt is None else "done" if receipt.finished else "begun"
         facts = (
@@ -129,43 +132,27 @@ def report(run: Folder) -> None:
 
 
 def _settings(
-    folder: Path,
-    file: Path | None,
-    changes: list[str] | None,
-    limit: int | None,
-    max_cost: float | None,
+    file: Path, changes: list[str] | None, limit: int | None, max_cost: float | None
 ) -> Config:
-    own = folder / "config.yaml"
-    if file is not None and file.resolve() != own.resolve():
-        text = file.read_text("utf-8") if file.exists() else ""
-        if not file.exists():
-            raise UsageError(f"{file}: no such file")
-        configuration.load(file)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(own, text)
     more = list(changes or [])
     more += [f"prompts.train={limit}"] if limit is not None else []
     more += [f"compute.max_cost={max_cost}"] if max_cost is not None else []
-    return configuration.load(own, more)
+    return configuration.load(file, more)
 
 
-def _arguments(
-    folder: Path, changes: list[str] | None, limit: int | None, max_cost: float | None
-) -> list[str]:
-    arguments = ["run", str(folder)]
-    for change in changes or []:
-        arguments += ["--set", change]
-    arguments += ["--limit", str(limit)] if limit is not None else []
-    arguments += ["--max-cost", str(max_cost)] if max_cost is not None else []
-    return arguments
+def _own(folder: Path) -> Path:
+    return folder / "config.yaml"
+
+
+def _keep(folder: Path, file: Path) -> None:
+    """Copies a configuration into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if file.resolve() != _own(folder).resolve():
+        write_text(_own(folder), file.read_text("utf-8"))
 
 
 def _command() -> str:
-    words = sys.argv[1:]
-    if "--only" in words:
-        at = words.index("--only")
-        words = words[:at] + words[at + 2 :]
-    return shlex.join(["hrlaif", *words])
+    return shlex.join(["hrlaif", *sys.argv[1:]])
 
 
 def _print_plan(folder: Path, settings: Config) -> None:
@@ -173,9 +160,8 @@ def _print_plan(folder: Path, settings: Config) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "state", "reads", "writes", "calls", "tokens", "time", "price"):
-        table.add_column(
-            title, justify="right" if title in ("calls", "tokens", "time", "price") else "left"
-        )
+        right = title in ("calls", "tokens", "time", "price")
+        table.add_column(title, justify="right" if right else "left", overflow="fold")
     for line in expectations(folder, settings):
         table.add_row(*line.cells())
     _out().print(table)
@@ -193,4 +179,4 @@ def _print_result(folder: Path) -> None:
 def _out() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not console.is_terminal)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)

@@ -245,6 +245,8 @@ def connect(path: Path, *, must_exist: bool = False) -> sqlite3.Connection:
         db.execute("SELECT key, cost, at FROM calls LIMIT 1")
     except sqlite3.Error as error:
         db.close()
+        if any(words in str(error) for words in ("full", "disk I/O", "locked", "readonly")):
+            move = "is the disk full, or the file held or protected? The same command goes on"
         raise DataError(f"{path} is not a usable ledger ({error}): {move}") from None
     if version != VERSION:
         db.close()

@@ -136,6 +136,9 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     """A saved reward model, its head in float32. Raises ModelError naming the next move."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from hrlaif.transformer.load import quiet
+
+    quiet()
     file = Path(folder) / "config.json"
     if Path(folder).exists() and not file.is_file():
         raise ModelError(

@@ -36,9 +36,8 @@ def score_rows(
     Without `entropy` a pass over the logits is saved and the entropies are NaN.
     """
     if type(head) is nn.Linear:
-        found = _LinearScores.apply(  # type: ignore[no-untyped-call]
-            hidden, head.weight, head.bias, targets, (squash, temperature, entropy)
-        )
+        how = _How(targets, squash, temperature, entropy)
+        found = _LinearScores.apply(hidden, head.weight, head.bias, how)  # type: ignore[no-untyped-call]
         return TokenScores(*found)
     rows = _chunk_rows(_width(head))
     parts = []
@@ -87,6 +86,13 @@ def _scores(
     return taken, -(logprobs.exp() * logprobs).sum(-1)
 
 
+class _How(NamedTuple):
+    targets: Tensor  # [N] int64
+    squash: Squash
+    temperature: float
+    entropy: bool
+
+
 class _LinearScores(torch.autograd.Function):
     """d log p[t] / dz = onehot(t) - p and d entropy / dz = -p (log p + entropy), z the logits."""
 
@@ -96,10 +102,9 @@ class _LinearScores(torch.autograd.Function):
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        targets: Tensor,
-        how: tuple[Squash, float, bool],
+        how: _How,
     ) -> tuple[Tensor, Tensor]:
-        squash, temperature, wants_entropy = how
+        targets, squash, temperature, wants_entropy = how
         logprobs, entropies = [], []
         rows = _chunk_rows(weight.shape[0])
         for h, t in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
@@ -110,24 +115,24 @@ class _LinearScores(torch.autograd.Function):
                 entropies.append(norm - (z - norm[:, None]).exp_().mul_(z).sum(-1))
             else:
                 entropies.append(torch.full_like(norm, torch.nan))
-        ctx.save_for_backward(hidden, weight, bias, targets)
+        ctx.save_for_backward(hidden, weight, bias)
         ctx.how = how
         empty = hidden.new_zeros(0, dtype=torch.float32)
         return torch.cat([empty, *logprobs]), torch.cat([empty, *entropies])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        hidden, weight, bias, targets = ctx.saved_tensors
+        hidden, weight, bias = ctx.saved_tensors
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.zeros_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_bias else None
         rows = _chunk_rows(weight.shape[0])
-        for begin in range(0, len(targets), rows):
+        for begin in range(0, len(hidden), rows):
             part = slice(begin, begin + rows)
             h = hidden[part].to(weight.dtype)
             raw = nn.functional.linear(h, weight, bias)
-            grad = _logit_gradient(raw, targets[part], (grads[0][part], grads[1][part]), ctx.how)
+            grad = _logit_gradient(raw, part, (grads[0][part], grads[1][part]), ctx.how)
             grad_raw = grad.to(weight.dtype)
             if grad_hidden is not None:
                 grad_hidden[part] = (grad_raw @ weight).to(hidden.dtype)
@@ -137,14 +142,12 @@ class _LinearScores(torch.autograd.Function):
                 grad_bias += grad.sum(0)
         cast = None if grad_weight is None else grad_weight.to(weight.dtype)
         cast_bias = None if grad_bias is None else grad_bias.to(bias.dtype)
-        return grad_hidden, cast, cast_bias, None, None
+        return grad_hidden, cast, cast_bias, None
 
 
-def _logit_gradient(
-    raw: Tensor, targets: Tensor, grads: tuple[Tensor, Tensor], how: tuple[Squash, float, bool]
-) -> Tensor:
+def _logit_gradient(raw: Tensor, part: slice, grads: tuple[Tensor, Tensor], how: _How) -> Tensor:
     """Gradient [n, V] at the head's output from those of the log-probabilities and entropies."""
-    squash, temperature, _ = how
+    targets, squash, temperature = how.targets[part], how.squash, how.temperature
     squashed = squash(raw)
     logprobs = squashed / temperature
     logprobs -= logprobs.logsumexp(-1, keepdim=True)

@@ -1,9 +1,12 @@
 """How does a frozen model answer quickly on a CPU? Linear layers in 8-bit integers.
 
-Weights have one scale an output channel and are rounded once; activations have one scale a row (a
-token), found on the fly, so that a row's result does not depend on what else is in the batch.
-Sums are exact 32-bit integers. The scheme is W8A8 of LLM.int8() (arXiv 2208.07339, section 2),
-vector-wise, without its outlier columns.
+Weights have one scale an output channel and are rounded once. Activations have one scale a row (a
+token), found on the fly, so that a row's result does not depend on what else is in the batch, and
+two 8-bit digits: x / scale = first + second / 254. Sums are exact 32-bit integers.
+
+This is the vector-wise W8A8 of LLM.int8() (arXiv 2208.07339, section 2) with a second digit instead
+of outlier columns in 16 bits. With one digit, label probabilities of a 1.5B judge (12 questions)
+averaged over both orders moved by up to 0.025, as much as its opinions; with two by 0.002.
 """
 
 from __future__ import annotations
@@ -31,8 +34,10 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The product in 8-bit integers; no gradients flow."""
-        rows, scale = quantize_rows(x.detach().reshape(-1, self.in_features).float())
-        out = torch._int_mm(rows, self.weight.t()).float()
+        digits, scale = two_digits(x.detach().reshape(-1, self.in_features).float())
+        sums = torch._int_mm(digits, self.weight.t())  # both digits at once: weights are read once
+        first, second = torch.chunk(sums, 2)
+        out = first.float().add_(second, alpha=1 / 254)
         out.mul_(scale).mul_(self.scale)
         if self.bias is not None:
             out.add_(self.bias)
@@ -44,6 +49,19 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     low, high = torch.aminmax(x, dim=-1, keepdim=True)
     scale = torch.maximum(-low, high).div_(127).clamp_min_(1e-12)
     return (x / scale).round_().to(torch.int8), scale
+
+
+def two_digits(x: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values [2 n, in], first digits over second, and scales [n, 1]."""
+    low, high = torch.aminmax(x, dim=-1, keepdim=True)
+    scale = torch.maximum(-low, high).div_(127).clamp_min_(1e-12)
+    digits = torch.empty(2 * len(x), x.shape[1], dtype=torch.int8)
+    rest = x / scale
+    rounded = rest.round()
+    digits[: len(x)] = rounded
+    # Half a step is 127 of 254ths: the second digit never leaves 8 bits.
+    digits[len(x) :] = rest.sub_(rounded).mul_(254).round_()
+    return digits, scale
 
 
 def _quantized(weight: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:

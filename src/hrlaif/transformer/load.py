@@ -100,6 +100,16 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))
 
 
+def quiet() -> None:
+    """Silences transformers' own bars and advice; a download from the hub still shows its bar."""
+    from huggingface_hub.utils.tqdm import enable_progress_bars
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    enable_progress_bars()
+
+
 def no_dropout(model: nn.Module) -> None:
     """Sets every dropout to 0: old, new and reference log-probabilities must agree."""
     for module in model.modules():
@@ -129,6 +139,7 @@ def _read(path: str, dtype: torch.dtype) -> tuple[Any, Any]:
         return _merged(model, where), _tokenizer_of(where, tokenizer)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **extra)
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **extra)

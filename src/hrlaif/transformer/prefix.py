@@ -202,7 +202,8 @@ def _difference(body: Any) -> str:
         rows = [tokens.tolist(), tokens[:5].tolist()]
         hidden = continue_from_prefix(body, rows, begin_prefix(body, tokens[:3].tolist()))[0]
     off = float((hidden[0] - plain).norm() / plain.norm().clamp_min(1e-9))
-    return "" if off < 0.1 else f"its cached states differ by {off:.2f}"
+    # Rounding in few bits alone may move these states by 0.1; a wrong mask moves them by about 1.
+    return "" if off < 0.3 else f"its cached states differ by {off:.2f}"
 
 
 def common_prefix(body: Any, rows: Sequence[Row], limit: int) -> KeyValues | None:

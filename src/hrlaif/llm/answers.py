@@ -1,0 +1,196 @@
+"""What has a local model answered? Found in the ledger, or answered block by block and booked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from hrlaif.errors import ModelError
+from hrlaif.llm import ledger
+from hrlaif.llm.chat import render, text_ids
+from hrlaif.llm.labels import asked_tokens, label_probabilities, surface_forms
+from hrlaif.records import Chat, Choice, Completion, Unanswered
+
+if TYPE_CHECKING:
+    from hrlaif.llm.local import Local
+
+_RENDERING = 1  # part of every ledger key: raise it when chats become token ids in another way
+_BLOCK = {"choose": 16, "generate": 64}  # chats answered, and booked, together
+Answer = TypeVar("Answer", Choice, Completion)
+
+
+def compute_key() -> tuple[str, str]:
+    """The device and the precision that answer here."""
+    from hrlaif.transformer.load import device_in_force, precision_in_force
+
+    device = device_in_force()
+    return str(device), precision_in_force(device, train=False)
+
+
+class Asked:
+    """One question put to many chats: found in the ledger, or answered in blocks and booked."""
+
+    def __init__(self, local: Local, name: str, kind: Literal["choose", "generate"], how: Any):
+        self.local, self.name, self.kind, self.how = local, name, kind, how
+
+    def answer(
+        self,
+        chats: Sequence[Chat],
+        record: type[Answer],
+        compute_block: Callable[[Asked, list[list[int]], list[str], list[Chat]], list[Answer]],
+    ) -> list[Answer | Unanswered]:
+        """An answer for each chat; equal chats are answered once."""
+        keys = self._keys(chats)
+        book = ledger.current()
+        known = {key: book.find(key) for key in set(keys)} if book else {}
+        found: dict[str, Answer | Unanswered] = {
+            key: record.model_validate_json(text) for key, text in known.items() if text
+        }
+        todo = {key: chat for key, chat in zip(keys, chats, strict=True) if key not in found}
+        if todo:
+            found |= self._answered(todo, compute_block)
+        return [found[key] for key in keys]
+
+    def _answered(self, todo: dict[str, Chat], compute_block: Any) -> dict[str, Any]:
+        tokenizer = self.local.loaded().tokenizer
+        texts = {key: render(tokenizer, chat.messages) for key, chat in todo.items()}
+        ids = {key: text_ids(tokenizer, text) for key, text in texts.items()}
+        found: dict[str, Any] = {}
+        for key, tokens in ids.items():
+            if reason := self._too_long(len(tokens)):
+                found[key] = Unanswered(reason=reason)
+        rest = sorted((k for k in todo if k not in found), key=lambda k: (-len(ids[k]), ids[k]))
+        size = _BLOCK[self.kind]
+        for begin in range(0, len(rest), size):
+            part, begun = rest[begin : begin + size], time.monotonic()
+            answers = compute_block(
+                self, [ids[k] for k in part], [texts[k] for k in part], [todo[k] for k in part]
+            )
+            seconds = (time.monotonic() - begun) / len(part)
+            found.update(zip(part, answers, strict=True))
+            self._record(part, texts, answers, seconds)
+        return found
+
+    def _too_long(self, tokens: int) -> str:
+        room = min(
+            (n for n in (self.local.loaded().context, self.local.max_context) if n),
+            default=None,
+        )
+        wanted = tokens + int(self.how.get("max_tokens", 1))
+        if room is None or wanted <= room:
+            return ""
+        return f"too long: {tokens} tokens and {wanted - tokens} to write, the context holds {room}"
+
+    def _keys(self, chats: Sequence[Chat]) -> list[str]:
+        about = {
+            "model": model_identity(self.local.path, self.local.loaded),
+            "compute": compute_key(),
+            "rendering": _RENDERING,
+            "kind": self.kind,
+            **self.how,
+        }
+        draws = bool(self.how.get("temperature"))
+        return [
+            ledger.call_key(
+                **about,
+                messages=[message.model_dump() for message in chat.messages],
+                sample=chat.sample if draws else 0,
+            )
+            for chat in chats
+        ]
+
+    def _record(self, part: list[str], texts: dict[str, str], answers: Any, seconds: float) -> None:
+        book = ledger.current()
+        if book is None:
+            return
+        book.record_many(
+            ledger.Call(
+                key=key,
+                model=self.name,
+                kind=self.kind,
+                request={"prompt": texts[key], **self.how},
+                response=answer.model_dump_json(),
+                prompt_tokens=answer.prompt_tokens,
+                completion_tokens=answer.completion_tokens,
+                seconds=seconds,
+            )
+            for key, answer in zip(part, answers, strict=True)
+        )
+
+
+def write(
+    asked: Asked, ids: list[list[int]], texts: list[str], chats: list[Chat]
+) -> list[Completion]:
+    """Completions of a block of chats, each from its own random stream."""
+    from hrlaif.transformer.generate import Sampling, generate
+
+    loaded = asked.local.loaded()
+    samples = [chat.sample for chat in chats]
+    found = generate(loaded, ids, Sampling(**asked.how), samples=samples)
+    completions = []
+    for prompt, sampled in zip(ids, found, strict=True):
+        tokens = sampled.tokens[:-1] if sampled.finish_reason == "stop" else sampled.tokens
+        text = loaded.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        completions.append(
+            Completion(
+                text=text,
+                finish_reason=sampled.finish_reason,
+                prompt_tokens=len(prompt),
+                completion_tokens=len(sampled.tokens),
+            )
+        )
+    return completions
+
+
+def choose(asked: Asked, ids: list[list[int]], texts: list[str], chats: list[Chat]) -> list[Choice]:
+    """Label probabilities of a block of chats; those that end alike are asked together."""
+    from hrlaif.transformer.forward import next_logprobs
+
+    loaded, choices = asked.local.loaded(), asked.how["choices"]
+    found: list[Choice | None] = [None] * len(ids)
+    for tail in sorted({text[-64:] for text in texts}):
+        rows = [i for i, text in enumerate(texts) if text[-64:] == tail]
+        forms = surface_forms(loaded.tokenizer, texts[rows[0]], choices)
+        wanted = asked_tokens(forms)
+        logprobs = next_logprobs(loaded.model, [ids[i] for i in rows], wanted)
+        for place, i in enumerate(rows):
+            table = {
+                path: dict(zip(tokens, logprobs[path][place].tolist(), strict=True))
+                for path, tokens in wanted.items()
+            }
+            source = "logprobs" if list(wanted) == [()] else "scored"
+            found[i] = _choice(label_probabilities(forms, table), source, len(ids[i]))
+    return [choice for choice in found if choice is not None]
+
+
+def _choice(raw: list[float], source: Any, prompt_tokens: int) -> Choice:
+    mass = sum(raw)
+    if not mass > 0:
+        raise ModelError("the model gave no label any probability: are its weights damaged?")
+    return Choice(
+        probabilities=tuple(round(p / mass, 6) for p in raw),
+        mass=round(min(mass, 1.0), 6),
+        source=source,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=1,
+    )
+
+
+def model_identity(path: str, load: Callable[[], object]) -> list[Any]:
+    """What changes when the weights do: file names, sizes and times, or the hub's commit."""
+    from hrlaif.transformer.load import base_of_adapter
+
+    place = Path(path)
+    if place.is_file():
+        return [path, place.stat().st_size, place.stat().st_mtime_ns]
+    if place.is_dir():
+        files = sorted(f for f in place.iterdir() if f.is_file())
+        stamps = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+        base = base_of_adapter(place)
+        return [str(place.resolve()), *stamps, *(model_identity(base, load) if base else [])]
+    load()  # a hub id: its commit is known once it is in the cache
+    from huggingface_hub import try_to_load_from_cache
+
+    return [path, str(try_to_load_from_cache(path, "config.json"))]

@@ -1,0 +1,120 @@
+import html
+import json
+import re
+import shutil
+
+import pytest
+
+FILES = ["config.yaml", "prompts.jsonl", "sft", "responses.jsonl", "preferences.jsonl"]
+FILES += ["abstentions.jsonl", "reward_model", "policy", "evaluation", "report.html"]
+FILES += ["ledger.sqlite", "receipts"]
+
+
+def test_one_command_passes_every_stage_and_writes_a_file_a_noun(finished):
+    found = {path.name for path in finished.folder.iterdir() if not path.name.startswith(".")}
+    assert found == set(FILES)
+    assert (finished.folder / "config.yaml").read_text() == finished.config.read_text()
+    assert finished.stdout.strip() == str(finished.folder / "report.html")
+    stages = re.findall(r"^\[(\d)/8\] (\w+) -> ", finished.stderr, re.M)
+    assert [number for number, _ in stages] == list("12345678")
+    assert "The policy's win rate is" in finished.stderr
+    assert "Loading weights" not in finished.stderr
+    assert "Writing model shards" not in finished.stderr
+    receipt = json.loads((finished.folder / "receipts" / "label.json").read_text())
+    assert receipt["command"].startswith(f"hrlaif run {finished.folder} --config")
+    assert receipt["counts"]["comparisons"] == 18
+
+
+def test_the_figures_agree_with_the_files(finished):
+    metrics = json.loads((finished.folder / "evaluation" / "metrics.json").read_text())
+    rows = (finished.folder / "evaluation" / "comparisons.jsonl").read_text().splitlines()
+    answers = [json.loads(row) for row in rows]
+    told = [1 - row["prob_a"] for row in answers if "prob_a" in row]
+    told += [0.5 for row in answers if row["a"]["text"] == row["b"]["text"]]
+    won = metrics["win_rate"]
+    assert won["asked"] == len(rows) == 6
+    assert won["overall"]["value"] == pytest.approx(sum(told) / len(told))
+    assert won["statement"] in html.unescape((finished.folder / "report.html").read_text())
+
+
+def test_status_plan_and_report_look_at_a_run(finished, hrlaif, tmp_path):
+    state = json.loads(hrlaif("status", finished.folder, "--json").stdout)
+    assert [stage["state"] for stage in state["stages"]] == ["done"] * 8
+    assert all(stage["seconds"] >= 0 for stage in state["stages"])
+    assert hrlaif("status", finished.folder).stdout.count(" done ") == 8
+    planned = hrlaif("plan", finished.folder)
+    assert "preferences.jsonl" in planned.stdout
+    assert "nothing was sent" in planned.stderr
+    copy = tmp_path / "run"
+    shutil.copytree(finished.folder, copy)
+    (copy / "report.html").unlink()
+    assert hrlaif("report", copy).stdout == f"{copy / 'report.html'}\n"
+    assert (copy / "report.html").exists()
+
+
+def test_a_dry_run_sends_and_writes_nothing(hrlaif, finished, tmp_path, server):
+    judge = f"judge={{kind: remote, model: m, base_url: '{server.url}', price: [1, 1]}}"
+    folder = tmp_path / "run"
+    planned = hrlaif("run", folder, "--config", finished.config, "--dry-run", "--set", judge)
+    assert "label" in planned.stdout
+    assert "$" in planned.stdout
+    assert "nothing was sent" in planned.stderr
+    assert not server.calls
+    assert not folder.exists()
+
+
+def test_init_writes_a_recipe_once_and_never_over_another(hrlaif, tmp_path):
+    folder = tmp_path / "run"
+    hrlaif("init", folder, "--recipe", "rlaif")
+    hrlaif("init", folder, "--recipe", "rlaif")
+    text = (folder / "config.yaml").read_text()
+    told = hrlaif("init", folder, "--recipe", "rlhf", code=2)
+    assert "exists and differs" in told.stderr
+    assert (folder / "config.yaml").read_text() == text
+    assert "to do" in hrlaif("status", folder).stdout
+
+
+def test_until_limit_and_redo_do_what_they_say(hrlaif, finished, tmp_path):
+    folder = tmp_path / "run"
+    base = ["run", folder, "--config", finished.config, "--until", "prompts", "--limit", "5"]
+    done = hrlaif(*base)
+    assert "[1/1] prompts -> prompts.jsonl" in done.stderr
+    rows = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    assert sum(row["split"] == "train" for row in rows) == 5
+    refused = hrlaif("run", folder, "--until", "prompts", "--limit", "6", code=1)
+    assert "prompts was begun with prompts.train = 5, now 6" in refused.stderr
+    hrlaif("run", folder, "--until", "prompts", "--limit", "6", "--redo", "prompts")
+    assert len((folder / "prompts.jsonl").read_text().splitlines()) == 18
+
+
+def test_a_configuration_that_does_not_fit_the_work_is_not_kept(hrlaif, finished, tmp_path):
+    folder, other = tmp_path / "run", tmp_path / "other.yaml"
+    hrlaif("run", folder, "--config", finished.config, "--until", "prompts")
+    other.write_text(finished.config.read_text().replace("seed: 0", "seed: 1"))
+    refused = hrlaif("run", folder, "--config", other, "--until", "prompts", code=1)
+    assert "prompts was begun with seed = 0, now 1" in refused.stderr
+    assert (folder / "config.yaml").read_text() == finished.config.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "RUN", "--until", "labels"], 2, "'labels' is none of prompts, responses"),
+        (["run", "RUN", "--redo", "labels"], 2, "stage 'labels' is none of"),
+        (["run", "RUN", "--set", "polcy.steps=1"], 2, "did you mean 'policy'?"),
+        (["run", "RUN", "--set", "policy.stesp=1"], 2, "did you mean 'steps'?"),
+        (["run", "RUN", "--set", "judge=packaged:nothere"], 1, "'nothere' is none of"),
+        (["run", "RUN", "--set", "model=local:/not/here"], 1, "no such folder or file"),
+        (["run", "GONE"], 2, "no such file"),
+        (["status", "GONE"], 2, "no such file"),
+        (["init", "GONE", "--recipe", "slow"], 2, "recipe 'slow' is none of"),
+        (["run", "RUN", "--config", "gone.yaml"], 2, "gone.yaml: no such file"),
+    ],
+)
+def test_what_cannot_be_is_told(arguments, code, says, hrlaif, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("sft: null\nprompts: {train: 2, validation: 1, test: 1}\n")
+    names = {"RUN": folder, "GONE": tmp_path / "gone"}
+    told = hrlaif(*(names.get(word, word) for word in arguments), code=code)
+    assert says in told.stderr

@@ -1,0 +1,62 @@
+import json
+from statistics import fmean
+
+import pytest
+
+
+@pytest.fixture
+def responses(write):
+    rows = [
+        {"id": f"r{n}", "prompt": f"What is {n}?", "response": f"It is {'so ' * n}much."}
+        for n in range(9)
+    ]
+    return write("responses.jsonl", rows)
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_a_judge_grades_from_1_to_10(hrlaif, responses, tmp_path):
+    out = tmp_path / "scores.jsonl"
+    done = hrlaif("score", responses, "-o", out, "--judge", "scripted:", "--json")
+    rows = read(out)
+    assert [row["id"] for row in rows] == [f"r{n}" for n in range(9)]
+    for row in rows:
+        expected = sum(int(grade) * p for grade, p in row["distribution"].items())
+        assert row["value"] == pytest.approx(expected, abs=1e-5)
+    summary = json.loads(done.stdout)
+    assert summary["scored"] == 9
+    assert summary["mean"] == pytest.approx(fmean(row["value"] for row in rows))
+
+
+def test_a_reward_model_scores(hrlaif, responses, finished, tmp_path):
+    out, folder = tmp_path / "scores.jsonl", finished.folder / "reward_model"
+    done = hrlaif("score", responses, "-o", out, "--reward-model", folder)
+    assert len({row["value"] for row in read(out)}) > 1
+    assert done.stderr.count("\n") == 1  # nothing but the progress line: no bars of transformers
+    first = out.read_bytes()
+    hrlaif("score", responses, "-o", out, "--reward-model", folder)
+    assert out.read_bytes() == first
+
+
+def test_a_grade_that_is_not_given_is_aside_with_its_reason(hrlaif, responses, tmp_path):
+    out = tmp_path / "scores.jsonl"
+    hrlaif("score", responses, "-o", out, "--judge", "scripted:failure=1", code=3)
+    assert out.read_bytes() == b""
+    aside = read(tmp_path / "scores.abstentions.jsonl")
+    assert [row["value"] for row in aside] == [None] * 9
+    assert {row["reason"] for row in aside} == {"scripted failure"}
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "says"),
+    [
+        ([], 2, "score needs either --judge or --reward-model"),
+        (["--judge", "scripted:", "--reward-model", "x"], 2, "either --judge or --reward-model"),
+        (["--reward-model", "/not/here"], 1, "/not/here holds no reward model"),
+    ],
+)
+def test_what_cannot_score_is_told(more, code, says, hrlaif, responses, tmp_path):
+    told = hrlaif("score", responses, "-o", tmp_path / "out.jsonl", *more, code=code)
+    assert says in told.stderr

@@ -1,0 +1,94 @@
+import re
+
+import pytest
+import yaml
+
+from hrlaif import config
+from hrlaif.errors import UsageError
+from hrlaif.labeling import Human, Pairwise
+from hrlaif.llm import Local, Packaged, Scripted
+
+
+@pytest.fixture
+def load(tmp_path):
+    """A function from YAML and changes to a configuration."""
+
+    def read(text="", *changes):
+        path = tmp_path / "config.yaml"
+        path.write_text(text, "utf-8")
+        return config.load(path, changes)
+
+    return read
+
+
+def test_an_empty_file_is_the_defaults(load):
+    assert load() == config.Config()
+    assert load().model == Packaged(name="gemma-3-270m")
+
+
+@pytest.mark.parametrize("name", config.RECIPES)
+def test_each_recipe_is_a_configuration(name, load):
+    found = load(config.recipe(name))
+    assert isinstance(found.labeling.labeler, Human if name == "rlhf" else Pairwise)
+
+
+def test_a_configuration_survives_yaml(load):
+    one = load("judge: 'scripted:accuracy=0.7,seed=3'\nlabeling: {labeler: {kind: human}}\n")
+    assert load(config.dump(one)) == one
+    assert one.judge == Scripted(accuracy=0.7, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "value"),
+    [
+        ("policy.steps=5", ("policy", "steps"), 5),
+        ("sft=null", ("sft",), None),
+        ("model=local:/a/b", ("model",), Local(path="/a/b")),
+        ("labeling.labeler={kind: pairwise, shots: 2}", ("labeling", "labeler", "shots"), 2),
+        ("prompts.categories=[math, code]", ("prompts", "categories"), ("math", "code")),
+        ("reward.lora.rank=4", ("reward", "lora", "rank"), 4),
+    ],
+)
+def test_any_setting_can_be_changed(change, path, value, load):
+    found = load("", change)
+    for name in path:
+        found = getattr(found, name)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "says"),
+    [
+        ("polcy: {}", [], "polcy is not a setting; did you mean 'policy'?"),
+        ("policy: {step: 3}", [], "policy.step is not a setting; did you mean 'steps'?"),
+        ("policy: {steps: many}", [], "policy.steps: input should be a valid integer"),
+        ("labeling: {labeler: {kind: debate}}", [], "kind 'debate' is none of"),
+        ("judge: gpt", [], "'gpt' is no model: give local:PATH"),
+        ("- a", [], "holds a list, not settings with names"),
+        ("a: [", [], "is not YAML"),
+        ("", ["policy.steps"], "is not of the form a.b=value"),
+        ("", ["policy.steps=["], "is not YAML"),
+        ("judge: 'scripted:seed=1'", ["judge.seed=2"], "set judge as a whole"),
+    ],
+)
+def test_what_is_wrong_is_told_by_name(text, change, says, load):
+    with pytest.raises(UsageError, match=re.escape(says)) as told:
+        load(text, *change)
+    assert told.value.exit_code == 2
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path):
+    with pytest.raises(UsageError, match="no such file: check its name; `hrlaif init RUN`"):
+        config.load(tmp_path / "config.yaml")
+
+
+def test_an_unknown_recipe_is_told():
+    with pytest.raises(UsageError, match="recipe 'slow' is none of quickstart, rlaif"):
+        config.recipe("slow")
+
+
+def test_recipes_are_commented():
+    for name in config.RECIPES:
+        text = config.recipe(name)
+        assert "#" in text
+        assert isinstance(yaml.safe_load(text), dict)

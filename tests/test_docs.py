@@ -1,0 +1,55 @@
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), {"__name__": "docs"})
+
+
+@pytest.fixture(scope="module")
+def known():
+    """Every command and its options."""
+    import typer
+
+    from hrlaif.cli import app
+
+    commands = typer.main.get_command(app).commands
+    return {
+        name: {flag for p in command.params for flag in (*p.opts, *p.secondary_opts)}
+        for name, command in commands.items()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_and_their_options_are_known(page, known):
+    text = page.read_text("utf-8")
+    called = "\n".join([*blocks(page, "bash"), *re.findall(r"`(hrlaif [^`]+)`", text)])
+    for line in called.splitlines():
+        found = re.search(r"(?:^|[ /])hrlaif ([a-z]+)(.*)", line.partition("#")[0])
+        if found is None or found[1] == "COMMAND":
+            continue
+        assert found[1] in known, line
+        flags = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", found[2])) - {"--help"}
+        assert flags <= known[found[1]], line
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    for target in re.findall(r"\bmake ([a-z-]+)", called):
+        assert target in targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_to_files_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target

@@ -1,0 +1,41 @@
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_the_quickstart_in_python_ends_with_a_win_rate(tiny_model, tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "quickstart.py", tiny_model, tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert "18 labels, 0 abstentions" in done.stdout
+    assert "The policy's win rate is" in done.stdout
+
+
+def test_a_labeler_of_one_s_own_is_named_as_module_and_class(hrlaif, tmp_path):
+    out = tmp_path / "labels.jsonl"
+    hrlaif(
+        *("label", EXAMPLES / "pairs.jsonl", "-o", out, "--judge", "scripted:"),
+        *("--labeler", "own_labeler:ShorterOfEqual"),
+        environment={"PYTHONPATH": str(EXAMPLES)},
+    )
+    assert len(out.read_text("utf-8").splitlines()) == 10
+
+
+def test_the_pairs_are_fair():
+    rows = [json.loads(line) for line in (EXAMPLES / "pairs.jsonl").read_text("utf-8").splitlines()]
+    assert len(rows) == 10
+    assert Counter(row["language"] for row in rows) == {"en": 8, "zh": 2}
+    assert len({row["category"] for row in rows}) >= 6
+    first = [row["human_preference"] for row in rows]
+    assert sum(first) == 5
+    longer = [len(row["responses"][0]) > len(row["responses"][1]) for row in rows]
+    assert sum(x == bool(y) for x, y in zip(longer, first, strict=True)) == 5
