@@ -182,7 +182,10 @@ def test_vllm_says_what_to_do_instead():
 @pytest.mark.models
 def test_the_packaged_judge_knows_which_answer_is_right():
     judge = Packaged(name="qwen2.5-coder-1.5b-instruct")
-    ask = "What is 2+2?\n\nResponse 1: {}\n\nResponse 2: {}\n\nWhich is right? Answer 1 or 2."
+    ask = (
+        "What is 2+2?\n\nResponse 1: {}\n\nResponse 2: {}\n\n"
+        "Which response is better? Answer with 1 or 2 only."
+    )
     chats = [Chat.user(ask.format("4", "5")), Chat.user(ask.format("5", "4"))]
     first, second = judge.choose(chats, ["1", "2"])
     assert first.probabilities[0] > second.probabilities[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 from hrlaif.errors import ModelError
 from hrlaif.llm import ledger
@@ -29,6 +29,7 @@ def compute_key() -> tuple[str, str]:
     return str(device), precision_in_force(device, train=False)
 
 
+@final
 class Asked:
     """One question put to many chats: found in the ledger, or answered in blocks and booked."""
 

@@ -11,10 +11,13 @@ averaged over both orders moved by up to 0.025, as much as its opinions; with tw
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from torch import Tensor, nn
 
 
+@final
 class Int8Linear(nn.Module):
     """A frozen linear layer: x [.., in] float -> x W^T + b [.., out] float32."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
@@ -15,9 +15,11 @@ from hrlaif.settings import compute
 from hrlaif.transformer.body import text_config
 from hrlaif.transformer.int8 import to_int8
 
+_NARROW = 1024  # hidden size below which 8 bits are no quicker than float32 (measured at 640)
 _FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+@final
 @dataclass(frozen=True)
 class Loaded:
     """A model ready to use, and what goes with it."""
@@ -53,7 +55,8 @@ def precision_in_force(device: torch.device, *, train: bool) -> str:
     """`compute().precision`; for `auto` what the device is quick at, by its kind and CPU flags.
 
     A GPU and a CPU with bfloat16 instructions: bfloat16. Another CPU: float32 to train, and to
-    answer int8 where it has 8-bit dot products. int8 is for frozen models on a CPU.
+    answer int8 where it has 8-bit dot products (`load_causal` keeps narrow models in float32, which
+    is as quick for them). int8 is for frozen models on a CPU.
     """
     wanted = compute().precision
     if wanted == "int8" and (train or device.type != "cpu"):
@@ -89,10 +92,13 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     precision = precision_in_force(device, train=train)
     if compute().threads:
         torch.set_num_threads(compute().threads or 1)
-    dtype = torch.bfloat16 if precision == "int8" else _FLOATS[precision]
-    model, tokenizer = _read(str(path), dtype)
+    model, tokenizer = _read(str(path), _FLOATS.get(precision, "auto"))
     no_dropout(model)
-    if precision == "int8":
+    small = text_config(model).hidden_size < _NARROW
+    if precision == "int8" and small and compute().precision == "auto":
+        precision = "float32"
+        model.float()
+    elif precision == "int8":
         to_int8(model)
     model.to(device)
     model.train(train)
@@ -131,12 +137,15 @@ def base_of_adapter(path: str | Path) -> str | None:
     return str(base)
 
 
-def _read(path: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def _read(path: str, dtype: torch.dtype | str) -> tuple[Any, Any]:
     where, extra = _located(path)
     base = base_of_adapter(where)
     if base is not None:
-        model, tokenizer = _read(base, dtype)
+        # Merged in float32: rounding to 16 bits would lose small updates.
+        model, tokenizer = _read(base, torch.float32 if dtype == "auto" else dtype)
         return _merged(model, where), _tokenizer_of(where, tokenizer)
+    if extra and dtype == "auto":
+        dtype = torch.bfloat16  # a .gguf file is unpacked whole; 16 bits halve the peak
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet()

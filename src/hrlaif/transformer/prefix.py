@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -35,6 +35,7 @@ def shared_length(rows: Sequence[Row], limit: int | None = None) -> int:
     return next((i for i in range(count) if first[i] != last[i]), count)
 
 
+@final
 class KeyValues:
     """The attention cache of some rows: grows in place, rows can be selected, steps taken back."""
 
