@@ -80,3 +80,8 @@ class Reward(Protocol):
 
     def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
         """One score a response; `value=None` with a reason where there is none."""
+
+
+def pairs_at_once(judge: LanguageModel) -> int:
+    """How many comparisons to label before saving: two orders each, and progress twice a chunk."""
+    return max(1, judge.chunk // 4)

@@ -149,8 +149,9 @@ class Compute(Settings):
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (frozen models on a CPU), or `auto`: what is quick there."""
-    batch_tokens: int = 4096
-    """Tokens in one forward pass of a local model, padding included."""
+    batch_tokens: int | None = None
+    """Tokens in one forward pass of a local model, padding included; empty: 512 on a CPU, whose
+    caches larger batches overrun, and 16,384 elsewhere."""
     concurrency: int = 16
     """Calls to a remote model under way at once."""
     threads: int | None = None

@@ -12,7 +12,7 @@ from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.llm import Local, Packaged
-from hrlaif.protocols import LanguageModel
+from hrlaif.protocols import LanguageModel, pairs_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows, read_receipt
@@ -86,7 +86,7 @@ def label(config: Config, folder: Path) -> Counts:
         partial,
         pairs,
         lambda group: part.labeler.label(group, config.judge),
-        chunk=config.judge.chunk,
+        chunk=pairs_at_once(config.judge),
         key=lambda comparison: comparison.id,
         what="label",
         unit="pairs",

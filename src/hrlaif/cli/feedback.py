@@ -81,6 +81,7 @@ def label(
     """Ask a judge which response of each pair is better; soft labels, both orders."""
     from hrlaif.evaluation import agreement
     from hrlaif.labeling import any_labeler
+    from hrlaif.protocols import pairs_at_once
     from hrlaif.rows import comparisons_from, read_rows
 
     values: dict[str, Any] = {"kind": labeler}
@@ -96,7 +97,8 @@ def label(
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
     job = Job(out, "label", settings, pairs, max_cost)
-    rows, cost = job.rows(items, work, chunk=model.chunk, key=lambda c: c.id, unit="pairs")
+    size = pairs_at_once(model)
+    rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
     told = [Preference.from_row(row) for row in rows if "prob_a" in row]
     silent = job.finish(rows, lambda row: "prob_a" in row)
     summary: Row = {"labelled": len(told), "abstentions": silent, "out": str(out), "cost": cost}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
-from hrlaif.protocols import Labeler, LanguageModel
+from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Row
 from hrlaif.run import map_rows
 from hrlaif.statistics import Figure, LengthControlled, Measured, lc_minimal, lc_ratio, mean
@@ -96,7 +96,7 @@ def ask(
         partial,
         comparisons,
         lambda group: labeler.label(group, judge),
-        chunk=judge.chunk,
+        chunk=pairs_at_once(judge),
         key=lambda comparison: comparison.id,
         what="compare",
         unit="pairs",

@@ -17,13 +17,12 @@ from hrlaif.reward import evaluate, head, maths
 from hrlaif.reward.settings import RewardTraining
 from hrlaif.rows.files import write_rows
 from hrlaif.run import write_json
-from hrlaif.settings import compute
 from hrlaif.training import lora as adapters
 from hrlaif.training import metrics
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import Step, Where, order, steps
 from hrlaif.training.optimizer import build
-from hrlaif.transformer.batches import batches
+from hrlaif.transformer.batches import batches, token_budget
 from hrlaif.transformer.load import load_causal
 
 
@@ -102,7 +101,7 @@ def _pair(reward: head.RewardModel, preference: Preference, limit: int) -> Pair:
 def _batches(pairs: Sequence[Pair]) -> list[list[int]]:
     """Micro-batches of whole pairs: both responses of a comparison always go together."""
     lengths = [max(len(pair.a), len(pair.b)) for pair in pairs]
-    return batches(lengths, max(compute().batch_tokens // 2, 1))
+    return batches(lengths, max(token_budget() // 2, 1))
 
 
 def _learn(model: Any, pairs: list[Pair], step: Step[Any], threshold: float) -> None:

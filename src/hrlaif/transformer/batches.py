@@ -13,11 +13,11 @@ def batches(
 ) -> list[list[int]]:
     """Indices of the sequences of each batch, longest first, a pure function of the lengths.
 
-    rows x longest <= budget tokens (padding included; `compute().batch_tokens` when empty), except
+    rows x longest <= budget tokens (padding included; `token_budget()` when empty), except
     that a single longer sequence makes a batch of its own. Every index occurs exactly once, so
     `result[index]` puts what comes back in the order asked.
     """
-    budget = compute().batch_tokens if budget is None else budget
+    budget = token_budget() if budget is None else budget
     if budget < 1:
         raise UsageError(f"batch_tokens is {budget}, but a batch needs at least one token")
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
@@ -30,3 +30,12 @@ def batches(
             longest = max(lengths[index], 1)
         found[-1].append(index)
     return found
+
+
+def token_budget() -> int:
+    """Tokens in one forward pass: as set, else what the device is quick at."""
+    if (asked := compute().batch_tokens) is not None:
+        return asked
+    from hrlaif.transformer.load import device_in_force
+
+    return 512 if device_in_force().type == "cpu" else 16_384
