@@ -76,7 +76,7 @@ def test_a_half_has_two_hundred_and_forty_rows(half):
 @pytest.mark.parametrize("half", HALVES)
 def test_every_category_has_twenty_prompts_a_half(half):
     counts = Counter(row["category"] for row in read_rows(half))
-    assert counts == {category: 20 for category in CATEGORIES}
+    assert counts == dict.fromkeys(CATEGORIES, 20)
 
 
 @pytest.mark.parametrize("half", HALVES)
