@@ -117,7 +117,7 @@ def reward(config: Config, folder: Path) -> Counts:
     return train(
         config.reward,
         [Preference.from_row(row.values) for row in rows],
-        start(config, folder),
+        config.reward.base or start(config, folder),
         folder / "reward_model",
         seed=config.seed,
         reference_responses=read_responses(folder / "responses.jsonl"),
@@ -128,7 +128,7 @@ def policy(config: Config, folder: Path) -> Counts:
     """Raises the reward by RL, and keeps the checkpoint that the judge likes best."""
     from hrlaif.policy import candidates, loop
     from hrlaif.policy.rollouts import Scorer
-    from hrlaif.reward import Learned
+    from hrlaif.reward import Learned, learned
 
     out, begin = folder / "policy", start(config, folder)
     scorer = Scorer(Learned(path=str(folder / "reward_model")))
@@ -141,6 +141,7 @@ def policy(config: Config, folder: Path) -> Counts:
         validation=read_prompts(folder, "validation"),
         seed=config.seed,
     )
+    learned.unload()
     judge = config.evaluation.judge or config.judge
     chosen = candidates.decide(config.policy, out, config.evaluation.labeler, judge)
     candidates.save_chosen(config.policy, begin, out, chosen.chosen)

@@ -10,7 +10,7 @@ from hrlaif.records import Message, Preference, Prompt, Response
 
 class Judge:
     name = "nobody"
-    chunk = 2
+    chunk = 8
 
 
 class LongerIsBetter:

@@ -10,7 +10,7 @@ from hrlaif.statistics import Figure
 
 class Judge:
     name = "nobody"
-    chunk = 2
+    chunk = 8
 
 
 class ByFirstLetter:

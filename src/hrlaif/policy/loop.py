@@ -210,5 +210,6 @@ def _evaluate(work: Work, done: int, asked: Sequence[Asked]) -> None:
         "step": done,
         **_described(rollouts, [value for _, value in scored if value is not None]),
         "kl": float(kl),
+        "rewards": {rollout.response.prompt.id: value for rollout, value in scored},
     }
     metrics.append(work.folder / "validation.jsonl", row)

@@ -61,10 +61,10 @@ def was_finished(finish_reason: str | None) -> bool:
     return finish_reason != "length"
 
 
-def with_head(loaded: Loaded, *, seed: int) -> RewardModel:
+def with_head(loaded: Loaded) -> RewardModel:
     """A scalar head on the decoder of a causal model, which gives up its language-model head.
 
-    The head starts at N(0, 1 / sqrt(H + 1)) for hidden size H (arXiv 2009.01325), in float32.
+    The head starts at zero, in float32: faint labels then need no random start to be unlearned.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -87,8 +87,7 @@ def with_head(loaded: Loaded, *, seed: int) -> RewardModel:
     setattr(model, model.base_model_prefix, loaded.model.base_model)
     width = config.get_text_config().hidden_size
     head = torch.nn.Linear(width, 1, bias=False)
-    stream = torch.Generator().manual_seed(seed)
-    torch.nn.init.normal_(head.weight, std=(width + 1) ** -0.5, generator=stream)
+    torch.nn.init.zeros_(head.weight)
     model.score = head.to(loaded.device)
     _choose_pad(model, loaded.tokenizer)
     return RewardModel(model, loaded.tokenizer)

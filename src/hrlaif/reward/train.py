@@ -56,7 +56,7 @@ def train(
         raise DataError("no preference is left to train on: label more train prompts")
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    reward = head.with_head(load_causal(base, train=True), seed=seed)
+    reward = head.with_head(load_causal(base, train=True))
     model = reward.model
     adapters.attach(model.base_model, settings.lora)
     model.score.requires_grad_(True)
