@@ -16,7 +16,7 @@ from hrlaif.records import Chat, Choice, Completion, Unanswered
 if TYPE_CHECKING:
     from hrlaif.llm.local import Local
 
-_RENDERING = 1  # part of every ledger key: raise it when chats become token ids in another way
+_ANSWERING = 2  # part of every ledger key: raise it when the same chats would be answered otherwise
 _BLOCK = {"choose": 16, "generate": 64}  # chats answered, and booked, together
 Answer = TypeVar("Answer", Choice, Completion)
 
@@ -88,7 +88,7 @@ class Asked:
         about = {
             "model": model_identity(self.local.path, self.local.loaded),
             "compute": compute_key(),
-            "rendering": _RENDERING,
+            "answering": _ANSWERING,
             "kind": self.kind,
             **self.how,
         }
