@@ -127,6 +127,18 @@ def test_the_headline_shows_the_win_rate_with_its_interval(run):
     assert "12,345" in page
 
 
+def test_counts_are_words_and_figures_and_never_python(run):
+    counts = {"by_category": {"multiple_choice": 5}, "win_rate": FIGURE, "missing": {}, "no": None}
+    document(run / "receipts/evaluate.json", {"stage": "evaluate", "counts": counts})
+    document(run / "receipts/report.json", {"stage": "report", "begun": "2026-01-01T11:00:00Z"})
+    page = write(run).read_text("utf-8")
+    assert "<b>5</b> multiple choice" in page
+    assert "<b>62.0 % (55.0 to 69.0)</b> win rate" in page
+    assert "{}" not in page
+    assert "None" not in page
+    assert "last stage finished 2026-01-01 10:01 UTC" in page
+
+
 def test_ids_are_unique_although_there_are_many_charts(run):
     found = [
         value for name, value in Tags(write(run).read_text("utf-8")).attributes if name == "id"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
@@ -67,8 +68,9 @@ class Run:
             self.notes.append(f"{name}: {bad} unreadable lines are left out.")
 
     def receipts(self) -> list[Row]:
-        """In the order in which the stages were begun."""
-        names = sorted(path.name for path in (self.folder / "receipts").glob("*.json"))
+        """In the order in which the stages were begun; the page's own stage is not among them."""
+        paths = (self.folder / "receipts").glob("*.json")
+        names = sorted(path.name for path in paths if path.stem != "report")
         found = [self.json(f"receipts/{name}") for name in names]
         return sorted((r for r in found if r), key=lambda r: str(r.get("begun", "")))
 
@@ -106,3 +108,8 @@ def turns(value: object) -> list[tuple[str, str]]:
     return [
         (str(t.get("role", "")), str(t.get("content", ""))) for t in value if isinstance(t, dict)
     ]
+
+
+def pairs(value: object) -> list[tuple[str, Any]]:
+    """The items of an object; none of anything else."""
+    return [(str(k), v) for k, v in value.items()] if isinstance(value, dict) else []

@@ -17,20 +17,20 @@ from markupsafe import Markup
 
 from hrlaif.errors import DataError
 from hrlaif.records import Row
-from hrlaif.report import samples, sections, words
+from hrlaif.report import receipts, samples, sections, words
 from hrlaif.report.charts import Charts
 from hrlaif.report.load import Run
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "headline": sections.headline,
-    "flow": sections.flow,
+    "flow": receipts.flow,
     "wins": sections.win_rates,
     "learning": sections.learning,
     "preference_model": sections.preference_model,
     "labels": sections.labels,
     "correctness": sections.correctness,
-    "bill": sections.bill,
+    "bill": receipts.bill,
 }
 _FILTERS: dict[str, Callable[[Any], str]] = {
     "percent": words.percent,
@@ -57,7 +57,7 @@ def write(run_folder: Path) -> Path:
         charts,
         title=run_folder.resolve().name,
         samples=_part("samples", lambda r, _: _samples(r), run, charts),
-        receipt=_part("receipts", lambda r, _: _last_receipt(r), run, charts),
+        receipt=_part("receipts", lambda r, _: receipts.last(r), run, charts),
         config=run.text("config.yaml"),
         notes=sorted(set(run.notes)),
         **parts,
@@ -98,23 +98,6 @@ def _part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Char
 def _samples(run: Run) -> Row:
     comparisons = run.rows("evaluation/comparisons.jsonl")
     return {"groups": samples.side_by_side(comparisons), "training": samples.from_training(run)}
-
-
-def _last_receipt(run: Run) -> Row:
-    """What the newest receipt says of the machine and the command, as texts."""
-    receipts = run.receipts()
-    if not receipts:
-        return {}
-    last = receipts[-1]
-    return {
-        "finished": words.moment(last["finished"]) if last.get("finished") else "",
-        "command": str(last.get("command") or "not recorded"),
-        "seed": str(last.get("seed", "not recorded")),
-        "versions": [f"{name} {version}" for name, version in (last.get("versions") or {}).items()],
-        "hardware": [
-            f"{words.spaced(name)}: {value}" for name, value in (last.get("hardware") or {}).items()
-        ],
-    }
 
 
 def _models(found: Row) -> Row:

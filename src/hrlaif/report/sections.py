@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from hrlaif.records import Row
 from hrlaif.report import words
 from hrlaif.report.charts import Charts, Curve
-from hrlaif.report.load import Run, figure, first_number, number
+from hrlaif.report.load import Run, figure, first_number, number, pairs
+from hrlaif.report.receipts import paid
 from hrlaif.statistics import Figure, entropy_floor, mean
 
 _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -49,30 +49,15 @@ def headline(run: Run, charts: Charts) -> Row:
         "reward_after": figure(reward.get("after")),
         "reward_gain": figure(reward.get("gain")),
         "seconds": sum(number(r.get("seconds")) or 0 for r in receipts) if receipts else None,
-        "cost": number(bill.get("cost")) if bill else _paid(receipts),
+        "cost": number(bill.get("cost")) if bill else paid(receipts),
         "per_label": number(bill.get("cost_per_label")),
     }
-
-
-def flow(run: Run, charts: Charts) -> Row:
-    """A line a stage: how long, how much, finished or not."""
-    lines = [
-        {
-            "stage": words.spaced(receipt.get("stage")),
-            "finished": bool(receipt.get("finished")),
-            "seconds": number(receipt.get("seconds")),
-            "counts": [(words.spaced(k), _said(v)) for k, v in _pairs(receipt.get("counts"))],
-        }
-        for receipt in run.receipts()
-    ]
-    longest = max((line["seconds"] or 0 for line in lines), default=0)
-    return {"stages": lines, "longest": longest}
 
 
 def win_rates(run: Run, charts: Charts) -> Row:
     """By category, raw beside length-controlled, and what was left out."""
     won = run.json("evaluation/metrics.json").get("win_rate") or {}
-    categories = [(n, f) for n, v in _pairs(won.get("by_category")) if (f := figure(v))]
+    categories = [(n, f) for n, v in pairs(won.get("by_category")) if (f := figure(v))]
     categories.sort(key=lambda item: -(item[1].value or 0))
     minimal, ratio = won.get("length_controlled") or {}, won.get("length_ratio") or {}
     lengths = [
@@ -103,7 +88,7 @@ def win_rates(run: Run, charts: Charts) -> Row:
         "same_position": figure(won.get("same_position")),
         "identical": number(won.get("identical")),
         "asked": number(won.get("asked")),
-        "abstentions": _pairs(won.get("abstentions")),
+        "abstentions": pairs(won.get("abstentions")),
     }
 
 
@@ -239,26 +224,6 @@ def correctness(run: Run, charts: Charts) -> Row:
     }
 
 
-def bill(run: Run, charts: Charts) -> Row:
-    """Calls, tokens, time and money by stage, from the receipts; a label beside the paper's."""
-    found = run.json("evaluation/metrics.json").get("cost") or {}
-    lines = [
-        {
-            "stage": words.spaced(receipt.get("stage")),
-            "seconds": number(receipt.get("seconds")),
-            **{
-                key: number(cost.get(key))
-                for key in ("calls", "prompt_tokens", "completion_tokens", "cost")
-            },
-        }
-        for receipt in run.receipts()
-        if isinstance(cost := receipt.get("cost"), dict) and cost
-    ]
-    names = ("labels", "cost_per_label", "seconds_per_label", "human_total")
-    paper = ("paper_human_label", "paper_ai_label")
-    return {"stages": lines, **{name: number(found.get(name)) for name in (*names, *paper)}}
-
-
 def _curve(label: str, rows: list[Row], names: tuple[str, ...]) -> Curve:
     points = [
         (step, value)
@@ -278,21 +243,3 @@ def _predicted(rows: list[Row], truth: str) -> Figure:
             right.append(0.5 if guess == 0 else float((guess > 0) == (label > 0.5)))
             prompts.append(str(row.get("prompt_id")))
     return mean(right, clusters=prompts, share=True)
-
-
-def _pairs(value: Any) -> list[tuple[str, Any]]:
-    return [(str(k), v) for k, v in value.items()] if isinstance(value, dict) else []
-
-
-def _paid(receipts: list[Row]) -> float | None:
-    """Dollars of all stages that called a model; None when one of them does not know."""
-    costs = [c for r in receipts if isinstance(c := r.get("cost"), dict) and c.get("calls")]
-    known = [dollars for c in costs if (dollars := number(c.get("cost"))) is not None]
-    return sum(known) if costs and len(known) == len(costs) else None
-
-
-def _said(value: Any) -> str:
-    as_number = number(value)
-    if as_number is None:
-        return str(value)
-    return words.count(as_number) if as_number == int(as_number) else f"{as_number:.3g}"
