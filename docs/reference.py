@@ -1,0 +1,110 @@
+"""What can be set, and what can be called? Writes settings.md and commands.md.
+
+python docs/reference.py [FOLDER]     # `make docs`; a test checks that both are current
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+from typer.testing import CliRunner
+
+from hrlaif.cli import app
+from hrlaif.config import Config
+from hrlaif.settings import Settings, kind_of, one_of
+
+NOTE = "<!-- Written by `make docs`: change the docstrings instead. -->"
+
+
+def settings_page() -> str:
+    """Every setting of a run with its default and its meaning; a part's kinds follow it."""
+    lines = [
+        "# Settings",
+        NOTE,
+        "",
+        "What `config.yaml` may hold. `--set a.b=value` changes one, `hrlaif plan RUN` shows what",
+        "comes of them. A part with a `kind` may be one of several, or a class of your own as",
+        '`kind: "module:Class"`. Where a part has one line only, its kind is enough: `judge:',
+        "packaged:NAME`.",
+    ]
+    lines += _section(Config, "", {})
+    return "\n".join(lines) + "\n"
+
+
+def _section(cls: type[Settings], path: str, shown: dict[type[Settings], str]) -> Iterator[str]:
+    rows, below = [], []
+    for name, field in cls.model_fields.items():
+        kinds = [*_parts(field)]
+        below.append((f"{path}.{name}" if path else name, kinds))
+        text = " ".join((field.description or _about(kinds[0])).split())
+        default = _default(field.get_default(call_default_factory=True, validated_data={}))
+        rows.append(f"| `{name}` | {default} | {text} |")
+    yield ""
+    yield from ["| setting | default | |", "|---|---|---|", *rows] if rows else ["No settings."]
+    for where, kinds in below:
+        known = [part for part in kinds if part in shown]
+        if known:
+            names = ", ".join(f"`{kind_of(part.model_construct())}`" for part in known)
+            what = f"{names}: as" if len(kinds) > 1 else "As"
+            yield from ["", f"## {where}", "", f"{what} under `{shown[known[0]]}`."]
+        for part in kinds:
+            if part not in shown:
+                shown[part] = where
+                title = f"{where}: {kind_of(part.model_construct())}" if kinds[1:] else where
+                yield from ["", f"## {title}", "", _about(part)]
+                yield from _section(part, where, shown)
+
+
+def _about(part: type[Settings]) -> str:
+    return " ".join((part.__doc__ or "").split("\n\n")[0].split())
+
+
+def _parts(field: FieldInfo) -> Iterator[type[Settings]]:
+    """The settings classes that a field may hold."""
+    yield from _within(Annotated[field.annotation, *field.metadata, None])
+
+
+def _within(annotation: Any) -> Iterator[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+        return
+    arguments = typing.get_args(annotation)
+    choices = [a for a in arguments if isinstance(a, one_of)]
+    for argument in choices or arguments:
+        yield from argument.classes.values() if choices else _within(argument)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, Settings):
+        return "below"
+    if value is None:
+        return "empty"
+    if repr(value) == "PydanticUndefined":
+        return "required"
+    return f"`{json.dumps(value)}`"
+
+
+def commands_page() -> str:
+    """What `hrlaif --help` and each command's `--help` print."""
+    lines = ["# Commands", NOTE, "", "`hrlaif --help`, page by page."]
+    command = typer.main.get_command(app)
+    for name in ["", *command.commands]:
+        asked = [*filter(None, [name]), "--help"]
+        width = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+        shown = CliRunner().invoke(app, asked, env=width, prog_name="hrlaif").output
+        text = "\n".join(line.rstrip() for line in shown.strip().splitlines())
+        lines += ["", f"## hrlaif {name}".rstrip(), "", "```text", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent
+    (folder / "settings.md").write_text(settings_page(), "utf-8")
+    (folder / "commands.md").write_text(commands_page(), "utf-8")
