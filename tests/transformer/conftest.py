@@ -16,7 +16,7 @@ SIZES = {
     "pad_token_id": 0,
 }
 WINDOW = 7
-SHARING = ("qwen2", "llama", "mistral", "gemma2", "gemma3", "gpt_neox", "gpt2")
+SHARING = ("qwen2", "qwen3", "llama", "mistral", "gemma2", "gemma3", "gpt_neox", "gpt2")
 FAMILIES = (*SHARING, "bloom")
 
 
@@ -24,6 +24,8 @@ def _config(family):
     few_keys = SIZES | {"num_key_value_heads": 2}
     if family == "qwen2":
         return transformers.Qwen2Config(**few_keys)
+    if family == "qwen3":
+        return transformers.Qwen3Config(**few_keys, head_dim=8, tie_word_embeddings=True)
     if family == "llama":
         return transformers.LlamaConfig(**few_keys)
     if family == "mistral":
@@ -65,6 +67,12 @@ def tiny():
 def any_model(request):
     """A model of each family in turn."""
     return _built(request.param)
+
+
+@pytest.fixture(params=SHARING)
+def sharing_family(request):
+    """The name of each family whose tokens can be shared."""
+    return request.param
 
 
 @pytest.fixture(params=SHARING)

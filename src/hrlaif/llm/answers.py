@@ -62,7 +62,7 @@ class Asked:
         for key, tokens in ids.items():
             if reason := self._too_long(len(tokens)):
                 found[key] = Unanswered(reason=reason)
-        rest = sorted((k for k in todo if k not in found), key=lambda k: (-len(ids[k]), ids[k]))
+        rest = self._ordered({key: ids[key] for key in todo if key not in found})
         size = _BLOCK[self.kind]
         for begin in range(0, len(rest), size):
             part, begun = rest[begin : begin + size], time.monotonic()
@@ -73,6 +73,16 @@ class Asked:
             found.update(zip(part, answers, strict=True))
             self._record(part, texts, answers, seconds)
         return found
+
+    def _ordered(self, ids: dict[str, list[int]]) -> list[str]:
+        """The longest first; labels with what they share tokens with, such as the other order."""
+        from hrlaif.transformer.tree import groups
+
+        keys = sorted(ids, key=lambda key: (-len(ids[key]), ids[key]))
+        if self.kind == "generate":
+            return keys
+        trees = groups([ids[key] for key in keys])
+        return [keys[i] for tree in sorted(trees, key=min) for i in sorted(tree)]
 
     def _too_long(self, tokens: int) -> str:
         room = min(
@@ -155,7 +165,7 @@ def choose(asked: Asked, ids: list[list[int]], texts: list[str], chats: list[Cha
         rows = [i for i, text in enumerate(texts) if text[-64:] == tail]
         forms = surface_forms(loaded.tokenizer, texts[rows[0]], choices)
         wanted = asked_tokens(forms)
-        logprobs = next_logprobs(loaded.model, [ids[i] for i in rows], wanted)
+        logprobs = next_logprobs(loaded.model, [ids[i] for i in rows], wanted, loaded.kept)
         for place, i in enumerate(rows):
             table = {
                 path: dict(zip(tokens, logprobs[path][place].tolist(), strict=True))

@@ -15,7 +15,7 @@ from hrlaif.policy.settings import Sampling
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Prompt, Response, Score
 from hrlaif.transformer import forward, generate
-from hrlaif.transformer.batches import batches
+from hrlaif.transformer.tree import micro_batches
 
 MODEL = "policy"
 
@@ -150,7 +150,7 @@ class Batch:
                 [self.sequences[i] for i in indices],
                 torch.cat([places[i] for i in indices]).to(device),
             )
-            for indices in batches([len(s.tokens) for s in self.sequences])
+            for indices in micro_batches([s.tokens for s in self.sequences])
         ]
 
     def parts(self) -> list[tuple[list[forward.Sequence], Tensor]]:

@@ -118,13 +118,13 @@ def rewards(model: Any, sequences: Sequence[list[int]]) -> Tensor:
 
 
 def rewards_of(model: Any, sequences: Sequence[list[int]]) -> list[float]:
-    """Rewards without gradients of any number of sequences, in length-sorted micro-batches."""
-    from hrlaif.transformer.batches import batches
+    """Rewards without gradients of any number of sequences, in micro-batches."""
     from hrlaif.transformer.body import evaluating
+    from hrlaif.transformer.tree import micro_batches
 
     found = [0.0] * len(sequences)
     with evaluating(model):
-        for indices in batches([len(tokens) for tokens in sequences]):
+        for indices in micro_batches(sequences):
             part = rewards(model, [sequences[i] for i in indices]).tolist()
             for index, value in zip(indices, part, strict=True):
                 found[index] = value

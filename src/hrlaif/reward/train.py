@@ -22,8 +22,9 @@ from hrlaif.training import metrics
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import Step, Where, order, steps
 from hrlaif.training.optimizer import build
-from hrlaif.transformer.batches import batches, token_budget
+from hrlaif.transformer.batches import batches
 from hrlaif.transformer.load import load_causal
+from hrlaif.transformer.tree import size
 
 
 class Pair(NamedTuple):
@@ -99,9 +100,8 @@ def _pair(reward: head.RewardModel, preference: Preference, limit: int) -> Pair:
 
 
 def _batches(pairs: Sequence[Pair]) -> list[list[int]]:
-    """Micro-batches of whole pairs: both responses of a comparison always go together."""
-    lengths = [max(len(pair.a), len(pair.b)) for pair in pairs]
-    return batches(lengths, max(token_budget() // 2, 1))
+    """Micro-batches of whole pairs, whose prompt is computed once for both responses."""
+    return batches([size([pair.a, pair.b]) for pair in pairs])
 
 
 def _learn(model: Any, pairs: list[Pair], step: Step[Any], threshold: float) -> None:

@@ -19,11 +19,11 @@ from hrlaif.training import lora as adapters
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import Step, Where, order, steps
 from hrlaif.training.optimizer import build
-from hrlaif.transformer.batches import batches
 from hrlaif.transformer.body import evaluating
 from hrlaif.transformer.forward import Sequence as Asked
 from hrlaif.transformer.forward import token_logprobs
 from hrlaif.transformer.load import load_causal
+from hrlaif.transformer.tree import micro_batches
 
 
 class Example(NamedTuple):
@@ -102,7 +102,7 @@ def example(tokenizer: Any, response: Response, limit: int) -> Example:
 def _learn(model: Any, examples: list[Example], step: Step[Any]) -> None:
     """One step's gradient: the mean over all response tokens of the step, however it is batched."""
     count = _asked(examples)
-    for indices in batches([len(each.asked.tokens) for each in examples]):
+    for indices in micro_batches([each.asked.tokens for each in examples]):
         part = [examples[i] for i in indices]
         loss = -token_logprobs(model, [each.asked for each in part]).sum() / count
         step.backward(loss, [each.id for each in part])
@@ -123,7 +123,7 @@ def _evaluation(model: Any, examples: list[Example]) -> dict[str, float | None]:
 def _loss(model: Any, examples: list[Example]) -> float:
     total = 0.0
     with evaluating(model):
-        for indices in batches([len(each.asked.tokens) for each in examples]):
+        for indices in micro_batches([each.asked.tokens for each in examples]):
             part = [examples[i].asked for i in indices]
             total -= float(token_logprobs(model, part).sum())
     return total / _asked(examples)

@@ -16,9 +16,10 @@ from torch import Tensor
 from hrlaif.errors import UsageError
 from hrlaif.transformer.batches import batches
 from hrlaif.transformer.body import body_of, evaluating, head_of, squash_of
+from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.head import next_logits
 from hrlaif.transformer.load import Loaded
-from hrlaif.transformer.prefix import KeyValues, can_share, common_prefix, continue_from_prefix
+from hrlaif.transformer.prefix import can_share, common_prefix, continue_from_prefix
 
 _CACHE_TOKENS = 32_768  # rows x tokens of attention cache at once
 _DROP_SHARE = 0.25  # of the rows: dropping copies the cache
@@ -194,7 +195,7 @@ def _prefill(loaded: Loaded, prompts: list[list[int]]) -> tuple[Tensor, KeyValue
     distinct = sorted({tuple(p) for p in prompts}, key=lambda p: (-len(p), p))
     place = {prompt: index for index, prompt in enumerate(distinct)}
     prefix = common_prefix(body, distinct, len(distinct[-1]) - 1)
-    done = 0 if prefix is None or prefix.positions is None else prefix.positions.shape[1]
+    done = 0 if prefix is None else prefix.length
     order: list[int] = []
     last, parts = [], []
     for indices in batches([len(p) - done for p in distinct]):

@@ -14,6 +14,7 @@ from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
 from hrlaif.transformer.body import text_config
 from hrlaif.transformer.int8 import to_int8
+from hrlaif.transformer.prefix import KeptPrefix
 
 _NARROW = 1024  # hidden size below which 8 bits are no quicker than float32 (measured at 640)
 _FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -30,6 +31,8 @@ class Loaded:
     precision: str
     end_ids: frozenset[int] = field(default_factory=frozenset)
     """Every token that ends a text or a turn."""
+    kept: KeptPrefix = field(default_factory=KeptPrefix)
+    """What the last questions began with; for frozen models only."""
 
     @property
     def context(self) -> int | None:

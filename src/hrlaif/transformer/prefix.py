@@ -1,8 +1,4 @@
-"""Which tokens have several sequences in common? They are computed once, and cached.
-
-Everything here is without gradients. Attention masks are made from token positions, so padding may
-stand anywhere and sliding windows (Gemma 3, Mistral) stay right.
-"""
+"""What do all sequences begin with? It is computed once and kept; what follows grows in trees."""
 
 from __future__ import annotations
 
@@ -15,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hrlaif.transformer.body import accepts, device_of, evaluating
+from hrlaif.transformer.cache import KeyValues, masks
+from hrlaif.transformer.tree import Forest, Row, plant, shared
 
-Row = list[int] | tuple[int, ...]
-_NOWHERE = 2**30  # the position of a padding key: after every query, so that none attends to it
-_ROOM = 64
 _WORTH = 16  # tokens; a shorter common prefix costs more than it saves
 _CAN_SHARE: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 logger = logging.getLogger(__name__)
@@ -26,157 +21,35 @@ logger = logging.getLogger(__name__)
 
 def shared_length(rows: Sequence[Row], limit: int | None = None) -> int:
     """How many leading tokens all rows have in common, at most `limit`."""
-    first, last = (
-        min(map(tuple, rows)),
-        max(map(tuple, rows)),
-    )  # lexicographic extremes differ no later than any other two
-    count = min(len(first), len(last))
-    count = count if limit is None else max(0, min(count, limit))
-    return next((i for i in range(count) if first[i] != last[i]), count)
+    # Lexicographic extremes differ no later than any other two.
+    count = shared(min(rows, key=list), max(rows, key=list))
+    return count if limit is None else max(0, min(count, limit))
 
 
-@final
-class KeyValues:
-    """The attention cache of some rows: grows in place, rows can be selected, steps taken back."""
+def forest_states(body: Any, forest: Forest, prefix: KeyValues | None = None) -> Tensor:
+    """Last hidden states [B, N, H] of trees, behind a prefix [1, P] that all of them begin with.
 
-    def __init__(self, body: Any):
-        self.body = body
-        self.cache = _slots(body)
-        self.positions: Tensor | None = None  # [B, K] of each key, _NOWHERE for padding
-
-    def extend(self, tokens: Tensor, positions: Tensor, valid: Tensor) -> Tensor:
-        """Hidden states [B, Q, H] after the final norm of tokens [B, Q] behind what is cached."""
-        keys = torch.where(valid, positions, _NOWHERE)
-        self.positions = keys if self.positions is None else torch.cat([self.positions, keys], 1)
-        queries = torch.where(valid, positions, 0)  # padding sees key 0: no row is without a key
-        out = self.body(
-            input_ids=tokens,
-            attention_mask=_masks(self.body.config, queries, self.positions),
-            position_ids=queries,
-            past_key_values=self.cache,
-            use_cache=True,
+    Gradients flow where they are enabled, except into a prefix.
+    """
+    visible = forest.visible()
+    if prefix is None:
+        out = body(
+            input_ids=forest.tokens,
+            attention_mask=masks(body.config, forest.positions, forest.positions, visible),
+            position_ids=forest.positions,
+            use_cache=False,
         )
         return out.last_hidden_state  # type: ignore[no-any-return]
-
-    def rewind(self, count: int) -> None:
-        """Forgets the last `count` cached columns."""
-        assert self.positions is not None
-        self.positions = self.positions[:, : self.positions.shape[1] - count]
-        for layer in self.cache.layers:
-            layer.used -= count
-
-    def select(self, rows: Tensor) -> KeyValues:
-        """A copy of these rows, in this order; a row may be taken several times."""
-        assert self.positions is not None
-        other = KeyValues(self.body)
-        other.positions = self.positions[rows]
-        for mine, copy in zip(self.cache.layers, other.cache.layers, strict=True):
-            copy.take([(mine, rows)], self.positions.shape[1])
-        return other
-
-    @classmethod
-    def join(cls, parts: Sequence[tuple[KeyValues, Tensor]]) -> KeyValues:
-        """One cache of the selected rows of several, padded to the longest."""
-        length = max(_length(part) for part, _ in parts)
-        other = cls(parts[0][0].body)
-        other.positions = torch.cat([_padded(part, length)[rows] for part, rows in parts])
-        for index, copy in enumerate(other.cache.layers):
-            copy.take([(part.cache.layers[index], rows) for part, rows in parts], length)
-        return other
-
-
-def _length(part: KeyValues) -> int:
-    return 0 if part.positions is None else part.positions.shape[1]
-
-
-def _padded(part: KeyValues, length: int) -> Tensor:
-    assert part.positions is not None
-    return nn.functional.pad(part.positions, (0, length - _length(part)), value=_NOWHERE)
-
-
-def _slots(body: Any) -> Any:
-    from transformers.cache_utils import Cache
-
-    count = body.config.get_text_config(decoder=True).num_hidden_layers
-    layer = _slot_class()
-    return Cache(layers=[layer() for _ in range(count)])
-
-
-_SLOTS: list[Any] = []
-
-
-def _slot_class() -> Any:
-    """A cache layer that writes into room kept ahead, where transformers' copies at each token."""
-    if _SLOTS:
-        return _SLOTS[0]
-    from transformers.cache_utils import DynamicLayer
-
-    class Slots(DynamicLayer):  # type: ignore[misc]
-        used = 0
-        keys: Tensor
-        values: Tensor
-
-        def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-            end = self.used + keys.shape[-2]
-            if not self.is_initialized:
-                self._make(keys, values, keys.shape[0], end)
-            elif end > self.keys.shape[-2]:
-                self.keys = nn.functional.pad(self.keys, (0, 0, 0, _grown(end, self.keys)))
-                self.values = nn.functional.pad(self.values, (0, 0, 0, _grown(end, self.values)))
-            self.keys[:, :, self.used : end] = keys
-            self.values[:, :, self.used : end] = values
-            self.used = end
-            return self.keys[:, :, :end], self.values[:, :, :end]
-
-        def _make(self, keys: Tensor, values: Tensor, rows: int, length: int) -> None:
-            self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-            room = length + _ROOM
-            self.keys = keys.new_zeros(rows, keys.shape[1], room, keys.shape[3])
-            self.values = values.new_zeros(rows, values.shape[1], room, values.shape[3])
-
-        def take(self, parts: Sequence[tuple[Any, Tensor]], length: int) -> None:
-            first = parts[0][0]
-            self._make(first.keys, first.values, sum(len(rows) for _, rows in parts), length)
-            begin = 0
-            for other, rows in parts:
-                end, n = begin + len(rows), other.used
-                self.keys[begin:end, :, :n] = other.keys[:, :, :n].index_select(0, rows)
-                self.values[begin:end, :, :n] = other.values[:, :, :n].index_select(0, rows)
-                begin = end
-            self.used = length
-
-        def get_seq_length(self) -> int:
-            return self.used
-
-    _SLOTS.append(Slots)
-    return Slots
-
-
-def _grown(end: int, buffer: Tensor) -> int:
-    return end - buffer.shape[-2] + max(_ROOM, end // 4)
-
-
-def _masks(config: Any, queries: Tensor, keys: Tensor) -> Any:
-    """Who sees whom, [B, 1, Q, K], by position; one mask for each kind of layer."""
-    config = config.get_text_config(decoder=True)
-    distance = queries[:, None, :, None] - keys[:, None, None, :]
-    full = distance >= 0
-    window = getattr(config, "sliding_window", None)
-    near = full if window is None else full & (distance < window)
-    if config._attn_implementation == "eager":
-        full, near = (_additive(mask) for mask in (full, near))
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if len(kinds) > 1:
-        return {"full_attention": full, "sliding_attention": near}
-    return full if kinds == {"full_attention"} else near
-
-
-def _additive(mask: Tensor) -> Tensor:
-    return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -1e30)
+    first = torch.zeros(len(forest.tokens), dtype=torch.long, device=forest.tokens.device)
+    cached = prefix.select(first)
+    return cached.extend_trees(forest.tokens, forest.positions + prefix.length, visible)
 
 
 def can_share(body: Any) -> bool:
-    """Whether this family's cache and masks work here: tried once on six tokens, a no is logged."""
+    """Whether this family's cache and masks work here: tried once on a few tokens, a no is logged.
+
+    Without it all is still computed, in plain padded batches.
+    """
     if body not in _CAN_SHARE:
         try:
             reason = _difference(body)
@@ -184,7 +57,7 @@ def can_share(body: Any) -> bool:
             reason = f"{type(error).__name__}: {error}"
         if reason:
             logger.warning(
-                "%s computes common prefixes again for each row (%s)", type(body).__name__, reason
+                "%s computes shared tokens again for each row (%s)", type(body).__name__, reason
             )
         _CAN_SHARE[body] = not reason
     return _CAN_SHARE[body]
@@ -198,13 +71,26 @@ def _difference(body: Any) -> str:
     if not accepts(body, "position_ids"):
         return "it takes no position ids"
     with evaluating(body):
-        tokens = torch.arange(1, 7, device=device_of(body)) % config.vocab_size
-        plain = body(input_ids=tokens[None], use_cache=False).last_hidden_state[0, 3:]
-        rows = [tokens.tolist(), tokens[:5].tolist()]
-        hidden = continue_from_prefix(body, rows, begin_prefix(body, tokens[:3].tolist()))[0]
-    off = float((hidden[0] - plain).norm() / plain.norm().clamp_min(1e-9))
+        tokens = (torch.arange(1, 10) % config.vocab_size).tolist()
+        begun, ways = tokens[:3], (tokens[3:6], tokens[6:8])
+        plain = [_plain_states(body, begun + way)[3:] for way in ways]
+        forest = plant([begun + way for way in ways], device_of(body))
+        whole = forest_states(body, forest)
+        behind = plant([*ways], device_of(body))
+        cached = forest_states(body, behind, begin_prefix(body, begun))
+        pairs = [
+            (states[place.rows[i], place.columns[i][-len(way) :]], plain[i])
+            for states, place in ((whole, forest), (cached, behind))
+            for i, way in enumerate(ways)
+        ]
+    off = max(float((got - want).norm() / want.norm().clamp_min(1e-9)) for got, want in pairs)
     # Rounding in few bits alone may move these states by 0.1; a wrong mask moves them by about 1.
-    return "" if off < 0.3 else f"its cached states differ by {off:.2f}"
+    return "" if off < 0.3 else f"its states in a tree differ by {off:.2f}"
+
+
+def _plain_states(body: Any, tokens: list[int]) -> Tensor:
+    row = torch.tensor([tokens], device=device_of(body))
+    return body(input_ids=row, use_cache=False).last_hidden_state[0]  # type: ignore[no-any-return]
 
 
 def common_prefix(body: Any, rows: Sequence[Row], limit: int) -> KeyValues | None:
@@ -213,6 +99,30 @@ def common_prefix(body: Any, rows: Sequence[Row], limit: int) -> KeyValues | Non
     if count < _WORTH or not can_share(body):
         return None
     return begin_prefix(body, list(rows[0][:count]))
+
+
+@final
+class KeptPrefix:
+    """The beginning that the questions of a job have in common, computed once for a frozen model.
+
+    Where new rows share only a part of it, that part is kept; where they share much more, theirs.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: list[int] = []
+        self._cached: KeyValues | None = None
+
+    def of(self, body: Any, rows: Sequence[Row], limit: int) -> KeyValues | None:
+        """As `common_prefix`, without computing again what is kept."""
+        count = shared_length(rows, limit) if len(rows) > 1 else 0
+        known = min(shared(self._tokens, rows[0]), count)
+        if self._cached is not None and known >= max(_WORTH, 3 * count // 4):
+            self._cached.crop(known)
+        else:
+            self._cached = common_prefix(body, rows, limit)
+            known = 0 if self._cached is None else self._cached.length
+        self._tokens = list(rows[0][:known])
+        return self._cached
 
 
 def begin_prefix(body: Any, tokens: list[int]) -> KeyValues:
@@ -232,7 +142,7 @@ def continue_from_prefix(
 
     Row b has its states at [b, : len(rows[b]) - P]; what follows is padding.
     """
-    done = _length(prefix) if prefix is not None else 0
+    done = prefix.length if prefix is not None else 0
     width = max(len(row) for row in rows) - done
     device = device_of(body)
     tokens = torch.zeros(len(rows), width, dtype=torch.long)

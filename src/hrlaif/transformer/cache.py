@@ -1,0 +1,172 @@
+"""What has attention kept of the tokens so far? A cache that grows in place, and its masks.
+
+Masks are made from token positions, so padding may stand anywhere and sliding windows (Gemma 3,
+Mistral) stay right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+_NOWHERE = 2**30  # the position of a padding key: after every query, so that none attends to it
+_ROOM = 64
+
+
+@final
+class KeyValues:
+    """The attention cache of some rows: grows in place, rows can be selected, steps taken back."""
+
+    def __init__(self, body: Any):
+        self.body = body
+        self.cache = _slots(body)
+        self.positions: Tensor | None = None  # [B, K] of each key, _NOWHERE for padding
+
+    def extend(self, tokens: Tensor, positions: Tensor, valid: Tensor) -> Tensor:
+        """Hidden states [B, Q, H] after the final norm of tokens [B, Q] behind what is cached."""
+        keys = torch.where(valid, positions, _NOWHERE)
+        # Padding sees key 0: no row is without a key.
+        return self._run(tokens, torch.where(valid, positions, 0), keys, None)
+
+    def extend_trees(self, tokens: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
+        """Hidden states [B, N, H] of trees behind what is cached, all of which they see.
+
+        `visible` [B, N, N] says which of the new tokens each of them sees.
+        """
+        return self._run(tokens, positions, positions, visible)
+
+    def _run(self, tokens: Tensor, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
+        self.positions = keys if self.positions is None else torch.cat([self.positions, keys], 1)
+        out = self.body(
+            input_ids=tokens,
+            attention_mask=masks(self.body.config, queries, self.positions, visible),
+            position_ids=queries,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        return out.last_hidden_state  # type: ignore[no-any-return]
+
+    @property
+    def length(self) -> int:
+        """Cached columns."""
+        return 0 if self.positions is None else self.positions.shape[1]
+
+    def crop(self, length: int) -> None:
+        """Forgets all columns from `length` on."""
+        assert self.positions is not None
+        self.positions = self.positions[:, :length]
+        for layer in self.cache.layers:
+            layer.used = length
+
+    def select(self, rows: Tensor) -> KeyValues:
+        """A copy of these rows, in this order; a row may be taken several times."""
+        assert self.positions is not None
+        other = KeyValues(self.body)
+        other.positions = self.positions[rows]
+        for mine, copy in zip(self.cache.layers, other.cache.layers, strict=True):
+            copy.take([(mine, rows)], self.positions.shape[1])
+        return other
+
+    @classmethod
+    def join(cls, parts: Sequence[tuple[KeyValues, Tensor]]) -> KeyValues:
+        """One cache of the selected rows of several, padded to the longest."""
+        length = max(part.length for part, _ in parts)
+        other = cls(parts[0][0].body)
+        other.positions = torch.cat([_padded(part, length)[rows] for part, rows in parts])
+        for index, copy in enumerate(other.cache.layers):
+            copy.take([(part.cache.layers[index], rows) for part, rows in parts], length)
+        return other
+
+
+def _padded(part: KeyValues, length: int) -> Tensor:
+    assert part.positions is not None
+    return nn.functional.pad(part.positions, (0, length - part.length), value=_NOWHERE)
+
+
+def _slots(body: Any) -> Any:
+    from transformers.cache_utils import Cache
+
+    count = body.config.get_text_config(decoder=True).num_hidden_layers
+    layer = _slot_class()
+    return Cache(layers=[layer() for _ in range(count)])
+
+
+_SLOTS: list[Any] = []
+
+
+def _slot_class() -> Any:
+    """A cache layer that writes into room kept ahead, where transformers' copies at each token."""
+    if _SLOTS:
+        return _SLOTS[0]
+    from transformers.cache_utils import DynamicLayer
+
+    class Slots(DynamicLayer):  # type: ignore[misc]
+        used = 0
+        keys: Tensor
+        values: Tensor
+
+        def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+            end = self.used + keys.shape[-2]
+            if not self.is_initialized:
+                self._make(keys, values, keys.shape[0], end)
+            elif end > self.keys.shape[-2]:
+                self.keys = nn.functional.pad(self.keys, (0, 0, 0, _grown(end, self.keys)))
+                self.values = nn.functional.pad(self.values, (0, 0, 0, _grown(end, self.values)))
+            self.keys[:, :, self.used : end] = keys
+            self.values[:, :, self.used : end] = values
+            self.used = end
+            return self.keys[:, :, :end], self.values[:, :, :end]
+
+        def _make(self, keys: Tensor, values: Tensor, rows: int, length: int) -> None:
+            self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+            room = length + _ROOM
+            self.keys = keys.new_zeros(rows, keys.shape[1], room, keys.shape[3])
+            self.values = values.new_zeros(rows, values.shape[1], room, values.shape[3])
+
+        def take(self, parts: Sequence[tuple[Any, Tensor]], length: int) -> None:
+            first = parts[0][0]
+            self._make(first.keys, first.values, sum(len(rows) for _, rows in parts), length)
+            begin = 0
+            for other, rows in parts:
+                end, n = begin + len(rows), other.used
+                self.keys[begin:end, :, :n] = other.keys[:, :, :n].index_select(0, rows)
+                self.values[begin:end, :, :n] = other.values[:, :, :n].index_select(0, rows)
+                begin = end
+            self.used = length
+
+        def get_seq_length(self) -> int:
+            return self.used
+
+    _SLOTS.append(Slots)
+    return Slots
+
+
+def _grown(end: int, buffer: Tensor) -> int:
+    return end - buffer.shape[-2] + max(_ROOM, end // 4)
+
+
+def masks(config: Any, queries: Tensor, keys: Tensor, visible: Tensor | None = None) -> Any:
+    """Who sees whom, [B, 1, Q, K], from positions [B, Q] and [B, K]; one for each kind of layer.
+
+    `visible` [B, Q, Q] restricts the last Q keys, which are the queries' own.
+    """
+    config = config.get_text_config(decoder=True)
+    distance = queries[:, None, :, None] - keys[:, None, None, :]
+    full = distance >= 0
+    if visible is not None:
+        full[..., keys.shape[1] - queries.shape[1] :] &= visible[:, None]
+    window = getattr(config, "sliding_window", None)
+    near = full if window is None else full & (distance < window)
+    if config._attn_implementation == "eager":
+        full, near = (_additive(mask) for mask in (full, near))
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if len(kinds) > 1:
+        return {"full_attention": full, "sliding_attention": near}
+    return full if kinds == {"full_attention"} else near
+
+
+def _additive(mask: Tensor) -> Tensor:
+    return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -1e30)
