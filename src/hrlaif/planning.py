@@ -137,10 +137,10 @@ def _seconds(model: LanguageModel | None, work: Work) -> float | None:
     if isinstance(model, Remote):
         return work.calls * _REMOTE_SECONDS / compute().concurrency
     size = _parameters(model)
-    if not size or not (work.read or work.written):
+    if not size or not (work.read or work.written) or (speed := _flops()) is None:
         return None
     read = work.read + _WRITING * work.written
-    return 2.0 * size * read * work.passes / _flops()
+    return 2.0 * size * read * work.passes / speed
 
 
 def _parameters(model: LanguageModel | None) -> float:
@@ -160,13 +160,23 @@ def _parameters(model: LanguageModel | None) -> float:
 
 
 @lru_cache(maxsize=1)
-def _flops() -> float:
-    """Multiplications and additions a second of this processor in float32, from a short test."""
-    import numpy as np
+def _flops() -> float | None:
+    """Multiplications and additions a second of this device as it computes here; None: no torch.
 
-    a = np.ones((768, 768), dtype=np.float32)
-    a @ a
-    begun = time.perf_counter()
-    for _ in range(4):
-        a @ a
-    return 4 * 2 * 768**3 / (time.perf_counter() - begun)
+    The quickest of many short tests: on a busy machine the mean says little of the processor.
+    """
+    try:
+        import torch
+    except ImportError:
+        return None
+    from hrlaif.transformer.load import device_in_force, precision_in_force
+
+    device = device_in_force()
+    few_bits = precision_in_force(device, train=True) == "bfloat16"
+    a = torch.ones(1024, 1024, dtype=torch.bfloat16 if few_bits else torch.float32, device=device)
+    quickest = float("inf")
+    for _ in range(16):
+        begun = time.perf_counter()
+        float((a @ a)[0, 0])  # the value is waited for, also on a GPU
+        quickest = min(quickest, time.perf_counter() - begun)
+    return 2 * 1024**3 / quickest

@@ -45,6 +45,8 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
         return list(model.parameters())
     import peft
 
+    from hrlaif.training.fused import fuse
+
     others = {path: part.requires_grad for path, part in model.named_parameters()}
     targets = _targets(model, lora)
     config = peft.LoraConfig(
@@ -57,6 +59,8 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
     again = has_adapters(model)
     peft.inject_adapter_in_model(config, model, adapter_name=name)
     del model.peft_config  # the layers hold all; with it, peft warns of every further set
+    for _, layer in _adapted(model):
+        fuse(layer)
     added = []
     for path, parameter in model.named_parameters():
         if f".lora_A.{name}." in path or f".lora_B.{name}." in path:

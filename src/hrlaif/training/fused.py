@@ -1,0 +1,81 @@
+"""What does an adapter cost? Two thin matrix products: y = x W^T + (alpha / rank) (x A^T) B^T.
+
+PEFT's layer copies the wide input and output to float32 and passes over them several times, which
+on a CPU takes longer than the products. Here the sum is part of the product, in the dtype of W, the
+adapters and their gradients stay float32, and the backward keeps nothing but x and x A^T.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def fuse(layer: Any) -> None:
+    """Lets one of PEFT's linear LoRA layers compute this way, in place.
+
+    A layer that does more than the formula (dropout, DoRA, several adapters at once, transposed
+    weights) keeps its own forward.
+    """
+    if isinstance(layer.get_base_layer(), nn.Linear) and "fused" not in layer.__dict__:
+        layer.forward = partial(_forward, layer, layer.forward)
+        layer.fused = True
+
+
+def _forward(layer: Any, otherwise: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    base, names = layer.get_base_layer(), layer.active_adapters
+    if layer.disable_adapters or layer.merged:
+        return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
+    known = len(names) == 1 and names[0] in layer.lora_A
+    if args or kwargs or not known or not _is_plain(layer, names[0]):
+        return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
+    name = names[0]
+    a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
+    return _LoraLinear.apply(x, (base.weight, base.bias), a, b, layer.scaling[name])  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _is_plain(layer: Any, name: str) -> bool:
+    idle = isinstance(layer.lora_dropout[name], nn.Identity) or not layer.training
+    frozen = not layer.get_base_layer().weight.requires_grad
+    return idle and frozen and not layer.lora_variant and not layer.lora_bias.get(name)
+
+
+class _LoraLinear(torch.autograd.Function):
+    """Rows x [N, in] on frozen W [out, in], A [r, in], B [out, r], s = alpha / rank.
+
+    dx = dy W + s (dy B) A,  dA = s (dy B)^T x,  dB = s dy^T (x A^T).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        frozen: tuple[Tensor, Tensor | None],
+        a: Tensor,
+        b: Tensor,
+        scale: float,
+    ) -> Tensor:
+        weight, bias = frozen
+        rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
+        inner = rows @ a.to(weight.dtype).t()
+        out = nn.functional.linear(rows, weight, bias)
+        out.addmm_(inner, b.to(weight.dtype).t(), alpha=scale)
+        ctx.save_for_backward(rows, weight, a, b, inner)
+        ctx.scale, ctx.dtype = scale, x.dtype
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        rows, weight, a, b, inner = ctx.saved_tensors
+        grad = grads[0].reshape(-1, grads[0].shape[-1])
+        through = (grad @ b.to(weight.dtype)).mul_(ctx.scale)  # [N, r]
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (grad @ weight).addmm_(through, a.to(weight.dtype)).to(ctx.dtype)
+            grad_x = grad_x.view(*grads[0].shape[:-1], -1)
+        grad_a = (through.t() @ rows).float()
+        grad_b = (grad.t() @ inner).float().mul_(ctx.scale)
+        return grad_x, None, grad_a, grad_b, None
