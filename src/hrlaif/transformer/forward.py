@@ -6,7 +6,7 @@ micro-batches: split with `micro_batches` (or `in_batches`) first, which keeps t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from typing import Any, NamedTuple
 
@@ -110,20 +110,28 @@ def next_logprobs(
     one call to the next, for a model whose weights do not change.
     """
     body, head, squash = body_of(model), head_of(model), squash_of(model)
-    found: dict[Path, list[Tensor]] = {path: [torch.empty(0)] * len(rows) for path in asked}
+    states: dict[Path, list[Tensor]] = {path: [torch.empty(0)] * len(rows) for path in asked}
     with evaluating(model):
         limit = min(len(row) for row in rows) - 1
         prefix = (kept or KeptPrefix()).of(body, rows, limit) if can_share(body) else None
         done = 0 if prefix is None else prefix.length
         for indices in micro_batches([row[done:] for row in rows]):
-            longer = [[*rows[i], *path] for path in asked for i in indices]
-            ends = [range(len(row) - 1, len(row)) for row in longer]
-            states = torch.split(_states(model, longer, ends, prefix), len(indices))
-            for (path, ids), hidden in zip(asked.items(), states, strict=True):
-                told = distribution(head, hidden, squash)[:, ids]
-                for i, values in zip(indices, told, strict=True):
-                    found[path][i] = values
-    return {path: torch.stack(values) for path, values in found.items()}
+            for path, hidden in _last_of_each(model, [rows[i] for i in indices], asked, prefix):
+                for i, state in zip(indices, hidden, strict=True):
+                    states[path][i] = state
+        return {
+            path: distribution(head, torch.stack(states[path]), squash)[:, ids]
+            for path, ids in asked.items()
+        }
+
+
+def _last_of_each(
+    model: nn.Module, rows: Many[list[int]], paths: Iterable[Path], prefix: KeyValues | None
+) -> Iterator[tuple[Path, Tensor]]:
+    """The last state [B, H] of each row followed by each continuation, in one pass."""
+    longer = [[*row, *path] for path in paths for row in rows]
+    ends = [range(len(row) - 1, len(row)) for row in longer]
+    yield from zip(paths, torch.split(_states(model, longer, ends, prefix), len(rows)), strict=True)
 
 
 def _states(

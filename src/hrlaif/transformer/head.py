@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from hrlaif.transformer.body import Squash
 
 _CHUNK_BYTES = 64 * 2**20
+_CACHE_BYTES = 2 * 2**20  # of converted weights, which then never leave the processor's cache
 
 
 class TokenScores(NamedTuple):
@@ -61,8 +62,9 @@ def next_logits(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
 def distribution(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
     """Log-probabilities [N, V] in float32 of every next token, for few rows and no gradients.
 
-    A plain head multiplies in float32 whatever its weights are: logits near 20 in bfloat16 are
-    0.125 apart, which is more than a small judge's whole preference.
+    The head is read once, so ask for many rows together. A plain head multiplies in float32
+    whatever its weights are: logits near 20 in bfloat16 are 0.125 apart, which is more than a small
+    judge's whole preference.
     """
     if type(head) is nn.Linear and head.weight.dtype != torch.float32:
         logits = squash(float32_linear(head, hidden.float()))
@@ -75,10 +77,12 @@ def distribution(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
 def float32_linear(head: nn.Linear, hidden: Tensor, rows: int | None = None) -> Tensor:
     """hidden W^T + b [N, V] in float32, `rows` of a 16-bit W converted at a time; no gradients."""
     out = hidden.new_empty(len(hidden), head.out_features)
-    rows = rows or max(1, _CHUNK_BYTES // (4 * head.in_features))
+    rows = rows or max(1, _CACHE_BYTES // (4 * head.in_features))
+    block = hidden.new_empty(min(rows, head.out_features), head.in_features)
     for begin in range(0, head.out_features, rows):
-        part = slice(begin, begin + rows)
-        torch.mm(hidden, head.weight[part].float().t(), out=out[:, part])
+        end = min(begin + rows, head.out_features)
+        weights = block[: end - begin].copy_(head.weight[begin:end])
+        torch.mm(hidden, weights.t(), out=out[:, begin:end])
     return out if head.bias is None else out.add_(head.bias.float())
 
 
