@@ -52,7 +52,8 @@ class Actor:
         self.loaded, self.model = loaded, loaded.model
         self.adapted = lora is not None and lora.rank > 0
         self.value = value
-        self._reference: Any = None if self.adapted else _frozen(copy.deepcopy(self.model))
+        # Never trained, but not marked so: its head then takes the policy's path, to the bit.
+        self._reference: Any = None if self.adapted else copy.deepcopy(self.model).eval()
         trained = value == "trained"
         copied = trained and not self.adapted
         self._value_model: Any = copy.deepcopy(self.model) if copied else None
@@ -138,10 +139,6 @@ class Actor:
         finally:
             for weight, data in kept:
                 weight.data = data
-
-
-def _frozen(model: Any) -> Any:
-    return model.requires_grad_(False).eval()
 
 
 def _layers(model: nn.Module) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What is the log-probability of each token? The vocabulary head in chunks of rows, memory flat."""
+"""What is the log-probability of each token? The vocabulary head without a table of logits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hrlaif.transformer.body import Squash
 
+_ATTENDS = (torch.float32, torch.bfloat16)
 _CHUNK_BYTES = 64 * 2**20
 _CACHE_BYTES = 2 * 2**20  # of converted weights, which then never leave the processor's cache
 
@@ -32,10 +33,15 @@ def score_rows(
 ) -> TokenScores:
     """log softmax(squash(head(hidden)) / temperature)[target] for hidden [N, H], targets [N].
 
-    Logits exist for one chunk of rows at a time, in the backward pass too: a plain linear head
-    (frozen or trained) recomputes them in a custom gradient, any other head by checkpointing.
-    Without `entropy` a pass over the logits is saved and the entropies are NaN.
+    A frozen linear head on a CPU is computed as attention over the vocabulary (`_AttendedScores`).
+    Otherwise logits exist for one chunk of rows at a time, in the backward pass too: a linear head
+    recomputes them in a custom gradient, any other head by checkpointing. Without `entropy` a pass
+    over the logits may be saved, and entropies may be NaN.
     """
+    if _is_attention(head, hidden, squash):
+        scale = squash.scale / temperature
+        found = _AttendedScores.apply(hidden, head.weight, targets, scale)  # type: ignore[no-untyped-call]
+        return TokenScores(*found)
     if type(head) is nn.Linear:
         how = _How(targets, squash, temperature, entropy)
         found = _LinearScores.apply(hidden, head.weight, head.bias, how)  # type: ignore[no-untyped-call]
@@ -107,6 +113,48 @@ def _scores(
     logprobs = logits - logits.logsumexp(-1, keepdim=True)
     taken = logprobs.gather(-1, targets[:, None])[:, 0]
     return taken, -(logprobs.exp() * logprobs).sum(-1)
+
+
+def _is_attention(head: nn.Module, hidden: Tensor, squash: Squash) -> bool:
+    plain = type(head) is nn.Linear and head.bias is None and squash.softcap is None
+    frozen = plain and not head.weight.requires_grad and len(hidden) > 0
+    return frozen and hidden.device.type == "cpu" and head.weight.dtype in _ATTENDS
+
+
+class _AttendedScores(torch.autograd.Function):
+    """The head as attention: queries h, keys and values W, scale s = squash scale / temperature.
+
+    It gives norm = logsumexp_v(s h W_v) and mean = sum_v p_v W_v in one blocked pass, and with them
+    log p[t] = s h W_t - norm, entropy = norm - s h mean, and d log p[t] / dh = s (W_t - mean).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        query = hidden.to(weight.dtype)
+        keys = weight[None, None]
+        attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        mean, norm = attend(query[None, None], keys, keys, 0.0, False, scale=scale)
+        mean, norm = mean[0, 0].float(), norm.reshape(-1)
+        states, taken = query.float(), weight[targets].float()
+        ctx.save_for_backward(hidden, weight, targets, (taken - mean).mul_(scale))
+        ctx.scale = scale
+        logprobs = (states * taken).sum(-1).mul_(scale).sub_(norm)
+        return logprobs, norm - (states * mean).sum(-1).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        hidden, weight, targets, slope = ctx.saved_tensors
+        of_logprob, of_entropy = grads
+        grad = of_logprob[:, None] * slope
+        if bool(of_entropy.any()):  # a bonus on the entropy: its gradient needs the logits
+            with torch.enable_grad():
+                again = hidden.detach().requires_grad_()
+                how = _How(targets, Squash(), 1.0 / ctx.scale, True)
+                entropies = _LinearScores.apply(again, weight, None, how)[1]  # type: ignore[no-untyped-call]
+            grad = grad + torch.autograd.grad(entropies, again, of_entropy)[0]
+        return grad.to(hidden.dtype), None, None, None
 
 
 class _How(NamedTuple):
