@@ -125,7 +125,7 @@ def _draw(
     logits = next_logits(head_of(model), hidden, squash_of(model))
     logits.div_(how.temperature or 1.0)
     weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # in place: no new [B, V] buffers
-    totals = weights.sum(-1, dtype=torch.float64)
+    totals = _blocks(weights).sum(-1).double().sum(-1)
     if how.temperature == 0:
         taken = weights.argmax(-1)
     else:
@@ -136,14 +136,19 @@ def _draw(
     return taken.tolist(), chances.log().tolist()
 
 
+def _blocks(weights: Tensor, block: int = 512) -> Tensor:
+    """[B, V / block, block] of weights [B, V], the last block filled up with zeros."""
+    if excess := -weights.shape[-1] % block:
+        weights = torch.nn.functional.pad(weights, (0, excess))
+    return weights.reshape(len(weights), -1, block)
+
+
 def inverse_cdf(weights: Tensor, uniforms: Tensor, block: int = 512) -> Tensor:
     """The token [B] at which the running sum of weights [B, V] passes uniforms [B] x their total.
 
     Two levels, sums of blocks first: a running sum over 262,144 float32 values would lose the tail.
     """
-    count = weights.shape[-1]
-    weights = torch.nn.functional.pad(weights, (0, -count % block))
-    weights = weights.reshape(len(weights), -1, block)
+    weights = _blocks(weights, block)
     sums = weights.sum(-1).double().cumsum(-1)
     goal = uniforms.double() * sums[:, -1]
     at = torch.searchsorted(sums, goal[:, None], right=True).clamp_max_(sums.shape[-1] - 1)[:, 0]
