@@ -59,7 +59,7 @@ class Actor:
         self._value_model: Any = copy.deepcopy(self.model) if copied else None
         adapters.attach(self.model, lora)
         if trained and lora is not None and self.adapted:
-            _attach_value(self.model, lora)
+            adapters.attach(self.model, lora, name=_VALUE)
         width = self.model.get_input_embeddings().weight.shape[1]
         self.head = nn.Linear(width, 1, device=loaded.device)
         nn.init.zeros_(self.head.weight)
@@ -111,7 +111,7 @@ class Actor:
             raise ModelError("this algorithm was given no value model: its uses_values is false")
         if self.value == "trained":
             model = self.model if self.adapted else self._value_model
-            with _active(model, _VALUE) if self.adapted else nullcontext():
+            with adapters.active(model, _VALUE) if self.adapted else nullcontext():
                 states = forward.hidden_before(model, asked)
         assert states is not None
         # Scaled to a root mean square of 1: the head's learning rate then fits every model.
@@ -129,7 +129,7 @@ class Actor:
             return
         kept: list[tuple[Any, Tensor]] = []
         with torch.no_grad():
-            for layer in _layers(self.model):
+            for _, layer in adapters.adapted_layers(self.model):
                 base = layer.get_base_layer()
                 kept.append((base.weight, base.weight.data))
                 base.weight.data = base.weight.data + layer.get_delta_weight(_POLICY)
@@ -139,39 +139,6 @@ class Actor:
         finally:
             for weight, data in kept:
                 weight.data = data
-
-
-def _layers(model: nn.Module) -> list[Any]:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return [part for part in model.modules() if isinstance(part, BaseTunerLayer)]
-
-
-def _attach_value(model: nn.Module, lora: Lora) -> None:
-    """A second adapter on the layers that have the policy's; like it, B = 0 at the start."""
-    import peft
-
-    config = peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha)
-    for layer in _layers(model):
-        layer.update_layer(_VALUE, lora.rank, lora_alpha=lora.alpha, config=config)
-        layer._active_adapter = [_POLICY]
-    for name, parameter in model.named_parameters():
-        if ".lora_" in name:
-            parameter.data = parameter.data.float()
-            parameter.requires_grad_(True)
-
-
-@contextmanager
-def _active(model: nn.Module, name: str) -> Iterator[None]:
-    # Not set_adapter: it takes the gradient from the adapter that is put aside.
-    layers = _layers(model)
-    for layer in layers:
-        layer._active_adapter = [name]
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer._active_adapter = [_POLICY]
 
 
 def _parameters(model: nn.Module, adapter: str) -> nn.ParameterDict:

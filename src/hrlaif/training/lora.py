@@ -38,7 +38,7 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
 
     Without adapters (None, or rank 0) every parameter is trained. B starts at zero, so the model
     with new adapters gives exactly the outputs that it gave before. Called again with another name,
-    it adds a second set beside the first (see `active`), on the same frozen weights.
+    it adds a second set beside the first, which stays the active one, on the same frozen weights.
     """
     if lora is None or lora.rank == 0:
         model.requires_grad_(True)
@@ -56,10 +56,11 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
         target_modules=targets,
         fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in model.modules()),
     )
-    again = has_adapters(model)
+    before = {id(layer): layer._active_adapter for _, layer in adapted_layers(model)}
     peft.inject_adapter_in_model(config, model, adapter_name=name)
     del model.peft_config  # the layers hold all; with it, peft warns of every further set
-    for _, layer in _adapted(model):
+    for _, layer in adapted_layers(model):
+        layer._active_adapter = before.get(id(layer), [name])
         fuse(layer)
     added = []
     for path, parameter in model.named_parameters():
@@ -69,7 +70,7 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
             added.append(parameter)
         else:
             # A second adapter must not freeze the first; the model's own weights are frozen.
-            parameter.requires_grad_(again and others.get(path, False))
+            parameter.requires_grad_(bool(before) and others.get(path, False))
     return added
 
 
@@ -94,15 +95,16 @@ def _linear(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Linear layers by name; one that has adapters counts once, under its own name."""
     from torch import nn
 
-    adapted = [name for name, _ in _adapted(model)]
-    yield from _adapted(model)
+    adapted = [name for name, _ in adapted_layers(model)]
+    yield from adapted_layers(model)
     for name, part in model.named_modules():
         linear = isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"
         if linear and not any(name.startswith(f"{layer}.") for layer in adapted):
             yield name, part
 
 
-def _adapted(model: nn.Module) -> list[tuple[str, Any]]:
+def adapted_layers(model: nn.Module) -> list[tuple[str, Any]]:
+    """The layers that have adapters, by name."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return [
@@ -112,13 +114,13 @@ def _adapted(model: nn.Module) -> list[tuple[str, Any]]:
 
 def has_adapters(model: nn.Module) -> bool:
     """True when `attach` put adapters into this model and they are not merged yet."""
-    return bool(_adapted(model))
+    return bool(adapted_layers(model))
 
 
 @contextmanager
 def without(model: nn.Module) -> Iterator[nn.Module]:
     """Inside the block the model is the one it was before `attach`: the reference policy for KL."""
-    layers = _adapted(model)
+    layers = adapted_layers(model)
     if not layers:
         raise UsageError("the model has no adapters to leave out: load the reference beside it")
     for _, layer in layers:
@@ -133,7 +135,7 @@ def without(model: nn.Module) -> Iterator[nn.Module]:
 @contextmanager
 def active(model: nn.Module, name: str) -> Iterator[nn.Module]:
     """Inside the block the model runs with this set of adapters only."""
-    layers = [layer for _, layer in _adapted(model)]
+    layers = [layer for _, layer in adapted_layers(model)]
     before = [layer._active_adapter for layer in layers]
     for layer in layers:
         # peft's set_adapter would also freeze the other set.
@@ -151,7 +153,7 @@ def merge(model: nn.Module, *, name: str = "default") -> nn.Module:
     W + (alpha / rank) B A is summed in float32 and rounded once to the dtype of W: nothing is lost
     in a float32 model; in a bfloat16 model the merged policy differs a little from the trained one.
     """
-    for path, layer in _adapted(model):
+    for path, layer in adapted_layers(model):
         base = layer.get_base_layer()
         delta = layer.get_delta_weight(name)
         base.weight.data = (base.weight.data.float() + delta.float()).to(base.weight.dtype)
