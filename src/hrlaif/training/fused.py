@@ -8,7 +8,7 @@ adapters and their gradients stay float32, and the backward keeps nothing but x 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,13 +34,22 @@ def _forward(layer: Any, otherwise: Any, x: Tensor, *args: Any, **kwargs: Any) -
         return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
     name = names[0]
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
-    return _LoraLinear.apply(x, (base.weight, base.bias), a, b, layer.scaling[name])  # type: ignore[no-untyped-call, no-any-return]
+    frozen = _Frozen(base.weight, base.bias, layer.scaling[name])
+    return _LoraLinear.apply(x, frozen, a, b)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _is_plain(layer: Any, name: str) -> bool:
     idle = isinstance(layer.lora_dropout[name], nn.Identity) or not layer.training
     frozen = not layer.get_base_layer().weight.requires_grad
     return idle and frozen and not layer.lora_variant and not layer.lora_bias.get(name)
+
+
+class _Frozen(NamedTuple):
+    """What is not trained: the base layer, and alpha / rank."""
+
+    weight: Tensor
+    bias: Tensor | None
+    scale: float
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -50,15 +59,8 @@ class _LoraLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        frozen: tuple[Tensor, Tensor | None],
-        a: Tensor,
-        b: Tensor,
-        scale: float,
-    ) -> Tensor:
-        weight, bias = frozen
+    def forward(ctx: Any, x: Tensor, frozen: _Frozen, a: Tensor, b: Tensor) -> Tensor:
+        weight, bias, scale = frozen
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
         inner = rows @ a.to(weight.dtype).t()
         out = nn.functional.linear(rows, weight, bias)
@@ -78,4 +80,4 @@ class _LoraLinear(torch.autograd.Function):
             grad_x = grad_x.view(*grads[0].shape[:-1], -1)
         grad_a = (through.t() @ rows).float()
         grad_b = (grad.t() @ inner).float().mul_(ctx.scale)
-        return grad_x, None, grad_a, grad_b, None
+        return grad_x, None, grad_a, grad_b
