@@ -12,7 +12,7 @@ lc_ratio      logistic regression from the length ratio to the win, predicted at
               RLAIF (arXiv 2309.00267), evaluation and appendix on length.
 
 Lengths are in characters. AlpacaEval fits with an L1 penalty chosen by cross-validation; on its 805
-prompts the plain maximum-likelihood fit here gives the same to 0.01 points. Its published standard
+prompts the plain maximum-likelihood fit here gives the same to 0.02 points. Its published standard
 error is a spread of fitted values, about a quarter of the real one; here the whole fit is repeated
 on resampled prompts.
 """
