@@ -6,6 +6,7 @@ O'Connor, EMNLP 2015 (bins of equal mass).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Literal, final
@@ -20,13 +21,14 @@ from hrlaif.statistics.figures import (
     Floats,
     Measured,
     draws,
-    interval,
     mean,
     numbered,
+    student,
 )
 from hrlaif.statistics.logistic import fit, logit, sigmoid
 
 BINS = 10
+_RESAMPLES = 1000
 
 
 @final
@@ -108,10 +110,10 @@ def ece(
 ) -> Figure:
     """Expected calibration error: sum over equal-mass bins of their share times |said - happened|.
 
-    Chance alone makes it positive, so a plain bootstrap would exclude 0 even for a perfect judge.
-    The interval is the bootstrap's turned around (twice the value minus its quantiles), which takes
-    the bias out, and it begins at 0 where outcomes drawn from the probabilities themselves give as
-    much in 2.5 % of draws (consistency resampling, Broecker and Smith, 2007).
+    The value is the usual one, which chance alone makes positive. The interval is around the value
+    less its bias as the bootstrap sees it, as wide as the spread and that correction together, and
+    it begins at 0 where outcomes drawn from the probabilities themselves give as much in 2.5 % of
+    draws (consistency resampling, Broecker and Smith, 2007). So it can end below the value.
     """
     said, found = np.asarray(p, np.float64), np.asarray(y, np.float64)
     if not said.size:
@@ -121,19 +123,12 @@ def ece(
     codes, count = numbered(clusters, said.size)
     if count < 2:
         return Figure(value=value, low=None, high=None, n=said.size)
-    resampled = np.concatenate(
-        [
-            _ece(drawn[:, codes], said - found, which)
-            for drawn in draws(count, seed=seed, width=said.size)
-        ]
-    )
-    spread = interval(value, resampled, n=said.size, clusters=count)
-    low = max(0.0, 2 * value - (spread.high or 0.0))
-    if value <= _by_chance(said, which, seed):
-        low = 0.0
-    return spread.model_copy(
-        update={"low": low, "high": max(value, min(1.0, 2 * value - (spread.low or 0.0)))}
-    )
+    blocks = draws(count, seed=seed, resamples=_RESAMPLES, width=said.size)
+    resampled = np.concatenate([_ece(drawn[:, codes], said - found, which) for drawn in blocks])
+    bias = float(resampled.mean()) - value
+    half = student(count - 1) * math.hypot(float(resampled.std()), bias)
+    low = 0.0 if value <= _by_chance(said, which, seed) else max(0.0, value - bias - half)
+    return Figure(value=value, low=low, high=min(1.0, value - bias + half), n=said.size)
 
 
 def temperature(p: Sequence[float] | Floats, y: Sequence[float] | Floats) -> Calibration:

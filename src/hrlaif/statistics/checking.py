@@ -57,7 +57,7 @@ def draw(chance: Sequence[float] | Floats, *, seed: int) -> list[int]:
     Systematic sampling: labels in a random order laid end to end, one pin every unit of length.
     """
     share = np.asarray(chance, np.float64)
-    coins = np.random.default_rng(seed)
+    coins = np.random.default_rng([seed, 2])  # apart from what drew the data
     order = coins.permutation(share.size)
     ends = np.cumsum(share[order])
     budget = round(float(ends[-1])) if share.size else 0

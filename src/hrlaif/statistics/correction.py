@@ -53,9 +53,7 @@ def corrected_share(
     in_se = se * (1 - se) / (positives + 2)
     in_sp = sp * (1 - sp) / (negatives + 2)
     shift = 2 * z2 * (prevalence * in_se - (1 - prevalence) * in_sp) / power
-    variance = (
-        seen * (1 - seen) / (n + z2) + prevalence**2 * in_se + (1 - prevalence) ** 2 * in_sp
-    )
+    variance = seen * (1 - seen) / (n + z2) + prevalence**2 * in_se + (1 - prevalence) ** 2 * in_sp
     half = Z95 * math.sqrt(variance) / power
     low, high = (min(1.0, max(0.0, prevalence + shift + side * half)) for side in (-1, 1))
     return Figure(value=value, low=min(low, value), high=max(high, value), n=n)
@@ -76,7 +74,7 @@ def prediction_powered(
         mean(l f) + 1/N sum over checked of (y - l f) / chance,
 
     where l in [0, 1] is chosen for the least variance: a useless guess gets 0. Student's t with
-    n - 1 degrees of freedom; None without an interval from fewer than two.
+    n - 2 degrees of freedom; no interval from fewer than two.
     """
     f, y = np.asarray(guesses, np.float64), np.asarray(truth, np.float64)
     seen = np.asarray(checked, np.intp)
@@ -85,12 +83,15 @@ def prediction_powered(
         return NOTHING.model_copy(update={"n": total})
     chance = np.full(total, n / total) if chances is None else np.asarray(chances, np.float64)
     weight = n / (total * chance[seen])  # 1 where all have the same chance
-    options = [(_variance(f, f[seen], y, weight, power), power) for power in np.linspace(0, 1, 101)]
-    variance, power = min(options) if n > 1 else (math.nan, 1.0)
-    value = float(power * f.mean() + (weight * (y - power * f[seen])).mean())
     if n < 2:
+        value = float(f.mean() + (weight * (y - f[seen])).mean())
         return Figure(value=value, low=None, high=None, n=n)
-    half = student(n - 1) * math.sqrt(variance)
+    options = [(_variance(f, f[seen], y, weight, power), power) for power in np.linspace(0, 1, 101)]
+    variance, power = min(options)
+    value = float(power * f.mean() + (weight * (y - power * f[seen])).mean())
+    # The power is one more thing fitted to what was checked, unless everything was.
+    freedom = n - 1 if n == total else max(n - 2, 1)
+    half = student(freedom) * math.sqrt(variance * (n - 1) / freedom)
     return Figure(value=value, low=value - half, high=value + half, n=n)
 
 

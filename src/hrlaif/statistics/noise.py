@@ -1,8 +1,9 @@
 """How many labels are wrong, and which? What a model of the responses says against their labels.
 
 P(label = 1) = rho + (1 - 2 rho) sigmoid(w x): a Bradley-Terry model of the features' differences x
-whose labels are flipped with probability rho (Bootkrajang and Kaban, ECML 2012), fitted by
-expectation and maximisation. It sees noise only as far as the features tell good from bad.
+whose labels are flipped with probability rho (Bootkrajang and Kaban, ECML 2012). It sees noise only
+as far as the features tell good from bad. The interval of rho is that of the profile likelihood,
+which also holds at its bound 0.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrlaif.statistics.figures import Figure, Floats, draws, interval, numbered
+from hrlaif.statistics.figures import Figure, Floats, numbered
 from hrlaif.statistics.logistic import fit, logits, sigmoid
 
-_ROUNDS = 300
-_RESAMPLES = 200
-_PRIOR = 0.5  # of a wrong label and of a right one, so that no share sticks at 0 or 0.5
+_RATES = np.linspace(0.0, 0.49, 50)
+_CHI2 = 3.841458820694124  # 95 % point with one degree of freedom
+_STEPS = 100
 
 
 class Noise(NamedTuple):
@@ -41,15 +42,11 @@ def noise(
     """From features' differences x [N, K] (a minus b, no constant) and hard labels, 1 for a."""
     y = np.asarray(labels, np.float64)
     codes, count = numbered(clusters, y.size)
-    ones = np.ones((1, y.size))
-    beta, rho = _fitted(x, y, ones, ridge)
-    rate = Figure(value=float(rho[0]), low=None, high=None, n=y.size)
-    if count > 1:
-        found = [
-            _fitted(x, y, drawn[:, codes], ridge, beta)[1]
-            for drawn in draws(count, seed=seed, resamples=_RESAMPLES, width=4 * y.size)
-        ]
-        rate = interval(float(rho[0]), np.concatenate(found), n=y.size, clusters=count)
+    profile = _profile(x, y, np.ones(y.size), ridge)
+    # Rows of one prompt count as one.
+    drop = _CHI2 / 2 * y.size / max(count, 1)
+    likely = _RATES[profile.likelihood >= profile.likelihood.max() - drop]
+    rate = Figure(value=profile.rho, low=float(likely[0]), high=float(likely[-1]), n=y.size)
     return Noise(rate, _out_of_fold(x, y, codes, folds=min(folds, count), ridge=ridge))
 
 
@@ -68,30 +65,39 @@ def _out_of_fold(x: Floats, y: Floats, codes: Floats, *, folds: int, ridge: floa
     fold, flipped = fold_of(codes, folds), np.zeros(y.size)
     for number in range(folds if folds > 1 else 0):
         aside = fold == number
-        weights = (~aside).astype(np.float64)[None]
-        beta, rho = _fitted(x, y, weights, ridge)
-        p = sigmoid(logits(x[aside], beta))[0]
-        flipped[aside] = flip_probability(y[aside], p, float(rho[0]))
+        found = _profile(x, y, (~aside).astype(np.float64), ridge)
+        p = sigmoid(logits(x[aside], found.beta[None]))[0]
+        flipped[aside] = flip_probability(y[aside], p, found.rho)
     return flipped
 
 
-def _fitted(
-    x: Floats, y: Floats, weights: Floats, ridge: float, start: Floats | None = None
-) -> tuple[Floats, Floats]:
-    """beta [B, K] and rho [B] of weights [B, N]."""
-    beta = fit(x, y, weights, start, ridge=ridge)
-    rho = np.full(len(weights), 0.1)
-    total = weights.sum(1)
-    for _ in range(_ROUNDS):
+class _Profile(NamedTuple):
+    likelihood: Floats
+    """Log-likelihood, less the ridge, of the best weights at each of `_RATES`."""
+    rho: float
+    beta: Floats
+    """[K] at the likeliest rate."""
+
+
+def _profile(x: Floats, y: Floats, weights: Floats, ridge: float) -> _Profile:
+    """The best weights at every rate at once, by Fisher scoring."""
+    rho, width = _RATES[:, None], x.shape[1]
+    products = (x[:, :, None] * x[:, None, :]).reshape(len(x), width * width)
+    beta = np.repeat(fit(x, y, weights[None], ridge=ridge), len(_RATES), axis=0)
+    for _ in range(_STEPS):
         p = sigmoid(logits(x, beta))
-        ahead = (1 - rho)[:, None] * np.where(y > 0.5, p, 1 - p)
-        behind = rho[:, None] * np.where(y > 0.5, 1 - p, p)
-        wrong = behind / (ahead + behind)  # P(flipped | label) [B, N]
-        clean = np.where(y > 0.5, 1 - wrong, wrong)  # P(true label = 1)
-        beta = fit(x, clean, weights, beta, ridge=ridge)
-        before, rho = rho, ((weights * wrong).sum(1) + _PRIOR) / (total + 2 * _PRIOR)
-        # A rate above one half is the same model with the labels' names exchanged.
-        rho = np.minimum(rho, 0.499)
-        if np.abs(rho - before).max() < 1e-5:
+        seen = np.clip(rho + (1 - 2 * rho) * p, 1e-12, 1 - 1e-12)
+        reach = (1 - 2 * rho) * p * (1 - p)  # dP / d(w x)
+        pull = weights * reach / (seen * (1 - seen))
+        slope = (pull * (seen - y)) @ x + ridge * beta
+        curve = ((pull * reach) @ products).reshape(-1, width, width) + ridge * np.eye(width)
+        step = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
+        step /= np.maximum(np.abs(logits(x, step)).max(1, keepdims=True), 1.0)
+        beta = beta - step
+        if np.abs(step).max() < 1e-4:
             break
-    return beta, rho
+    seen = np.clip(rho + (1 - 2 * rho) * sigmoid(logits(x, beta)), 1e-12, 1 - 1e-12)
+    logs = (weights * (y * np.log(seen) + (1 - y) * np.log1p(-seen))).sum(1)
+    likelihood = logs - ridge / 2 * (beta**2).sum(1)
+    best = int(likelihood.argmax())
+    return _Profile(likelihood, float(_RATES[best]), beta[best])
