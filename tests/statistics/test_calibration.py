@@ -131,7 +131,7 @@ def test_a_calibration_is_read_back_and_another_file_is_refused(tmp_path):
     path.write_text(made.model_dump_json())
     assert read_calibration(path) == made
     path.write_text("{}")
-    with pytest.raises(DataError, match="c.json is no calibration"):
+    with pytest.raises(DataError, match="is no calibration"):
         read_calibration(path)
     with pytest.raises(DataError, match="no such file"):
         read_calibration(tmp_path / "none.json")

@@ -51,7 +51,7 @@ def test_a_flip_probability_by_hand():
 
 def test_rows_of_one_prompt_are_never_split_over_folds():
     # One row in three copies each: a copy left in training would vouch for the flipped label.
-    x, y, flipped = labelled(6, 0.15, n=200)
+    x, y, _ = labelled(6, 0.15, n=200)
     names = list(np.repeat(np.arange(200), 3))
     once = noise(x, y, ridge=0.1).flipped
     thrice = noise(np.repeat(x, 3, axis=0), np.repeat(y, 3), clusters=names, ridge=0.3).flipped

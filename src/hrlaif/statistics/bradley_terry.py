@@ -1,8 +1,8 @@
 """Which of several models is best, and how much of that is style?
 
-Bradley-Terry with style covariates: P(i beats j) = sigmoid(s_i - s_j + w z), where z are differences
-in style divided by their deviation but not centred, so that zero means equal style (the point at
-which the strengths are compared). Chatbot Arena's style control, but with soft wins and a refit in
+Bradley-Terry with style covariates: P(i beats j) = sigmoid(s_i - s_j + w z), where z are differences in
+style divided by their deviation but not centred, so that zero means equal style (the point at which
+the strengths are compared). Chatbot Arena's style control, but with soft wins and a refit in
 every resample of prompts.
 """
 
@@ -58,10 +58,8 @@ def bradley_terry(
     y = np.asarray(games.wins, np.float64)
     models = sorted({*games.first, *games.second})
     place = {name: n for n, name in enumerate(models)}
-    sides = np.zeros((y.size, len(models)))
-    rows = np.arange(y.size)
-    np.add.at(sides, (rows, [place[name] for name in games.first]), 1.0)
-    np.add.at(sides, (rows, [place[name] for name in games.second]), -1.0)
+    codes_of = [np.array([place[name] for name in side]) for side in (games.first, games.second)]
+    sides = np.eye(len(models))[codes_of[0]] - np.eye(len(models))[codes_of[1]]
     traits = {k: scaled(np.asarray(v, np.float64)) for k, v in (style or {}).items()}
     x = np.column_stack([sides, *traits.values()]) if traits else sides
     whole = fit(x, y, np.ones((1, y.size)), ridge=RIDGE)
@@ -106,7 +104,7 @@ def difficulties(
 ) -> Floats:
     """gamma [N] of N prompts from several models' wins over one baseline, [N] each, NaN for none.
 
-    One joint fit of P(m wins on i) = sigmoid(phi_m x_mi + gamma_i + theta_m), where x are the length
+    One joint fit of P(m wins on i) = sigmoid(phi_m x_mi + gamma_i + theta_m), where x are length
     features tanh(gap / sd) [N]: AlpacaEval's joint model with psi held at 1. `ridge` on all weights
     holds prompts that every model wins. Raises ValueError with fewer than three models.
     """

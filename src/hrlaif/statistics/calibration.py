@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from hrlaif.errors import DataError
 from hrlaif.statistics.figures import (
     NOTHING,
+    Codes,
     Figure,
     Floats,
     Measured,
@@ -184,20 +185,20 @@ def read_calibration(path: Path) -> Calibration:
         ) from None
 
 
-def _bins(said: Floats, bins: int) -> Floats:
+def _bins(said: Floats, bins: int) -> Codes:
     """The number of each value's bin; the edges are quantiles, as in scikit-learn."""
     edges = np.quantile(said, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.asarray(np.searchsorted(edges, said))
+    return np.asarray(np.searchsorted(edges, said), np.intp)
 
 
-def _ece(weights: Floats, gaps: Floats, which: Floats) -> Floats:
+def _ece(weights: Floats, gaps: Floats, which: Codes) -> Floats:
     """[B] of weights [B, N]: a bin's share times its |mean gap| is |its sum of gaps| / total."""
     member = (which[:, None] == np.unique(which)).astype(np.float64)  # [N, bins]
     sums = weights @ (gaps[:, None] * member)
     return np.asarray(np.abs(sums).sum(1) / weights.sum(1))
 
 
-def _by_chance(said: Floats, which: Floats, seed: int) -> float:
+def _by_chance(said: Floats, which: Codes, seed: int) -> float:
     """The error that a perfectly calibrated judge exceeds in 2.5 % of draws."""
     coins = np.random.default_rng([seed, 1])
     drawn = coins.random((500, said.size)) < said

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from hrlaif.records import Record, Row
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+"""Numbers that stand for names, such as those of prompts."""
 RESAMPLES = 2000
 Z95 = 1.959963984540054
 _CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
@@ -137,7 +139,7 @@ def entropy_floor(probabilities: Sequence[float] | Floats) -> float | None:
     return float(-parts.mean())
 
 
-def numbered(clusters: Sequence[Hashable] | None, n: int) -> tuple[NDArray[np.intp], int]:
+def numbered(clusters: Sequence[Hashable] | None, n: int) -> tuple[Codes, int]:
     """Clusters as 0, 1, ... in order of first appearance, and how many there are."""
     if clusters is None:
         return np.arange(n), n

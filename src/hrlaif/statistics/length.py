@@ -27,6 +27,7 @@ import numpy as np
 from hrlaif.statistics.figures import (
     NOTHING,
     RESAMPLES,
+    Codes,
     Figure,
     Floats,
     Measured,
@@ -61,7 +62,7 @@ class LengthControlled(Measured):
 
 
 class Contest(NamedTuple):
-    """Soft wins in [0, 1] of a model over the baseline, and both lengths in characters: [N] each."""
+    """Soft wins in [0, 1] of a model over the baseline, and lengths in characters: [N] each."""
 
     wins: Sequence[float] | Floats
     lengths: Sequence[float] | Floats
@@ -208,15 +209,15 @@ class _Extra(NamedTuple):
 
     y: Floats
     x: Floats
-    codes: Floats
+    codes: Codes
 
     @classmethod
     def of(cls, gamed: Gamed | None, contest: Contest, count: int) -> _Extra:
         if gamed is None:
-            return cls(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
+            return cls(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.intp))
         names = contest.clusters if contest.clusters is not None else range(count)
         order = {name: n for n, name in enumerate(dict.fromkeys(names))}
-        codes = np.array([order.get(name, -1) for name in gamed.prompts], np.int64)
+        codes = np.array([order.get(name, -1) for name in gamed.prompts], np.intp)
         x = [np.tanh(gamed.std_delta_len), np.asarray(gamed.difficulty), np.zeros(len(codes))]
         return cls(np.asarray(gamed.wins, np.float64), np.stack(x, axis=1), codes)
 

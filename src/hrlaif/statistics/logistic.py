@@ -21,16 +21,16 @@ def fit(
     by more than 1, which keeps the objective falling. `start` [1, K] or [B, K] saves steps.
     """
     count, width = weights.shape[0], x.shape[-1]
-    beta = np.zeros((count, width)) + (0.0 if start is None else start)
+    beta: Floats = np.zeros((count, width)) + (0.0 if start is None else start)
     for _ in range(_STEPS):
         p = sigmoid(logits(x, beta))
         slope = _through(weights * (p - y), x) + ridge * beta
-        step = np.linalg.solve(
+        step: Floats = np.linalg.solve(
             _curvature(weights * p * (1 - p), x) + ridge * np.eye(width), slope[:, :, None]
         )[:, :, 0]
         moved = np.abs(logits(x, step)).max(1, keepdims=True)
-        step /= np.maximum(moved, 1.0)
-        beta -= step
+        step = np.divide(step, np.maximum(moved, 1.0), dtype=np.float64)
+        beta = beta - step
         if np.abs(step).max() < _CLOSE:
             break
     return beta

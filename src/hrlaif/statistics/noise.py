@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrlaif.statistics.figures import Figure, Floats, numbered
+from hrlaif.statistics.figures import Codes, Figure, Floats, numbered
 from hrlaif.statistics.logistic import fit, logits, sigmoid
 
 _RATES = np.linspace(0.0, 0.49, 50)
@@ -50,9 +50,9 @@ def noise(
     return Noise(rate, _out_of_fold(x, y, codes, folds=min(folds, count), ridge=ridge))
 
 
-def fold_of(codes: Floats, folds: int) -> Floats:
+def fold_of(codes: Codes, folds: int) -> Codes:
     """The fold of each row, by its prompt's number: no prompt is in two."""
-    return np.asarray(codes) % max(folds, 1)
+    return np.asarray(codes % max(folds, 1), np.intp)
 
 
 def flip_probability(label: Floats, p: Floats, rho: float) -> Floats:
@@ -61,7 +61,7 @@ def flip_probability(label: Floats, p: Floats, rho: float) -> Floats:
     return np.asarray(rho * (1 - q) / (rho * (1 - q) + (1 - rho) * q))
 
 
-def _out_of_fold(x: Floats, y: Floats, codes: Floats, *, folds: int, ridge: float) -> Floats:
+def _out_of_fold(x: Floats, y: Floats, codes: Codes, *, folds: int, ridge: float) -> Floats:
     fold, flipped = fold_of(codes, folds), np.zeros(y.size)
     for number in range(folds if folds > 1 else 0):
         aside = fold == number
@@ -83,7 +83,7 @@ def _profile(x: Floats, y: Floats, weights: Floats, ridge: float) -> _Profile:
     """The best weights at every rate at once, by Fisher scoring."""
     rho, width = _RATES[:, None], x.shape[1]
     products = (x[:, :, None] * x[:, None, :]).reshape(len(x), width * width)
-    beta = np.repeat(fit(x, y, weights[None], ridge=ridge), len(_RATES), axis=0)
+    beta: Floats = np.repeat(fit(x, y, weights[None], ridge=ridge), len(_RATES), axis=0)
     for _ in range(_STEPS):
         p = sigmoid(logits(x, beta))
         seen = np.clip(rho + (1 - 2 * rho) * p, 1e-12, 1 - 1e-12)
@@ -91,8 +91,9 @@ def _profile(x: Floats, y: Floats, weights: Floats, ridge: float) -> _Profile:
         pull = weights * reach / (seen * (1 - seen))
         slope = (pull * (seen - y)) @ x + ridge * beta
         curve = ((pull * reach) @ products).reshape(-1, width, width) + ridge * np.eye(width)
-        step = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
-        step /= np.maximum(np.abs(logits(x, step)).max(1, keepdims=True), 1.0)
+        step: Floats = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
+        moved = np.abs(logits(x, step)).max(1, keepdims=True)
+        step = np.divide(step, np.maximum(moved, 1.0), dtype=np.float64)
         beta = beta - step
         if np.abs(step).max() < 1e-4:
             break

@@ -81,7 +81,7 @@ def corrected(found: Mapping[str, Paired]) -> dict[str, Paired]:
 def holm(ps: Sequence[float]) -> list[float]:
     """Holm's step-down p-values (Scandinavian Journal of Statistics 6, 1979), in the given order.
 
-    The smallest is multiplied by m, the next by m - 1, and so on, none falling below the one before.
+    The smallest is multiplied by m, the next by m - 1, and so on; none falls below the one before.
     """
     order = sorted(range(len(ps)), key=lambda i: ps[i])
     found, highest = [0.0] * len(ps), 0.0
