@@ -2,8 +2,8 @@
 
 import re
 
-from hrlaif.report import words
-from hrlaif.report.charts import Charts, Curve
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts, Curve
 from hrlaif.report.samples import side_by_side
 from hrlaif.statistics import Figure
 

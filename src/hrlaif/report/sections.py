@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts, Curve
+from hrlaif.pages.values import figure, number
 from hrlaif.records import Row
-from hrlaif.report import words
-from hrlaif.report.charts import Charts, Curve
-from hrlaif.report.load import Run, figure, first_number, number
+from hrlaif.report.load import Run, first_number
 from hrlaif.statistics import Figure, entropy_floor, mean
 
 _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

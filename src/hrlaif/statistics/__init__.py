@@ -1,5 +1,11 @@
 """How sure is a number? Every figure carries its interval and how many values went in."""
 
+from hrlaif.statistics.agreement import (
+    cohen_kappa,
+    fleiss_kappa,
+    kendall_w,
+    krippendorff_alpha,
+)
 from hrlaif.statistics.alignment import right, right_for_one_rater
 from hrlaif.statistics.bradley_terry import Games, Ranking, bradley_terry, difficulties
 from hrlaif.statistics.calibration import (
@@ -56,13 +62,17 @@ __all__ = [
     "bootstrapped",
     "bradley_terry",
     "brier",
+    "cohen_kappa",
     "corrected_share",
     "difference",
     "difficulties",
     "ece",
     "entropy_floor",
+    "fleiss_kappa",
     "holm",
     "isotonic",
+    "kendall_w",
+    "krippendorff_alpha",
     "lc_alpaca_v1",
     "lc_difficulty",
     "lc_minimal",

@@ -1,9 +1,9 @@
 """Which of several models is best, and how much of that is style?
 
-Bradley-Terry with style covariates: P(i beats j) = sigmoid(s_i - s_j + w z), where z are differences in
-style divided by their deviation but not centred, so that zero means equal style (the point at which
-the strengths are compared). Chatbot Arena's style control, but with soft wins and a refit in
-every resample of prompts.
+Bradley-Terry with style covariates: P(i beats j) = sigmoid(s_i - s_j + w z). z are differences in
+style divided by their deviation but not centred, so that zero means equal style, the point at which
+the strengths are compared. Chatbot Arena's style control, but with soft wins and a refit in every
+resample of prompts.
 """
 
 from __future__ import annotations

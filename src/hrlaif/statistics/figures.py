@@ -167,9 +167,11 @@ def draws(
         yield times.reshape(size, count).astype(np.float64)
 
 
-def interval(value: float, resampled: NDArray[Any], *, n: int, clusters: int) -> Figure:
-    """The expanded percentile interval of resampled values around the value itself."""
-    tail = 100 * tail_of(clusters)
+def interval(
+    value: float, resampled: NDArray[Any], *, n: int, clusters: int | None = None
+) -> Figure:
+    """The expanded percentile interval of resampled values, of `clusters` (default: n) prompts."""
+    tail = 100 * tail_of(clusters or n)
     low, high = np.percentile(resampled, [tail, 100 - tail])
     return Figure(value=value, low=float(low), high=float(high), n=n)
 
@@ -180,7 +182,8 @@ def tail_of(clusters: int) -> float:
     A bootstrap of n values underestimates their spread by sqrt((n - 1) / n), and knows nothing of
     Student's t with n - 1 degrees of freedom.
     """
-    wide = math.sqrt(clusters / (clusters - 1)) * student(clusters - 1)
+    freedom = max(clusters - 1, 1)
+    wide = math.sqrt((freedom + 1) / freedom) * student(freedom)
     return 0.5 * math.erfc(wide / math.sqrt(2))
 
 

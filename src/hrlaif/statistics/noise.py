@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrlaif.statistics.figures import Codes, Figure, Floats, numbered
-from hrlaif.statistics.logistic import fit, logits, sigmoid
+from hrlaif.statistics.logistic import fit, logits, newton, sigmoid
 
 _RATES = np.linspace(0.0, 0.49, 50)
 _CHI2 = 3.841458820694124  # 95 % point with one degree of freedom
@@ -91,9 +91,7 @@ def _profile(x: Floats, y: Floats, weights: Floats, ridge: float) -> _Profile:
         pull = weights * reach / (seen * (1 - seen))
         slope = (pull * (seen - y)) @ x + ridge * beta
         curve = ((pull * reach) @ products).reshape(-1, width, width) + ridge * np.eye(width)
-        step: Floats = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
-        moved = np.abs(logits(x, step)).max(1, keepdims=True)
-        step = np.divide(step, np.maximum(moved, 1.0), dtype=np.float64)
+        step = newton(curve, slope, x)
         beta = beta - step
         if np.abs(step).max() < 1e-4:
             break

@@ -1,0 +1,1 @@
+"""How far can this judge be trusted?"""
