@@ -28,6 +28,7 @@ _VARIABLES = {
     SECOND: "var(--second)",
     FAINT: "var(--faint)",
 }
+_MARKS = ((ACCENT, "o"), (SECOND, "s"), (MUTED, "^"))
 _WIDTH = 3.9  # inches at 100 points an inch: readable unscaled on a phone
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -59,6 +60,13 @@ class Curve(NamedTuple):
     steps: Sequence[float]
     values: Sequence[float]
     marker: bool = False
+
+
+class Point(NamedTuple):
+    """A figure at a place on the horizontal axis."""
+
+    x: float
+    figure: Figure
 
 
 class Charts:
@@ -137,6 +145,82 @@ class Charts:
 
         return self._svg(draw, height=1.75, alt=alt)
 
+    def grouped(
+        self,
+        rows: Sequence[tuple[str, Sequence[Figure | None]]],
+        *,
+        unit: str,
+        reference: float | None,
+        span: tuple[float, float] = (0.0, 1.0),
+        alt: str,
+    ) -> Markup | None:
+        """Several dots with intervals a line, told apart by shape as well as by colour.
+
+        Values are as they are, not percent; `span` is the axis, widened by what goes beyond it.
+        """
+        shown = [(name, figures) for name, figures in rows if any(_known(f) for f in figures)]
+        if not shown or not self.available:
+            return None
+        ends = [v for _, figures in shown for f in figures if f for v in _ends(f)]
+
+        def draw(axes: Any) -> None:
+            for y, (_, figures) in enumerate(reversed(shown)):
+                for n, f in enumerate(figures):
+                    if f is None or f.value is None:
+                        continue
+                    at = y + 0.17 * ((len(figures) - 1) / 2 - n)
+                    color, mark = _MARKS[n % len(_MARKS)]
+                    axes.plot(_ends(f), [at] * len(_ends(f)), color=color, lw=1.8)
+                    axes.plot([f.value], [at], mark, color=color, ms=5.5)
+            if reference is not None:
+                axes.axvline(reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
+            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
+            axes.set_ylim(-0.6, len(shown) - 0.4)
+            margin = 0.02 * (span[1] - span[0])
+            axes.set_xlim(min([span[0], *ends]) - margin, max([span[1], *ends]) + margin)
+            axes.locator_params(axis="x", nbins=5)
+            axes.set_xlabel(unit)
+            axes.spines["left"].set_visible(False)
+
+        return self._svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+
+    def points(
+        self,
+        series: Sequence[Sequence[Point]],
+        *,
+        labels: tuple[str, str],
+        diagonal: tuple[float, float] | None = None,
+        reference: float | None = None,
+        alt: str,
+    ) -> Markup | None:
+        """Figures over a quantity, with their intervals; `labels` name the two axes.
+
+        `diagonal` draws the line y = x between two values, `reference` one at a height.
+        """
+        if not any(series) or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            for (color, mark), points in zip(_MARKS, series, strict=False):
+                known = [p for p in points if p.figure.value is not None]
+                for p in known:
+                    axes.plot([p.x] * len(_ends(p.figure)), _ends(p.figure), color=color, lw=1.3)
+                axes.plot(
+                    [p.x for p in known], [p.figure.value for p in known], mark + "-",
+                    color=color, ms=5, lw=1.1,
+                )  # fmt: skip
+            if diagonal:
+                axes.plot(diagonal, diagonal, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            if reference is not None:
+                axes.axhline(reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            axes.set_xlabel(labels[0])
+            axes.set_ylabel(labels[1])
+            axes.margins(x=0.05, y=0.08)
+            axes.locator_params(axis="both", nbins=5)
+
+        return self._svg(draw, height=2.3, alt=alt)
+
     def histogram(self, values: Sequence[float], *, unit: str, alt: str) -> Markup | None:
         """Counts in twenty bins from 0 to 1."""
         if not len(values) or not self.available:
@@ -183,6 +267,16 @@ class Charts:
         return f'class="{name}"'
 
 
+def _known(figure: Figure | None) -> bool:
+    return figure is not None and figure.value is not None
+
+
+def _ends(figure: Figure) -> list[float]:
+    """The interval, or the value alone where there is none."""
+    ends = (figure.low, figure.high) if figure.low is not None else (figure.value,)
+    return [end for end in ends if end is not None]
+
+
 def _opening(alt: str) -> Any:
     label = str(escape(alt))
     return lambda found: f'<svg class="chart" role="img" aria-label="{label}" viewBox="{found[1]}">'
@@ -191,7 +285,7 @@ def _opening(alt: str) -> Any:
 def _short(name: str) -> str:
     # No quotes: a name must not look like a style attribute. A dollar would begin mathematics.
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", name).replace('"', "”")
-    text = text if len(text) <= 24 else text[:23] + "…"
+    text = text if len(text) <= 30 else text[:29] + "…"
     return text.replace("$", r"\$")
 
 

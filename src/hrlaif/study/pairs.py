@@ -19,6 +19,8 @@ class Item(NamedTuple):
     """Each rater's own preference for a: 1, 0, or 0.5 for a tie."""
     models: tuple[str, str]
     """Who wrote a and b; empty where that is not known."""
+    chance: float | None = None
+    """How probable it was that people were asked about this pair; None: as likely as any."""
 
     @property
     def prompt(self) -> str:
@@ -44,13 +46,14 @@ class Item(NamedTuple):
 
 
 def read_items(rows: Sequence[SourceRow]) -> list[Item]:
-    """Rows as in every command, with two more columns where there are any.
+    """Rows as in every command, with three more columns where there are any.
 
     `votes`: each rater's preference for responses[0], as {rater: p} or [p, ...]. `models`: the two
-    authors. Raises DataError naming the row.
+    authors. `chance`: how probable it was that people were asked, as in the `checks.jsonl` of an
+    earlier study. Raises DataError naming the row.
     """
     return [
-        Item(_with_truth(comparison, votes), votes, _models(comparison, row))
+        Item(_with_truth(comparison, votes), votes, _models(comparison, row), _chance(row))
         for comparison, row in zip(comparisons_from(rows), rows, strict=True)
         for votes in [_votes(row)]
     ]
@@ -68,6 +71,15 @@ def _votes(row: SourceRow) -> Mapping[str, float]:
             "response, from 0 to 1: mend or drop them"
         )
     return {str(name): float(vote) for name, vote in given.items()}
+
+
+def _chance(row: SourceRow) -> float | None:
+    given = row.values.get("chance")
+    if given is not None and not (_is_share(given) and given > 0):
+        raise DataError(
+            f"{row.where}: chance {given!r:.40} is no probability above 0: mend or drop it"
+        )
+    return None if given is None else float(given)
 
 
 def _is_share(value: Any) -> bool:
