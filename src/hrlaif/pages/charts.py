@@ -150,13 +150,14 @@ class Charts:
         rows: Sequence[tuple[str, Sequence[Figure | None]]],
         *,
         unit: str,
-        reference: float | None,
+        references: Sequence[float] = (),
         span: tuple[float, float] = (0.0, 1.0),
         alt: str,
     ) -> Markup | None:
         """Several dots with intervals a line, told apart by shape as well as by colour.
 
-        Values are as they are, not percent; `span` is the axis, widened by what goes beyond it.
+        Values are not percent; `span` is the axis, widened by what goes beyond it. `references`:
+        a dashed tick a row, or one for all.
         """
         shown = [(name, figures) for name, figures in rows if any(_known(f) for f in figures)]
         if not shown or not self.available:
@@ -168,12 +169,14 @@ class Charts:
                 for n, f in enumerate(figures):
                     if f is None or f.value is None:
                         continue
-                    at = y + 0.17 * ((len(figures) - 1) / 2 - n)
+                    at = y + 0.3 * ((len(figures) - 1) / 2 - n)
                     color, mark = _MARKS[n % len(_MARKS)]
                     axes.plot(_ends(f), [at] * len(_ends(f)), color=color, lw=1.8)
                     axes.plot([f.value], [at], mark, color=color, ms=5.5)
-            if reference is not None:
-                axes.axvline(reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            every = list(references) * (len(shown) if len(references) == 1 else 1)
+            for y, fair in enumerate(reversed(every)):
+                dashes = {"color": MUTED, "lw": 0.9, "ls": (0, (3, 3)), "zorder": 0}
+                axes.plot([fair] * 2, [y - 0.5, y + 0.5], **dashes)
             axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
             axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
             axes.set_ylim(-0.6, len(shown) - 0.4)
@@ -194,10 +197,7 @@ class Charts:
         reference: float | None = None,
         alt: str,
     ) -> Markup | None:
-        """Figures over a quantity, with their intervals; `labels` name the two axes.
-
-        `diagonal` draws the line y = x between two values, `reference` one at a height.
-        """
+        """Figures over a quantity; `labels` name the axes, `diagonal` are the ends of y = x."""
         if not any(series) or not self.available:
             return None
 

@@ -17,8 +17,9 @@ from hrlaif.statistics.figures import Codes, Figure, Floats, numbered
 from hrlaif.statistics.logistic import fit, logits, newton, sigmoid
 
 _RATES = np.linspace(0.0, 0.49, 50)
+_ORDERING = 0.05  # a rate of 0 would give every label the same probability of being flipped
 _CHI2 = 3.841458820694124  # 95 % point with one degree of freedom
-_STEPS = 100
+_STEPS = 40
 
 
 class Noise(NamedTuple):
@@ -27,7 +28,9 @@ class Noise(NamedTuple):
     rate: Figure
     """Share of flipped labels."""
     flipped: Floats
-    """Probability that each label [N] is flipped, the model fitted without its fold."""
+    """Probability that each label [N] is flipped, by a model that did not see its fold.
+
+    At a rate of at least 0.05, so that there is an order."""
 
 
 def noise(
@@ -37,17 +40,17 @@ def noise(
     clusters: Sequence[Hashable] | None = None,
     folds: int = 5,
     ridge: float = 1.0,
-    seed: int = 0,
 ) -> Noise:
     """From features' differences x [N, K] (a minus b, no constant) and hard labels, 1 for a."""
     y = np.asarray(labels, np.float64)
     codes, count = numbered(clusters, y.size)
-    profile = _profile(x, y, np.ones(y.size), ridge)
+    profile = _profile(x, y, np.ones(y.size), ridge, _RATES)
     # Rows of one prompt count as one.
     drop = _CHI2 / 2 * y.size / max(count, 1)
     likely = _RATES[profile.likelihood >= profile.likelihood.max() - drop]
     rate = Figure(value=profile.rho, low=float(likely[0]), high=float(likely[-1]), n=y.size)
-    return Noise(rate, _out_of_fold(x, y, codes, folds=min(folds, count), ridge=ridge))
+    fold = fold_of(codes, min(folds, count))
+    return Noise(rate, _out_of_fold(x, y, fold, rho=max(profile.rho, _ORDERING), ridge=ridge))
 
 
 def fold_of(codes: Codes, folds: int) -> Codes:
@@ -61,29 +64,31 @@ def flip_probability(label: Floats, p: Floats, rho: float) -> Floats:
     return np.asarray(rho * (1 - q) / (rho * (1 - q) + (1 - rho) * q))
 
 
-def _out_of_fold(x: Floats, y: Floats, codes: Codes, *, folds: int, ridge: float) -> Floats:
-    fold, flipped = fold_of(codes, folds), np.zeros(y.size)
-    for number in range(folds if folds > 1 else 0):
+def _out_of_fold(x: Floats, y: Floats, fold: Codes, *, rho: float, ridge: float) -> Floats:
+    """The rate is that of all labels, the weights those of the other folds."""
+    flipped = np.zeros(y.size)
+    for number in np.unique(fold) if np.ptp(fold) else ():
         aside = fold == number
-        found = _profile(x, y, (~aside).astype(np.float64), ridge)
+        weights = (~aside).astype(np.float64)
+        found = _profile(x, y, weights, ridge, np.array([rho]))
         p = sigmoid(logits(x[aside], found.beta[None]))[0]
-        flipped[aside] = flip_probability(y[aside], p, found.rho)
+        flipped[aside] = flip_probability(y[aside], p, rho)
     return flipped
 
 
 class _Profile(NamedTuple):
     likelihood: Floats
-    """Log-likelihood, less the ridge, of the best weights at each of `_RATES`."""
+    """Log-likelihood, less the ridge, of the best weights at each rate."""
     rho: float
     beta: Floats
     """[K] at the likeliest rate."""
 
 
-def _profile(x: Floats, y: Floats, weights: Floats, ridge: float) -> _Profile:
+def _profile(x: Floats, y: Floats, weights: Floats, ridge: float, rates: Floats) -> _Profile:
     """The best weights at every rate at once, by Fisher scoring."""
-    rho, width = _RATES[:, None], x.shape[1]
+    rho, width = rates[:, None], x.shape[1]
     products = (x[:, :, None] * x[:, None, :]).reshape(len(x), width * width)
-    beta: Floats = np.repeat(fit(x, y, weights[None], ridge=ridge), len(_RATES), axis=0)
+    beta: Floats = np.repeat(fit(x, y, weights[None], ridge=ridge), len(rates), axis=0)
     for _ in range(_STEPS):
         p = sigmoid(logits(x, beta))
         seen = np.clip(rho + (1 - 2 * rho) * p, 1e-12, 1 - 1e-12)
@@ -99,4 +104,4 @@ def _profile(x: Floats, y: Floats, weights: Floats, ridge: float) -> _Profile:
     logs = (weights * (y * np.log(seen) + (1 - y) * np.log1p(-seen))).sum(1)
     likelihood = logs - ridge / 2 * (beta**2).sum(1)
     best = int(likelihood.argmax())
-    return _Profile(likelihood, float(_RATES[best]), beta[best])
+    return _Profile(likelihood, float(rates[best]), beta[best])

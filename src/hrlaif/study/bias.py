@@ -42,9 +42,13 @@ def told(items: Sequence[Item], answers: Sequence[Answer]) -> list[Told]:
     ]
 
 
-def line(kind: str, name: str, figure: Figure, fair: float | None, claim: str) -> Row:
-    """A line of the card; `fair` is what an unbiased judge would have."""
-    return {"kind": kind, "name": name, "figure": figure.row(), "fair": fair, "claim": claim}
+SHARE, DIFFERENCE, LOG_ODDS = "share", "difference of shares", "log-odds"
+
+
+def line(kind: str, name: str, figure: Figure, unit: str = DIFFERENCE) -> Row:
+    """A line of the card. `fair` is what an unbiased judge would have: 0.5 of shares, else 0."""
+    fair = 0.5 if unit == SHARE else 0.0
+    return {"kind": kind, "name": name, "figure": figure.row(), "fair": fair, "unit": unit}
 
 
 def position(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
@@ -70,16 +74,9 @@ def position(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> 
     same = same_position(items, answers, seed=seed)
     p = sign_test(int(sum(to_first)), len(to_first))
     return [
-        line("position", "same position preferred", same, 0.0, "both orders, same place"),
-        line("position", "the first, when it is the place", direction, 0.5, "favours the first")
-        | {"p": p},
-        line(
-            "position",
-            "probability given to the first",
-            mean(lean, clusters=names, seed=seed),
-            0.5,
-            "leans to the first",
-        ),
+        line("position", "same position preferred", same, SHARE) | {"fair": 0.0},
+        line("position", "the first, when place decides", direction, SHARE) | {"p": p},
+        line("position", "probability of the first", mean(lean, clusters=names, seed=seed), SHARE),
     ]
 
 
@@ -103,21 +100,19 @@ def excess(
 def observed(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
     """Length, lists and refusals in the pairs as they are, against what people prefer there."""
     traits: tuple[tuple[str, str, Callable[[Item], float]], ...] = (
-        ("length", "prefers the longer", lambda i: i.longer),
-        ("format", "prefers the one with more list items", lambda i: _more(i, "list_items")),
-        ("format", "prefers the one with more bold", lambda i: _more(i, "bold")),
-        ("refusal", "prefers the one that refuses", lambda i: _more(i, "refusal")),
+        ("length", "the longer, beyond people", lambda i: i.longer),
+        ("format", "more list items, beyond people", lambda i: _more(i, "list_items")),
+        ("format", "more bold, beyond people", lambda i: _more(i, "bold")),
+        ("refusal", "the refusal, beyond people", lambda i: _more(i, "refusal")),
     )
     lines = []
-    for kind, claim, has in traits:
+    for kind, name, has in traits:
         figure = excess(items, answers, has, seed=seed)
         if figure.n:
-            lines.append(line(kind, f"{claim}, more than people", figure, 0.0, claim))
+            lines.append(line(kind, name, figure))
     pull = length_pull(items, answers, seed=seed)
     if pull.n:
-        lines.append(
-            line("length", "log-odds for one deviation of length", pull, 0.0, "likes length")
-        )
+        lines.append(line("length", "one deviation longer", pull, LOG_ODDS))
     return lines
 
 
@@ -146,7 +141,7 @@ def probed(probe: Probe, answers: Sequence[Answer], *, seed: int) -> Row:
     """Mean probability of the changed copy, over what was answered."""
     rows = [(a.comparison.prompt.id, 1 - a.prob_a) for a in answers if isinstance(a, Preference)]
     figure = mean([v for _, v in rows], clusters=[p for p, _ in rows], seed=seed)
-    return line("probe", probe.name, figure, 0.5, probe.claim) | {"worse": probe.worse}
+    return line("probe", probe.name, figure, SHARE) | {"worse": probe.worse}
 
 
 def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
@@ -182,7 +177,7 @@ def self_preference(
     if not said:
         return []
     figure = mean(list(said.values()), seed=seed)
-    lines = [line("self", "own samples over people's choice", figure, 0.5, "prefers its own")]
+    lines = [line("self", "own samples over people's pick", figure, SHARE)]
     elsewhere: dict[str, list[float]] = {}
     for answers in others:
         for a in answers:
@@ -193,9 +188,7 @@ def self_preference(
         gap = difference(
             [said[i] for i in ids], [float(np.mean(elsewhere[i])) for i in ids], seed=seed
         )
-        lines.append(
-            line("self", "own samples, more than other judges do", gap, 0.0, "prefers its own")
-        )
+        lines.append(line("self", "own, beyond other judges", gap))
     return lines
 
 

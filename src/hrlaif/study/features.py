@@ -13,6 +13,8 @@ from hrlaif.records import Comparison
 from hrlaif.statistics import Floats
 
 _WORDS = 48
+STYLES = 9
+"""How many of the features are style: the first ones; the others are hashed words."""
 _LIST = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 _HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*")
@@ -66,7 +68,7 @@ def differences(comparisons: list[Comparison]) -> Floats:
     """
     rows = np.array([_features(c, "a") - _features(c, "b") for c in comparisons])
     if not rows.size:
-        return np.zeros((0, _WORDS + 9))
+        return np.zeros((0, STYLES + _WORDS))
     scale = np.sqrt((rows**2).mean(0))
     return np.asarray(rows / np.where(scale > 0, scale, 1.0), np.float64)
 

@@ -10,7 +10,7 @@ import numpy as np
 from hrlaif.records import Preference, Row
 from hrlaif.statistics import Figure, Floats, mean, noise, right
 from hrlaif.statistics.logistic import fit
-from hrlaif.study.features import differences
+from hrlaif.study.features import STYLES, differences
 from hrlaif.study.pairs import Item
 
 Trainer = Callable[[Sequence[Preference], Sequence[Preference]], Sequence[float]]
@@ -19,6 +19,8 @@ Trainer = Callable[[Sequence[Preference], Sequence[Preference]], Sequence[float]
 SHARES = (0.125, 0.25, 0.5, 1.0)
 POISON = (0.0, 0.05, 0.1, 0.2, 0.3)
 _RIDGE = 3.0
+_NOISE_RIDGE = 0.1
+_SHOWN = 20
 _REPEATS = 5
 _LEAST = 8
 
@@ -63,25 +65,40 @@ def poisoned(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
 def doubtful(labels: Sequence[Preference], *, seed: int) -> Row:
     """How many labels look flipped to a model of the other folds, and which most.
 
-    Ties of the labeler are left out. On few labels the model tells little, and the interval of the
-    rate says so.
+    Ties of the labeler are left out. The model knows style alone, so it tells little, and the
+    interval of the rate says so; what good taste beyond style decides looks like noise to it. Where
+    people's preference is known, `contradicted` is their share of wrong labels, and
+    `likely_contradicted` that of the labels that look most flipped.
     """
     told = [p for p in labels if p.prob_a != 0.5]
     if len(told) < _LEAST:
         return {}
     hard = [float(p.prob_a > 0.5) for p in told]
     names = [p.comparison.prompt.id for p in told]
-    found = noise(
-        differences([p.comparison for p in told]), hard, clusters=names, ridge=_RIDGE, seed=seed
-    )
-    worst = np.argsort(-found.flipped, kind="stable")[:20]
+    x = differences([p.comparison for p in told])[:, :STYLES]
+    found = noise(x, hard, clusters=names, ridge=_NOISE_RIDGE)
+    worst = np.argsort(-found.flipped, kind="stable")[:_SHOWN]
     return {
         "rate": found.rate.row(),
+        "contradicted": _contradicted(told, seed).row(),
+        "likely_contradicted": _contradicted([told[i] for i in worst], seed).row(),
         "likely": [
             {"id": told[i].comparison.id, "probability": round(float(found.flipped[i]), 4)}
             for i in worst
         ],
     }
+
+
+def _contradicted(labels: Sequence[Preference], seed: int) -> Figure:
+    """Share of labels that name the other response than people do."""
+    rows = [(p.comparison.prompt.id, 1.0 - mark) for p in labels if (mark := _right(p)) is not None]
+    return mean([v for _, v in rows], clusters=[n for n, _ in rows], share=True, seed=seed)
+
+
+def _right(label: Preference) -> float | None:
+    known = label.comparison.human_preference
+    known = label.comparison.gold_preference if known is None else known
+    return None if known in (None, 0.5) else right(label.prob_a, known or 0.0)
 
 
 def _accuracy(

@@ -46,8 +46,6 @@ class Probe(NamedTuple):
     """Text and language -> changed text."""
     worse: bool
     """True when the changed response is plainly worse, and not only the same in another dress."""
-    claim: str
-    """What the figure says when it is above one half."""
 
 
 def padded(text: str, language: str) -> str:
@@ -73,10 +71,10 @@ def refused(text: str, language: str) -> str:
 
 
 PROBES = (
-    Probe("verbosity padding", padded, True, "prefers the padded copy"),
-    Probe("list and bold", listed, False, "prefers the same words as a list"),
-    Probe("claimed authority", vouched, False, "prefers the copy that claims authority"),
-    Probe("refusal", refused, True, "prefers a refusal to an answer"),
+    Probe("verbosity padding", padded, True),
+    Probe("list and bold", listed, False),
+    Probe("claimed authority", vouched, False),
+    Probe("refusal", refused, True),
 )
 
 
