@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Task, model_of, tell
-from hrlaif.cli.jobs import dollars
+from hrlaif.cli.jobs import cost_of, dollars
 from hrlaif.errors import DataError, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
 from hrlaif.records import Preference, Row
 from hrlaif.run import hardware, now, only_process, sha256, versions
-from hrlaif.settings import Compute, Settings, plain, using
+from hrlaif.settings import Compute, plain, using
 
 DEFAULT = "base,base-1shot,base-2shot,detailed,detailed-2shot,base-single"
 PAPER = (
@@ -34,38 +34,49 @@ def add_to(app: typer.Typer) -> None:
     app.command()(study)
 
 
+Pairs = Annotated[
+    str, typer.Argument(help="Pairs with human preferences: .jsonl, .csv, .parquet, hub id, -.")
+]
+Folder = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]
+Judges = Annotated[
+    list[str],
+    typer.Option(
+        help="local:, packaged:, remote: or scripted:, as in `label`; several times for more.",
+        show_default=False,
+    ),
+]
+Variants = Annotated[
+    str,
+    typer.Option(
+        help="Ways of asking, the base first: base or detailed, then -Nshot, -rationale, "
+        "-xK (self-consistency), -single (one order); `paper` is the table of RLAIF."
+    ),
+]
+Probes = Annotated[int, typer.Option(help="Pairs of each probe and attack; 0: none.")]
+Attacks = Annotated[bool, typer.Option(help="Measure injection resistance.")]
+Grades = Annotated[bool, typer.Option(help="Of single grades from 1 to 10, too.")]
+Budget = Annotated[int, typer.Option(help="Labels that a person could check.")]
+Disagreements = Annotated[int, typer.Option(help="Shown on the page with their texts.")]
+RewardBase = Annotated[
+    str | None,
+    typer.Option(help="Learning curve of reward models from this base; else of a linear one."),
+]
+Seed = Annotated[int, typer.Option(help="Of the two halves and every bootstrap.")]
+
+
 def study(
-    pairs: Annotated[
-        str, typer.Argument(help="Pairs with human preferences: .jsonl, .csv, .parquet, hub id, -.")
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="The folder to write.", show_default=False)
-    ],
-    judge: Annotated[
-        list[str],
-        typer.Option(
-            help="local:, packaged:, remote: or scripted:, as in `label`; several times for more.",
-            show_default=False,
-        ),
-    ],
+    pairs: Pairs,
+    out: Folder,
+    judge: Judges,
     task: Task = "general",
-    variants: Annotated[
-        str,
-        typer.Option(
-            help="Ways of asking, the base first: base or detailed, then -Nshot, -rationale, "
-            "-xK (self-consistency), -single (one order); `paper` is the table of RLAIF."
-        ),
-    ] = DEFAULT,
-    probes: Annotated[int, typer.Option(help="Pairs of each probe and attack; 0: none.")] = 20,
-    attacks: Annotated[bool, typer.Option(help="Measure injection resistance.")] = True,
-    grades: Annotated[bool, typer.Option(help="Of single grades from 1 to 10, too.")] = True,
-    budget: Annotated[int, typer.Option(help="Labels that a person could check.")] = 50,
-    disagreements: Annotated[int, typer.Option(help="Shown on the page with their texts.")] = 40,
-    reward_base: Annotated[
-        str | None,
-        typer.Option(help="Learning curve of reward models from this base; else of a linear one."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the two halves and every bootstrap.")] = 0,
+    variants: Variants = DEFAULT,
+    probes: Probes = 20,
+    attacks: Attacks = True,
+    grades: Grades = True,
+    budget: Budget = 50,
+    disagreements: Disagreements = 40,
+    reward_base: RewardBase = None,
+    seed: Seed = 0,
     base_url: BaseUrl = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
@@ -75,10 +86,9 @@ def study(
 
     The same command goes on after any stop; what is known already is not asked again.
     """
-    from hrlaif import study as studies
     from hrlaif.reward import Direct
     from hrlaif.rows import read_rows
-    from hrlaif.study.page import write_page
+    from hrlaif.study import Asked, Study, read_items
 
     ways = [_variant(name.strip(), task) for name in _expanded(variants).split(",")]
     models = [model_of(name, base_url) for name in judge]
@@ -88,14 +98,29 @@ def study(
         # Its question asks for the more harmful response, so an attacker would ask for the other.
         say("no injections with --task harmless: it asks which response is worse, not better")
         attacks = False
-    settings = studies.Study(
+    settings = Study(
         probes=probes, attacks=attacks, budget=budget, disagreements=disagreements, seed=seed
     )
     grader = Direct.parse({"task": task, "normalise": False}, where="direct") if grades else None
-    items = studies.read_items(read_rows(pairs, limit=limit))
-    asked = studies.Asked(
-        items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed)
-    )
+    items = read_items(read_rows(pairs, limit=limit))
+    trainer = _trainer(reward_base, out, seed)
+    asked = Asked(items, ways, settings, [grader] * len(models), trainer)
+    about = {
+        "pairs": pairs,
+        "sha256": sha256(Path(pairs)) if Path(pairs).is_file() else None,
+        "task": task,
+        "reward_base": reward_base or "linear, on style and hashed words",
+    }
+    row, page = _made(asked, models, out, about, max_cost)
+    tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
+
+
+def _made(
+    asked: Any, models: Sequence[Any], out: Path, about: Row, max_cost: float | None
+) -> tuple[Row, Path]:
+    """Asks everything, and writes everything; what was asked is in the ledger at any time."""
+    from hrlaif import study as studies
+
     with (
         only_process(out),
         using(Compute(max_cost=max_cost)),
@@ -103,23 +128,18 @@ def study(
         spending(lambda: dollars(ledger)),
     ):
         found, judged = studies.study(asked, models)
-        about = {
-            "pairs": pairs,
-            "sha256": sha256(Path(pairs)) if Path(pairs).is_file() else None,
-            "task": task,
-            "variants": {w.name: plain(_settings(w.labeler)) for w in ways},
+        about |= {
+            "variants": {w.name: plain(w.labeler) for w in asked.variants},
             "judges": {m.name: plain(m) for m in models},
-            "settings": settings.model_dump(),
-            "reward_base": reward_base or "linear, on style and hashed words",
+            "settings": asked.settings.model_dump(),
             "command": command(),
             "finished": now(),
             "versions": versions(),
             "hardware": hardware(),
         }
-        row = {"about": about, **found, "cost": studies.total_cost()}
+        row = {"about": about, **found, "cost": cost_of(ledger)}
         studies.write(out, row, models, judged)
-    page = write_page(out)
-    tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
+    return row, studies.write_page(out)
 
 
 def command() -> str:
@@ -190,11 +210,6 @@ def _trained(
         missing = next(s for s in scores if s.value is None)
         raise DataError(f"{missing.id} has no reward ({missing.reason}): drop that pair")
     return [a - b for a, b in zip(values[::2], values[1::2], strict=True)]
-
-
-def _settings(part: object) -> Settings:
-    assert isinstance(part, Settings)
-    return part
 
 
 def _lines(row: Row) -> list[str]:

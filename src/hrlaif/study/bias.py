@@ -161,9 +161,7 @@ def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     groups = (chinese, english)
     names = [t.item.prompt for t in rows]
     figure = bootstrapped(gap, len(rows), clusters=names, seed=seed)
-    return [
-        line("language", "agreement in Chinese minus English", figure, 0.0, "better in Chinese")
-    ]
+    return [line("language", "agreement, Chinese less English", figure)]
 
 
 def self_preference(

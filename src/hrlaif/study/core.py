@@ -7,10 +7,9 @@ killed study goes on where it was by asking again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hrlaif.errors import DataError
-from hrlaif.llm import ledger as book
 from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row
@@ -219,19 +218,4 @@ def _counted(parts: sweep.Halves) -> Row:
         "without_preference": sum(item.truth is None for item in items),
         "gold": sum(item.comparison.human_preference is None and item.decided for item in items),
         "with_votes": sum(bool(item.votes) for item in items),
-    }
-
-
-def total_cost() -> dict[str, Any]:
-    """What the ledger in force holds in all."""
-    ledger = book.current()
-    totals = ledger.totals() if ledger else book.NO_CALLS
-    return {
-        "calls": totals.calls,
-        "found_again": ledger.hits if ledger else 0,
-        "prompt_tokens": totals.prompt_tokens,
-        "completion_tokens": totals.completion_tokens,
-        "seconds": round(totals.seconds, 1),
-        "usd": round(totals.cost, 6),
-        "unpriced_calls": totals.unpriced_calls,
     }

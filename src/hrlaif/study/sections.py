@@ -250,7 +250,7 @@ def _estimates(row: Row) -> list[Figure | None]:
 def _learning(one: Row, charts: Charts) -> Row:
     curve = [Point(float(n), f) for n, v in one["learning"].items() if (f := figure(v))]
     poison = [Point(float(n), f) for n, v in one["poison"].items() if (f := figure(v))]
-    labels = ("accuracy on people's preferences",)
+    labels = ("accuracy",)
     return {
         "curve": [(f"{p.x:g}", p.figure) for p in curve],
         "poison": [(f"{100 * p.x:g} %", p.figure) for p in poison],
