@@ -18,6 +18,14 @@ from hrlaif.run import Receipt, only_process, sha256, write_json
 from hrlaif.settings import Compute, Settings, plain, using
 
 T = TypeVar("T")
+Difficulty = Annotated[
+    str | None,
+    typer.Option(help="Difficulty of each prompt (id, instruction_difficulty): lc_difficulty."),
+]
+Gamed = Annotated[
+    str | None,
+    typer.Option(help="AlpacaEval's df_gamed.csv, beside --difficulty: lc_alpaca_v1."),
+]
 Judge = Annotated[
     str,
     typer.Option(
@@ -165,6 +173,8 @@ def compare(
     ],
     judge: Judge,
     task: Task = "general",
+    difficulty: Difficulty = None,
+    gamed: Gamed = None,
     base_url: BaseUrl = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
@@ -179,6 +189,7 @@ def compare(
     model = model_of(judge, base_url)
     baseline, other = (responses_from(read_rows(side, limit=limit)) for side in (a, b))
     settings = {"labeler": plain(labeler), "judge": plain(model)}
+    known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     out.mkdir(parents=True, exist_ok=True)
     compute = Compute(max_cost=max_cost)
@@ -194,7 +205,7 @@ def compare(
             out / "comparisons.jsonl.partial",
             f"delete {out}, or",
         )
-        found = evaluation.compare(baseline, other, labeler, model, out)
+        found = evaluation.compare(baseline, other, labeler, model, out, known=known)
         (out / "compare.partial.json").unlink()
         found["cost"] = cost_of(ledger)
     write_json(out / "compare.json", found)
@@ -204,6 +215,17 @@ def compare(
 def _settings(part: object) -> Settings:
     assert isinstance(part, Settings)
     return part
+
+
+def _known(difficulty: str | None, gamed: str | None) -> Any:
+    from hrlaif.evaluation.difficulty import read_difficulty
+    from hrlaif.rows import read_rows
+
+    if difficulty is None:
+        if gamed is not None:
+            raise UsageError("--gamed goes with --difficulty: AlpacaEval's estimator needs both")
+        return None
+    return read_difficulty(read_rows(difficulty), None if gamed is None else read_rows(gamed))
 
 
 def model_of(text: str, base_url: str | None) -> Any:

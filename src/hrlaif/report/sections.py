@@ -12,6 +12,12 @@ from hrlaif.records import Row
 from hrlaif.report.load import Run, first_number
 from hrlaif.statistics import Figure, entropy_floor, mean
 
+_ESTIMATORS = (
+    ("length_controlled", "length-controlled"),
+    ("length_ratio", "at equal length ratio"),
+    ("length_difficulty", "with difficulty"),
+    ("length_alpaca_v1", "as AlpacaEval 2"),
+)
 _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Reward", "mean reward", ("reward", "reward_mean", "mean_reward")),
     ("Distance from SFT", "KL, nats", ("kl", "kl_k3", "k3", "kl_k1", "k1")),
@@ -75,17 +81,10 @@ def win_rates(run: Run, charts: Charts) -> Row:
     won = run.json("evaluation/metrics.json").get("win_rate") or {}
     categories = [(n, f) for n, v in _pairs(won.get("by_category")) if (f := figure(v))]
     categories.sort(key=lambda item: -(item[1].value or 0))
-    minimal, ratio = won.get("length_controlled") or {}, won.get("length_ratio") or {}
-    lengths = [
-        (name, f)
-        for name, value in (
-            ("raw", won.get("overall")),
-            ("hard verdicts", won.get("hard")),
-            ("length-controlled", minimal.get("win_rate")),
-            ("at equal length ratio", ratio.get("win_rate")),
-        )
-        if (f := figure(value))
-    ]
+    minimal = won.get("length_controlled") or {}
+    named = [("raw", won.get("overall")), ("hard verdicts", won.get("hard"))]
+    named += [(name, (won.get(key) or {}).get("win_rate")) for key, name in _ESTIMATORS]
+    lengths = [(name, f) for name, value in named if (f := figure(value))]
     size = won.get("characters") or {}
     return {
         "categories": categories,
