@@ -112,7 +112,7 @@ def ece(
     """Expected calibration error: sum over equal-mass bins of their share times |said - happened|.
 
     The value is the usual one, which chance alone makes positive. The interval is around the value
-    less its bias as the bootstrap sees it, as wide as the spread and that correction together, and
+    less its bias as the bootstrap sees it, as wide as its spread and that correction together, and
     it begins at 0 where outcomes drawn from the probabilities themselves give as much in 2.5 % of
     draws (consistency resampling, Broecker and Smith, 2007). So it can end below the value.
     """
@@ -124,10 +124,16 @@ def ece(
     codes, count = numbered(clusters, said.size)
     if count < 2:
         return Figure(value=value, low=None, high=None, n=said.size)
-    blocks = draws(count, seed=seed, resamples=_RESAMPLES, width=said.size)
-    resampled = np.concatenate([_ece(drawn[:, codes], said - found, which) for drawn in blocks])
-    bias = float(resampled.mean()) - value
-    half = student(count - 1) * math.hypot(float(resampled.std()), bias)
+    gaps = said - found
+    # Each bin with its own sign: near 0 the absolute values of resamples hide their spread.
+    signs = np.sign(np.bincount(which, weights=gaps))[which]
+    errors, signed = [], []
+    for drawn in draws(count, seed=seed, resamples=_RESAMPLES, width=said.size):
+        weights = drawn[:, codes]
+        errors.append(_ece(weights, gaps, which))
+        signed.append(weights @ (gaps * signs) / weights.sum(1))
+    bias = float(np.concatenate(errors).mean()) - value
+    half = student(count - 1) * math.hypot(float(np.concatenate(signed).std()), bias)
     low = 0.0 if value <= _by_chance(said, which, seed) else max(0.0, value - bias - half)
     return Figure(value=value, low=low, high=min(1.0, value - bias + half), n=said.size)
 
