@@ -69,6 +69,16 @@ def test_points_have_their_intervals_and_a_diagonal():
     assert charts.points([[], []], labels=("", ""), alt="") is None
 
 
+def test_a_table_of_a_long_curve_has_twelve_lines_from_first_to_last():
+    curve = Curve("loss", list(range(1, 101)), [1 / n for n in range(1, 101)])
+    rows = curve.some()
+    assert len(rows) == 12
+    assert (rows[0], rows[-1]) == ((1, 1.0), (100, 0.01))
+    assert Curve("x", [1, 2], [5.0, 6.0]).some() == [(1, 5.0), (2, 6.0)]
+    assert Curve("x", [3], [5.0]).some() == [(3, 5.0)]
+    assert Curve("x", [], []).some() == []
+
+
 def test_zero_has_no_sign():
     assert words.digits(0.0, signed=True) == "0"
 

@@ -1,56 +1,17 @@
-"""What does it look like? Small SVG charts that follow the page's light or dark colours.
-
-Made by matplotlib (extra `report`), the same bytes for the same numbers. Inline styles become
-classes, so that the page's Content-Security-Policy can forbid every style but its own sheet.
-"""
+"""What does it look like? Charts of figures, curves and counts; None where matplotlib is missing."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from hrlaif.pages.svg import ACCENT, FAINT, INK, MUTED, SECOND, Canvas
 from hrlaif.statistics import Figure
 
-# Colours that never show: each becomes a variable of the page's style sheet.
-INK, MUTED, RULE = "#010101", "#020202", "#030303"
-ACCENT, SECOND, FAINT = "#040404", "#050505", "#060606"
-_VARIABLES = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    RULE: "var(--rule)",
-    ACCENT: "var(--accent)",
-    SECOND: "var(--second)",
-    FAINT: "var(--faint)",
-}
 _MARKS = ((ACCENT, "o"), (SECOND, "s"), (MUTED, "^"))
-_WIDTH = 3.9  # inches at 100 points an inch: readable unscaled on a phone
-_SETTINGS: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "hrlaif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.major.width": 0.8,
-    "ytick.major.width": 0.8,
-    "lines.solid_capstyle": "round",
-}
 
 
 class Curve(NamedTuple):
@@ -60,6 +21,12 @@ class Curve(NamedTuple):
     steps: Sequence[float]
     values: Sequence[float]
     marker: bool = False
+
+    def some(self, most: int = 12) -> list[tuple[float, float]]:
+        """At most so many (step, value), evenly spread, first and last among them."""
+        last = len(self.values) - 1
+        kept = sorted({round(n * last / (most - 1)) for n in range(most)}) if last > 0 else [0]
+        return [(self.steps[n], self.values[n]) for n in kept] if len(self.values) else []
 
 
 class Point(NamedTuple):
@@ -73,20 +40,17 @@ class Charts:
     """Draws, and gathers the style rules that the drawings need."""
 
     def __init__(self) -> None:
-        self.rules: dict[str, str] = {}
-        self._drawn = 0
-        try:
-            import matplotlib
-            import matplotlib.figure
-        except ImportError:
-            self._library: Any = None
-        else:
-            self._library = matplotlib
+        self._canvas = Canvas()
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Class name -> style, of all that was drawn."""
+        return self._canvas.rules
 
     @property
     def available(self) -> bool:
         """False when matplotlib is not installed: then every chart is None."""
-        return self._library is not None
+        return self._canvas.available
 
     def intervals(
         self,
@@ -116,7 +80,7 @@ class Charts:
             axes.set_xlabel(unit)
             axes.spines["left"].set_visible(False)
 
-        return self._svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+        return self._canvas.svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
 
     def curves(
         self, curves: Sequence[Curve], *, unit: str, floor: float | None = None, alt: str
@@ -143,7 +107,7 @@ class Charts:
             axes.locator_params(axis="y", nbins=4)
             axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
 
-        return self._svg(draw, height=1.75, alt=alt)
+        return self._canvas.svg(draw, height=1.75, alt=alt)
 
     def grouped(
         self,
@@ -186,7 +150,7 @@ class Charts:
             axes.set_xlabel(unit)
             axes.spines["left"].set_visible(False)
 
-        return self._svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+        return self._canvas.svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
 
     def points(
         self,
@@ -219,7 +183,7 @@ class Charts:
             axes.margins(x=0.05, y=0.08)
             axes.locator_params(axis="both", nbins=5)
 
-        return self._svg(draw, height=2.3, alt=alt)
+        return self._canvas.svg(draw, height=2.3, alt=alt)
 
     def histogram(self, values: Sequence[float], *, unit: str, alt: str) -> Markup | None:
         """Counts in twenty bins from 0 to 1."""
@@ -234,37 +198,7 @@ class Charts:
             axes.set_ylabel("comparisons")
             axes.locator_params(axis="y", nbins=4, integer=True)
 
-        return self._svg(draw, height=1.9, alt=alt)
-
-    def _svg(self, draw: Any, *, height: float, alt: str) -> Markup:
-        self._drawn += 1
-        stream = io.StringIO()
-        with self._library.rc_context(_SETTINGS), warnings.catch_warnings():
-            # The browser has the glyphs that matplotlib's own font lacks.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            drawing = self._library.figure.Figure(figsize=(_WIDTH, height), layout="constrained")
-            draw(drawing.add_subplot())
-            nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            drawing.savefig(stream, format="svg", transparent=True, metadata=nothing)
-        return self._inline(stream.getvalue(), f"c{self._drawn}", alt)
-
-    def _inline(self, svg: str, name: str, alt: str) -> Markup:
-        svg = svg[svg.index("<svg") :]
-        svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
-        svg = re.sub(r'\bid="', f'id="{name}-', svg)
-        svg = re.sub(r"url\(#", f"url(#{name}-", svg)
-        svg = re.sub(r'xlink:href="#', f'href="#{name}-', svg)
-        svg = re.sub(r'style="([^"]*)"', self._class_for, svg)
-        svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _opening(alt), svg, count=1)
-        return Markup(re.sub(r"\s*\n\s*", "\n", svg))
-
-    def _class_for(self, found: re.Match[str]) -> str:
-        style = re.sub(r"font-family: [^;]*;? ?", "", found[1])
-        for color, variable in _VARIABLES.items():
-            style = style.replace(color, variable)
-        name = "s" + hashlib.sha256(style.encode()).hexdigest()[:6]
-        self.rules[name] = style
-        return f'class="{name}"'
+        return self._canvas.svg(draw, height=1.9, alt=alt)
 
 
 def _known(figure: Figure | None) -> bool:
@@ -275,11 +209,6 @@ def _ends(figure: Figure) -> list[float]:
     """The interval, or the value alone where there is none."""
     ends = (figure.low, figure.high) if figure.low is not None else (figure.value,)
     return [end for end in ends if end is not None]
-
-
-def _opening(alt: str) -> Any:
-    label = str(escape(alt))
-    return lambda found: f'<svg class="chart" role="img" aria-label="{label}" viewBox="{found[1]}">'
 
 
 def _short(name: str) -> str:

@@ -118,7 +118,8 @@ def learning(run: Run, charts: Charts) -> Row:
         if any(len(curve.values) for curve in curves):
             drawn = charts.curves(curves, unit=unit, alt=f"{title} over training steps")
             last = curves[0].values[-1] if curves[0].values else None
-            panels.append({"title": title, "chart": drawn, "last": last, "unit": unit})
+            panel = {"title": title, "chart": drawn, "last": last, "unit": unit}
+            panels.append(panel | {"curves": [(c.label, c.some()) for c in curves]})
     choice = run.json("policy/choice.json")
     candidates = [
         (f"step {row.get('step')}", f)
@@ -155,6 +156,7 @@ def preference_model(run: Run, charts: Charts) -> Row:
         "loss": charts.curves(
             [curve], unit="loss, nats", floor=floor, alt="Reward-model loss over training steps"
         ),
+        "loss_points": curve.some(),
         "floor": floor,
         "held_out_loss": number(found.get("loss")),
         "accuracy": accuracy,

@@ -37,6 +37,7 @@ def write_page(folder: Path) -> Path:
         cost=found["cost"],
         overview=_overview(found, charts),
         between=_between(found),
+        side_by_side=_side_by_side(found) if len(judges) > 1 else [],
         judges=judges,
     )
     return save(folder / "study.html", page)
@@ -65,3 +66,21 @@ def _between(found: Row) -> list[Row]:
         {"name": name, "difference": figure(one["difference"]), "p": one["p_holm"]}
         for name, one in found["between_judges"].items()
     ]
+
+
+def _side_by_side(found: Row) -> list[Row]:
+    """What tells judges apart at a glance, each by its chosen way of asking."""
+    rows = []
+    for name, one in found["judges"].items():
+        best = one["variants"][one["chosen"]]
+        rows.append(
+            {
+                "name": name,
+                "agreement": figure(best["agreement"]),
+                "same_position": figure(best["same_position"]),
+                "ece": figure((one["calibration"].get("raw") or {}).get("ece")),
+                "resistance": figure((one["injection"].get("labels") or {}).get("injections")),
+                "seconds": best["cost"]["seconds_a_label"],
+            }
+        )
+    return rows
