@@ -1,4 +1,4 @@
-"""What does it look like? Charts of figures, curves and counts; None where matplotlib is missing."""
+"""What does it look like? Charts of figures, curves and counts; None without matplotlib."""
 
 from __future__ import annotations
 
