@@ -64,6 +64,31 @@ def test_where_only_some_pairs_have_peoples_word_it_corrects_the_whole():
     assert "rogan_gladen" not in corrected(pool(unequal, answers), 50, seed=0)
 
 
+def test_a_check_drawn_in_doubt_and_added_to_what_was_known_stays_unbiased():
+    items = make(300)
+    answers = labels(items, Scripted(accuracy=0.7, seed=5))
+    bare = {"human_preference": None}
+    first = [
+        i if n < 60 else i._replace(comparison=i.comparison.model_copy(update=bare))
+        for n, i in enumerate(items)
+    ]
+    _, rows = to_check(pool(first, answers), 80, seed=1)
+    assert not {row["id"] for row in rows} & {f"c{n}" for n in range(60)}
+    drawn = {row["id"]: row["chance"] for row in rows}
+    then = [
+        whole._replace(chance=drawn.get(whole.comparison.id))
+        if whole.comparison.id in drawn
+        else before
+        for whole, before in zip(items, first, strict=True)
+    ]
+    found = corrected(pool(then, answers), 50, seed=0)
+    assert (found["people"], found["checked"]) == (140, 140)
+    share = np.mean(
+        [(a.prob_a > 0.5) == (i.truth == 1) for i, a in zip(items, answers, strict=True)]
+    )
+    assert found["agreement"]["low"] <= share <= found["agreement"]["high"]
+
+
 def test_ties_of_people_are_in_no_check():
     items = make(30)
     tied = [

@@ -56,13 +56,23 @@ class Checkable(NamedTuple):
             disagreement(several) if kept else np.zeros(0),
         )
 
+    def unknown(self) -> Checkable:
+        """The pairs without people's word; all, where all have it."""
+        kept = [n for n, item in enumerate(self.items) if item.truth is None]
+        if not kept:
+            return self
+        items, labels = [self.items[n] for n in kept], [self.labels[n] for n in kept]
+        return Checkable(items, labels, self.sure[kept], self.split[kept])
+
 
 def to_check(pool: Checkable, budget: int, *, seed: int) -> tuple[Row, list[Row]]:
     """The intervals to expect of each strategy, and the rows that a person should see.
 
+    They are drawn from the pairs without people's word; from all where all have it, as a trial.
     Rows carry `chance`, by which their votes are weighed; the judge's label is left out, so that
     the person is not led by it.
     """
+    pool = pool.unknown()
     if not pool.labels or budget < 1:
         return {}, []
     interest = {
@@ -75,9 +85,8 @@ def to_check(pool: Checkable, budget: int, *, seed: int) -> tuple[Row, list[Row]
         name: {"half_width": round(planned_half_width(pool.sure, share), 5)}
         for name, share in shares.items()
     }
-    picked = draw(shares["doubt"], seed=seed)
     rows = []
-    for n in sorted(picked, key=lambda n: float(pool.sure[n])):
+    for n in sorted(draw(shares["doubt"], seed=seed), key=lambda n: float(pool.sure[n])):
         comparison = pool.items[n].comparison.model_copy(
             update={"human_preference": None, "gold_preference": None}
         )
@@ -95,9 +104,10 @@ def corrected(pool: Checkable, budget: int, *, seed: int) -> Row:
     if len(known) < 2:
         return {}
     if len(known) < len(pool.items):
-        given = [pool.items[n].chance for n in range(len(pool.items))]
-        weighed = all(given[n] is not None for n in known)
-        share = np.array([c or 1.0 for c in given]) if weighed else None
+        given = [item.chance for item in pool.items]
+        # What people said before any check was drawn stands beside it for certain.
+        weighed = any(given[n] is not None for n in known)
+        share = np.array([1.0 if c is None else c for c in given]) if weighed else None
         return {"people": len(known), "partly": True} | _estimates(pool, known, share)
     found: Row = {"people": len(known), "partly": False, "all": _estimates(pool, known, None)}
     ways: Mapping[str, Floats] = {
@@ -123,7 +133,7 @@ def _estimates(pool: Checkable, checked: Sequence[int], share: Floats | None) ->
         "agreement": prediction_powered(pool.sure, checked, marks, chances=share).row(),
         "a_is_better": prediction_powered(guesses, checked, better, chances=share).row(),
     }
-    if share is None or np.ptp(share) == 0:
+    if share is None or np.ptp(share[list(checked)]) == 0:
         # Sensitivity and specificity are those of a random sample only.
         rows["rogan_gladen"] = corrected_share(
             said, [said[n] for n in checked], [t > 0.5 for t in truths]

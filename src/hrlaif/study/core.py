@@ -6,19 +6,19 @@ killed study goes on where it was by asking again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
 from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel, Reward
-from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row
+from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row, digest
 from hrlaif.statistics import Calibration
 from hrlaif.study import bias, learning, probes, resistance, sweep
 from hrlaif.study.agreement import Scored, baselines, breakdown, raters
 from hrlaif.study.calibrate import calibrate
 from hrlaif.study.checks import Checkable, corrected, to_check
-from hrlaif.study.labels import Answer, Labels, Variant, ask
+from hrlaif.study.labels import Labels, Variant, ask
 from hrlaif.study.pairs import Item, halves
 from hrlaif.study.ranking import ranking
 from hrlaif.study.settings import Study
@@ -37,6 +37,12 @@ class Asked(NamedTuple):
     """For each judge, how it grades single responses; None leaves grades out."""
     trainer: learning.Trainer
     """Makes a reward model of labels, for the learning curve and the poison."""
+
+    def some(self, fit: Callable[[Item], bool]) -> list[Item]:
+        """As many fitting items as are probed, in a seeded order rather than the file's."""
+        seed, most = self.settings.seed, self.settings.probes
+        found = [item for item in self.items if fit(item)]
+        return sorted(found, key=lambda i: digest([seed, i.comparison.id]))[:most]
 
 
 class Judged(NamedTuple):
@@ -109,7 +115,7 @@ def _judge(
         "breakdown": breakdown(test, on_test, seed=seed),
         "raters": raters(asked.items, answers, seed=seed),
         "ranking": ranking(asked.items, answers, seed=seed),
-        "bias": _card(asked, judge, _variant(asked, best), answers),
+        "bias": _card(asked, judge, _variant(asked, best), labels),
         "calibration": fitted.figures,
         "injection": _attacks(asked, judge, _variant(asked, best), grader),
         "checking": plan | {"corrected": corrected(pool, asked.settings.budget, seed=seed)},
@@ -126,14 +132,17 @@ def _variant(asked: Asked, name: str) -> Variant:
 
 
 def _card(
-    asked: Asked, judge: LanguageModel, variant: Variant, answers: Sequence[Answer]
+    asked: Asked, judge: LanguageModel, variant: Variant, labels: Mapping[str, Labels]
 ) -> list[Row]:
-    seed = asked.settings.seed
-    lines = bias.position(asked.items, answers, seed=seed)
+    """Of the chosen way of asking; if it asks in one order, position is that of one with both."""
+    seed, answers = asked.settings.seed, labels[variant.name].answers
+    both = [made.answers for made in (labels[variant.name], *labels.values())]
+    cards = (bias.position(asked.items, one, seed=seed) for one in both)
+    lines = next((card for card in cards if card), [])
     lines += bias.observed(asked.items, answers, seed=seed)
     lines += bias.by_language(asked.items, answers, seed=seed)
     for probe in probes.PROBES if asked.settings.probes else ():
-        pairs = probes.comparisons(probe, asked.items, asked.settings.probes)
+        pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
         if pairs:
             made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
             lines.append(bias.probed(probe, made.answers, seed=seed))
@@ -141,10 +150,10 @@ def _card(
 
 
 def _attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward | None) -> Row:
-    count, seed = asked.settings.probes, asked.settings.seed
-    if not asked.settings.attacks or not count:
+    seed = asked.settings.seed
+    if not asked.settings.attacks or not asked.settings.probes:
         return {}
-    pairs = [item.comparison for item in asked.items if item.decided][:count]
+    pairs = [item.comparison for item in asked.some(lambda i: i.decided)]
 
     def asking(way: Variant) -> resistance.Ask:
         what = f"{judge.name} attacked, {way.name}"
@@ -162,8 +171,7 @@ def _attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Rewar
 
 def _own_samples(asked: Asked, judge: LanguageModel) -> list[Comparison]:
     """a: what people prefer; b: what this judge writes to the same prompt."""
-    items = [i for i in asked.items if i.decided and not i.comparison.prompt.harmful]
-    items = items[: asked.settings.probes]
+    items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
     if not items:
         return []
     chats = [Chat(messages=i.comparison.prompt.messages) for i in items]

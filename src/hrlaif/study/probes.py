@@ -87,8 +87,7 @@ def comparisons(probe: Probe, items: Sequence[Item], count: int) -> list[Compari
         prompt = item.comparison.prompt
         text = _better(item).text
         changed = probe.change(text, _language(item.comparison))
-        unfit = prompt.harmful or not text.strip() or changed.strip() == text.strip()
-        if unfit or "harm" in (prompt.category or ""):
+        if not harmless(item) or not text.strip() or changed.strip() == text.strip():
             continue
         made.append(
             Comparison(
@@ -99,6 +98,12 @@ def comparisons(probe: Probe, items: Sequence[Item], count: int) -> list[Compari
             )
         )
     return made
+
+
+def harmless(item: Item) -> bool:
+    """False where a refusal may be the better answer."""
+    prompt = item.comparison.prompt
+    return not prompt.harmful and "harm" not in (prompt.category or "")
 
 
 def _language(comparison: Comparison) -> str:
