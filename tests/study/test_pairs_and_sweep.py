@@ -118,8 +118,11 @@ def test_the_longer_response_is_a_baseline_and_a_breakdown():
     assert found["always_longer"]["value"] == pytest.approx(sum(longer) / 120, abs=0.02)
     answers = said(items, lambda n: items[n].longer == items[n].truth).answers
     parts = breakdown(items, answers, seed=0)
-    assert parts["by_length"]["the better one is longer"]["value"] == 1.0
-    assert parts["by_length"]["the better one is shorter"]["value"] == 0.0
+    longer, shorter = parts["by_length"].values()
+    assert longer["agreement"]["value"] == longer["always_longer"]["value"] == 1.0
+    assert shorter["agreement"]["value"] == shorter["always_longer"]["value"] == 0.0
+    unequal = sum(i.longer != 0.5 for i in items)
+    assert longer["agreement"]["n"] + shorter["agreement"]["n"] == unequal
     assert list(parts["by_confidence"]) == ["surest", "sure", "unsure", "unsurest"]
 
 

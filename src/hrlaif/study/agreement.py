@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 from hrlaif.records import Preference, Row
 from hrlaif.statistics import (
@@ -22,77 +23,88 @@ _LEAST = 10  # values below which a group is not shown
 _MOST = 24  # categories shown; the largest
 
 
-class Scored(list[tuple[Item, float]]):
+@dataclass(frozen=True)
+class Scored:
     """Items whose truth is known and no tie, each with the probability that a labeler gave to a."""
+
+    rows: list[tuple[Item, float]]
 
     @classmethod
     def of(cls, items: Sequence[Item], answers: Sequence[Answer]) -> Scored:
         """Leaves out what the judge did not answer, and what people do not decide."""
-        return cls(
-            (item, answer.prob_a)
-            for item, answer in zip(items, answers, strict=True)
-            if isinstance(answer, Preference) and item.decided
-        )
+        told = zip(items, answers, strict=True)
+        return cls([(i, a.prob_a) for i, a in told if isinstance(a, Preference) and i.decided])
 
     def share(self, seed: int, mark: Callable[[Item, float], float] | None = None) -> Figure:
         """Mean mark, clustered by prompt; by default whether the label is right."""
         mark = mark or (lambda item, p: right(p, item.truth or 0.0))
-        names = [item.prompt for item, _ in self]
-        return mean([mark(item, p) for item, p in self], clusters=names, share=True, seed=seed)
+        names = [item.prompt for item, _ in self.rows]
+        return mean([mark(item, p) for item, p in self.rows], clusters=names, share=True, seed=seed)
 
     def where(self, keep: Callable[[Item, float], bool]) -> Scored:
         """Some of them."""
-        return Scored(pair for pair in self if keep(*pair))
+        return Scored([(item, p) for item, p in self.rows if keep(item, p)])
+
+    def by_sureness(self, parts: int) -> list[Scored]:
+        """Equal parts, the surest labels first."""
+        rows = sorted(self.rows, key=lambda row: -abs(row[1] - 0.5))
+        ends = [(len(rows) * n + parts - 1) // parts for n in range(parts + 1)]
+        return [Scored(rows[a:b]) for a, b in pairwise(ends)]
+
+    def baselines(self, seed: int) -> Row:
+        """What needs no judge, on the same items: always the longer response, always the first."""
+        longer = self.share(seed, lambda i, _: right(i.longer, i.truth or 0.0))
+        first = self.share(seed, lambda i, _: right(1.0, i.truth or 0.0))
+        return {"always_longer": longer.row(), "always_first": first.row()}
+
+    def beside_baselines(self, seed: int) -> Row:
+        """Agreement, and the two baselines on the same items."""
+        return {"agreement": self.share(seed).row(), **self.baselines(seed)}
 
 
 def agreement(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
     """Every figure of one way of asking, as plain rows."""
     scored = Scored.of(items, answers)
-    surest = Scored(sorted(scored, key=lambda pair: -abs(pair[1] - 0.5)))
-    half = (len(surest) + 1) // 2
+    surest, faintest = scored.by_sureness(2)
     return {
         "agreement": scored.share(seed).row(),
         "unanimous": scored.where(lambda i, _: i.truth in (0.0, 1.0)).share(seed).row(),
         "one_rater": _one_rater(items, answers, seed).row(),
         "kappa": _kappa(scored, seed).row(),
-        "confident_half": Scored(surest[:half]).share(seed).row(),
-        "faint_half": Scored(surest[half:]).share(seed).row(),
+        "confident_half": surest.share(seed).row(),
+        "faint_half": faintest.share(seed).row(),
         "same_position": same_position(items, answers, seed=seed).row(),
         "mass": _mass(items, answers, seed).row(),
     }
 
 
 def breakdown(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
-    """The same agreement by category, by confidence and by which response is longer."""
+    """Agreement by category, language, confidence and by which response is longer.
+
+    Each beside the two baselines on the same items.
+    """
     scored = Scored.of(items, answers)
-    quarters = ("surest", "sure", "unsure", "unsurest")
-    surest = sorted(scored, key=lambda pair: -abs(pair[1] - 0.5))
-    parts = [surest[len(surest) * n // 4 : len(surest) * (n + 1) // 4] for n in range(4)]
-    preferred = scored.where(lambda i, _: i.longer != 0.5)
+    quarters = zip(("surest", "sure", "unsure", "unsurest"), scored.by_sureness(4), strict=True)
+    unequal = scored.where(lambda i, _: i.longer != 0.5)
+    lengths = {
+        "the better one is longer": unequal.where(_better_is_longer),
+        "the better one is shorter": unequal.where(lambda i, p: not _better_is_longer(i, p)),
+    }
+    parts = {
+        "by_category": _by(scored, lambda i: i.comparison.prompt.category or "none"),
+        "by_language": _by(scored, lambda i: i.comparison.prompt.language or "unknown"),
+        "by_confidence": dict(quarters),
+        "by_length": lengths,
+    }
     return {
-        "by_category": _by(scored, lambda i: i.comparison.prompt.category or "none", seed),
-        "by_language": _by(scored, lambda i: i.comparison.prompt.language or "unknown", seed),
-        "by_confidence": {
-            name: Scored(part).share(seed).row()
-            for name, part in zip(quarters, parts, strict=True)
-            if part
-        },
-        "by_length": {
-            "the better one is longer": preferred.where(_better_is_longer).share(seed).row(),
-            "the better one is shorter": preferred.where(lambda i, p: not _better_is_longer(i, p))
-            .share(seed)
-            .row(),
-        },
+        part: {name: group.beside_baselines(seed) for name, group in groups.items() if group.rows}
+        for part, groups in parts.items()
     }
 
 
 def baselines(items: Sequence[Item], *, seed: int) -> Row:
     """What needs no judge: always the longer response, always the first."""
-    known = Scored((item, 0.5) for item in items if item.decided)
-    return {
-        "always_longer": known.share(seed, lambda i, _: right(i.longer, i.truth or 0.0)).row(),
-        "always_first": known.share(seed, lambda i, _: right(1.0, i.truth or 0.0)).row(),
-    }
+    return Scored([(item, 0.5) for item in items if item.decided]).baselines(seed)
 
 
 def raters(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
@@ -143,7 +155,7 @@ def _one_rater(items: Sequence[Item], answers: Sequence[Answer], seed: int) -> F
 
 
 def _kappa(scored: Scored, seed: int) -> Figure:
-    decided = [(i, p) for i, p in scored if p != 0.5]
+    decided = [(i, p) for i, p in scored.rows if p != 0.5]
     return cohen_kappa(
         [(i.truth or 0.0) > 0.5 for i, _ in decided], [p > 0.5 for _, p in decided], seed=seed
     )
@@ -158,12 +170,13 @@ def _mass(items: Sequence[Item], answers: Sequence[Answer], seed: int) -> Figure
     return mean([v for _, v in rows], clusters=[p for p, _ in rows], seed=seed)
 
 
-def _by(scored: Scored, name: Callable[[Item], str], seed: int) -> Row:
-    groups: Mapping[str, Scored] = defaultdict(Scored)
-    for item, p in scored:
-        groups[name(item)].append((item, p))
-    large = sorted((n for n in groups if len(groups[n]) >= _LEAST), key=lambda n: -len(groups[n]))
-    return {n: groups[n].share(seed).row() for n in large[:_MOST]}
+def _by(scored: Scored, name: Callable[[Item], str]) -> dict[str, Scored]:
+    """The groups that are large enough to show, the largest first."""
+    groups: dict[str, Scored] = defaultdict(lambda: Scored([]))
+    for item, p in scored.rows:
+        groups[name(item)].rows.append((item, p))
+    large = [n for n in sorted(groups) if len(groups[n].rows) >= _LEAST]
+    return {n: groups[n] for n in sorted(large, key=lambda n: -len(groups[n].rows))[:_MOST]}
 
 
 def _better_is_longer(item: Item, _: float) -> bool:

@@ -20,9 +20,9 @@ class Fitted(NamedTuple):
 
 def calibrate(dev: Scored, test: Scored, *, judge: str, labeler: str, seed: int) -> Fitted:
     """Temperature and isotonic maps of one judge's labels; empty without decided dev pairs."""
-    if not dev:
+    if not dev.rows:
         return Fitted({}, {})
-    said, truth = [p for _, p in dev], [item.truth or 0.0 for item, _ in dev]
+    said, truth = [p for _, p in dev.rows], [item.truth or 0.0 for item, _ in dev.rows]
     maps: dict[str, Calibration] = {
         c.method: c.model_copy(update={"judge": judge, "labeler": labeler})
         for c in (temperature(said, truth), isotonic(said, truth))
@@ -30,15 +30,15 @@ def calibrate(dev: Scored, test: Scored, *, judge: str, labeler: str, seed: int)
     figures: Row = {"raw": quality(test, None, seed=seed)}
     figures |= {name: quality(test, c, seed=seed) for name, c in maps.items()}
     figures["slope"] = maps["temperature"].slope
-    figures["fitted_to"] = len(dev)
+    figures["fitted_to"] = len(dev.rows)
     return Fitted(maps, figures)
 
 
 def quality(scored: Scored, calibration: Calibration | None, *, seed: int) -> Row:
     """ECE, Brier and bins of confidences max(p, 1 - p) against being right, soft truths kept."""
-    names = [item.prompt for item, _ in scored]
+    names = [item.prompt for item, _ in scored.rows]
     sure, outcome = [], []
-    for item, p in scored:
+    for item, p in scored.rows:
         q = p if calibration is None else calibration.apply(p)
         truth = item.truth or 0.0
         sure.append(max(q, 1 - q))

@@ -92,9 +92,15 @@ def _breakdown(one: Row, charts: Charts) -> list[Row]:
     )
     parts = []
     for key, title in titles:
-        rows = known([(n, figure(v)) for n, v in one["breakdown"][key].items()])
-        if len(rows) > 1 or (rows and key == "by_confidence"):
-            chart = charts.intervals(rows, unit="names what people prefer, %", alt=title)
+        rows = [
+            (name, [figure(group[k]) for k in ("agreement", "always_longer", "always_first")])
+            for name, group in one["breakdown"][key].items()
+        ]
+        if len(rows) > 1:
+            unit = "share that names what people prefer"
+            chart = charts.grouped(
+                [(name, cells[:2]) for name, cells in rows], unit=unit, references=[0.5], alt=title
+            )
             parts.append({"title": title, "rows": rows, "chart": chart})
     return parts
 
@@ -167,10 +173,7 @@ def _calibration(one: Row, charts: Charts) -> Row:
     if not found:
         return {}
     ways = ("raw", "temperature", "isotonic")
-    rows = [
-        {"name": way, "ece": figure(found[way]["ece"]), "brier": figure(found[way]["brier"])}
-        for way in ways
-    ]
+    rows = [{"name": w, **{k: figure(found[w][k]) for k in ("ece", "brier")}} for w in ways]
     series = [
         [Point(b["said"], f) for b in found[way]["bins"] if (f := figure(b["happened"]))]
         for way in ways[:2]
@@ -292,8 +295,4 @@ def known(rows: Sequence[tuple[str, Any]]) -> Named:
 
 
 def _side(when: str, side: Row) -> Row:
-    return {
-        "when": when,
-        "model": str(side.get("model") or ""),
-        "text": folded(side.get("text")),
-    }
+    return {"when": when, "model": side.get("model") or "", "text": folded(side.get("text"))}
