@@ -169,6 +169,20 @@ def test_what_cannot_be_studied_is_said(hrlaif, rows, write, tmp_path):
     assert "name each once" in told.stderr
 
 
+def test_a_judge_that_is_mostly_silent_ends_the_command_with_3_and_invents_nothing(
+    hrlaif, rows, tmp_path
+):
+    command = ("study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:failure=1")
+    done = hrlaif(*command, "--variants", "base", "--probes", "2", code=3)
+    assert "20 of 20 pairs have no verdict" in done.stderr
+    one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted:failure=1"]
+    assert one["variants"]["base"]["agreement"] == {
+        "value": None, "low": None, "high": None, "n": 0,
+    }  # fmt: skip
+    assert one["variants"]["base"]["abstentions"] == {"scripted failure": 20}
+    assert "unknown" in (tmp_path / "o" / "study.html").read_text()
+
+
 def test_harmful_answers_are_not_attacked_and_the_reader_is_told(hrlaif, rows, tmp_path):
     done = hrlaif(
         "study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:", "--task", "harmless",

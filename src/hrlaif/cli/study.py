@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Task, model_of, tell
+from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Silence, Task, model_of, tell
 from hrlaif.cli.jobs import cost_of, dollars
-from hrlaif.errors import DataError, UsageError
+from hrlaif.errors import DataError, TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
 from hrlaif.records import Preference, Row
@@ -80,6 +80,7 @@ def study(
     base_url: BaseUrl = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
     as_json: Json = False,
 ) -> None:
     """Measure judges against people: agreement, bias, calibration, resistance; study.json, a page.
@@ -113,6 +114,7 @@ def study(
     }
     row, page = _made(asked, models, out, about, max_cost)
     tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
+    _not_too_silent(row, max_abstentions)
 
 
 def _made(
@@ -210,6 +212,17 @@ def _trained(
         missing = next(s for s in scores if s.value is None)
         raise DataError(f"{missing.id} has no reward ({missing.reason}): drop that pair")
     return [a - b for a, b in zip(values[::2], values[1::2], strict=True)]
+
+
+def _not_too_silent(row: Row, allowed: float) -> None:
+    """All is written; but a judge that is mostly silent on its chosen way of asking is said."""
+    for name, one in row["judges"].items():
+        silent = sum(one["variants"][one["chosen"]]["abstentions"].values())
+        if silent > allowed * row["pairs"]["rows"]:
+            raise TooManyAbstentions(
+                f"{name}: {silent} of {row['pairs']['rows']} pairs have no verdict, more than the "
+                f"{allowed:.0%} allowed: read the reasons in study.json, or raise --max-abstentions"
+            )
 
 
 def _lines(row: Row) -> list[str]:

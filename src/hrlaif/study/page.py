@@ -30,7 +30,7 @@ def write_page(folder: Path) -> Path:
         _TEMPLATES,
         "study.html.j2",
         charts,
-        title=Path(found["about"]["pairs"]).name,
+        title="/".join(Path(found["about"]["pairs"]).parts[-2:]),
         about=found["about"],
         finished=words.moment(found["about"]["finished"]),
         pairs=found["pairs"],
