@@ -48,3 +48,30 @@ def test_people_are_not_calibrated(label):
     assert learnt_from(vote.model_copy(update={"evidence": evidence}), "isotonic").prob_a == 1.0
     with pytest.raises(DataError, match="cannot be calibrated"):
         calibrated(vote, [Calibration(method="temperature", slope=1.0)])
+
+
+def test_a_run_labels_with_both_probabilities_and_its_receipt_knows_the_map(write, tmp_path):
+    from hrlaif import work
+    from hrlaif.config import Config
+    from hrlaif.pipeline import stages
+    from hrlaif.rows import read_rows
+
+    rows = [{"id": str(n), "prompt": f"q{n}", "responses": ["x", "y"]} for n in range(4)]
+    path = tmp_path / "c.json"
+    half = Calibration(
+        method="temperature", slope=0.5, labeler="pairwise/scripted/general-base-0shot"
+    )
+    path.write_text(half.model_dump_json())
+    labeling = {"pairs": str(write("pairs.jsonl", rows)), "calibrations": [str(path)]}
+    config = Config.parse({"judge": "scripted:", "labeling": labeling})
+    work.label(config, tmp_path)
+    for row in read_rows(tmp_path / "preferences.jsonl"):
+        raw = row.values["prob_a"]
+        assert row.values["evidence"]["calibrated"] == {
+            "temperature": pytest.approx(half.apply(raw), abs=1e-6)
+        }
+        assert round(max(raw, 1 - raw), 4) == 0.8808
+    stage = next(s for s in stages(config) if s.name == "label")
+    before = stage.fingerprint(config)["files"][str(path)]
+    path.write_text(half.model_copy(update={"slope": 0.6}).model_dump_json())
+    assert stage.fingerprint(config)["files"][str(path)] != before
