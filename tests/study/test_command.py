@@ -191,3 +191,16 @@ def test_harmful_answers_are_not_attacked_and_the_reader_is_told(hrlaif, rows, t
     assert "no injections with --task harmless" in done.stderr
     found = json.loads((tmp_path / "o" / "study.json").read_text())
     assert found["judges"]["scripted"]["injection"] == {}
+
+
+def test_a_reward_model_of_a_language_model_learns_from_the_labels(
+    hrlaif, rows, tiny_model, tmp_path
+):
+    command = ("study", rows(16), "-o", tmp_path / "o", "--judge", "scripted:")
+    hrlaif(*command, "--variants", "base", "--probes", "0", "--reward-base", tiny_model)
+    one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted"]
+    assert list(one["learning"]) == ["8"]
+    assert one["learning"]["8"]["n"] == 8
+    assert list(one["poison"]) == ["0", "0.05", "0.1", "0.2", "0.3"]
+    # All 8 labels, the same with none, one and two turned round: four models, each kept.
+    assert len(list((tmp_path / "o" / "reward_models").iterdir())) <= 5

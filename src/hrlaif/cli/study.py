@@ -206,7 +206,7 @@ def _trained(
         for p in asked
         for name, side in (("a", p.comparison.a), ("b", p.comparison.b))
     ]
-    scores = Learned(path=str(folder)).score(sides, None)
+    scores = Learned(path=str(folder), normalise=False).score(sides, None)
     values = [s.value for s in scores if s.value is not None]
     if len(values) < len(scores):
         missing = next(s for s in scores if s.value is None)

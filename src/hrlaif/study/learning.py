@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Figure, Floats, mean, noise, right
+from hrlaif.statistics import Figure, mean, noise, right
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.features import STYLES, differences
 from hrlaif.study.pairs import Item
@@ -32,12 +32,13 @@ class Lesson(NamedTuple):
     test: Sequence[Item]
 
 
-def linear(train: Sequence[Preference], test: Sequence[Preference]) -> Floats:
+def linear(train: Sequence[Preference], test: Sequence[Preference]) -> Sequence[float]:
     """A ridge Bradley-Terry model on the features of `features.differences`."""
     x = differences([p.comparison for p in (*train, *test)])
     y = np.array([p.prob_a for p in train])
     beta = fit(x[: len(train)], y, np.ones((1, len(train))), ridge=_RIDGE)
-    return np.asarray(x[len(train) :] @ beta[0], np.float64)
+    found: list[float] = (x[len(train) :] @ beta[0]).tolist()
+    return found
 
 
 def curve(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
@@ -107,7 +108,9 @@ def _accuracy(
     """Mean over a few draws of which labels are learnt from, and which of them turned round."""
     asked = [_plain(item) for item in lesson.test if item.decided]
     truths = [item.truth or 0.0 for item in lesson.test if item.decided]
-    repeats = 1 if count == len(lesson.train) and not poison else _REPEATS
+    # Other trainers than the linear one take minutes, so they get one draw.
+    several = trainer is linear and (count < len(lesson.train) or poison)
+    repeats = _REPEATS if several else 1
     marks = np.zeros(len(asked))
     for repeat in range(repeats):
         coins = np.random.default_rng([seed, 3, repeat])
