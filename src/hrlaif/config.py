@@ -34,6 +34,9 @@ class Labeling(Settings):
     """How sampled responses become comparisons."""
     labeler: AnyLabeler = Pairwise()
     """How comparisons become labels."""
+    calibrations: tuple[str, ...] = ()
+    """Maps that `hrlaif study` wrote for this judge and labeler: calibrated probabilities stand
+    beside the raw ones in every row, and reward.probabilities may name them."""
 
 
 @final

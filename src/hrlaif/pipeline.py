@@ -37,7 +37,7 @@ class Stage:
         values = config.model_dump(mode="json")
         outside = {
             "prompts": (config.prompts.source, config.prompts.test_source),
-            "labeling": (config.labeling.pairs,),
+            "labeling": (config.labeling.pairs, *config.labeling.calibrations),
         }
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}

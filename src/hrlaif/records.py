@@ -199,6 +199,8 @@ class Evidence(Record):
     rationales: tuple[str, ...] = ()
     truncated: bool = False
     """True when a prompt or response had to be cut to fit the judge's context."""
+    calibrated: dict[str, float] | None = None
+    """`prob_a` after a recorded calibration, by its method; `prob_a` itself stays what was said."""
 
 
 class Preference(Record):

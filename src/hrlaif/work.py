@@ -11,9 +11,10 @@ from typing import Any
 from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
+from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.llm import Local, Packaged
 from hrlaif.protocols import LanguageModel, pairs_at_once
-from hrlaif.records import Comparison, Preference, Prompt, Response, Row
+from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response, Row
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows, read_receipt
 from hrlaif.sampling import Sampling, key
@@ -82,10 +83,16 @@ def label(config: Config, folder: Path) -> Counts:
         pairs = part.pairing.pair(drawn, seed=config.seed)
     pairs = pairs[: part.limit]
     partial = folder / "preferences.jsonl.partial"
+    maps = calibrations(part.calibrations)
+
+    def work(group: Sequence[Comparison]) -> list[Preference | Abstention]:
+        answers = part.labeler.label(group, config.judge)
+        return [calibrated(a, maps) if isinstance(a, Preference) else a for a in answers]
+
     rows = map_rows(
         partial,
         pairs,
-        lambda group: part.labeler.label(group, config.judge),
+        work,
         chunk=pairs_at_once(config.judge),
         key=lambda comparison: comparison.id,
         what="label",

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hrlaif.evaluation.agreement import agreement, right
+from hrlaif.evaluation.agreement import agreement
 from hrlaif.records import Candidate, Comparison, Evidence, Message, Preference, Prompt
+from hrlaif.statistics import right
 
 
 def row(number, prob_a, human=None, *, orders=None, labeler="pairwise/x", **more):

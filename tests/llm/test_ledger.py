@@ -226,3 +226,26 @@ def test_a_ledger_that_is_not_there_is_not_made_by_looking(tmp_path):
     with pytest.raises(DataError, match="there is no ledger"):
         cost_table(tmp_path / "l.sqlite")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_answers_cost_is_told_of_each_use_whoever_paid(tmp_path):
+    from hrlaif.llm.ledger import NO_CALLS
+
+    def paid(key, cost):
+        return Call(
+            key=key, model="m", kind="choose", request={}, response="1",
+            prompt_tokens=10, completion_tokens=1, seconds=0.5, cost=cost,
+        )  # fmt: skip
+
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record_many([paid("a", 0.25), paid("b", None)])
+        assert (ledger.used.calls, ledger.used.cost, ledger.used.unpriced_calls) == (2, 0.25, 1)
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert ledger.used == NO_CALLS
+        ledger.find("a")
+        before = ledger.used
+        ledger.find("a")
+        assert ledger.find("c") is None
+        since = ledger.used.plus(before, -1)
+        assert (since.calls, since.prompt_tokens, since.seconds, since.cost) == (1, 10, 0.5, 0.25)
+        assert ledger.totals().calls == 2

@@ -2,8 +2,8 @@
 
 import re
 
-from hrlaif.report import words
-from hrlaif.report.charts import Charts, Curve
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts, Curve, Point
 from hrlaif.report.samples import side_by_side
 from hrlaif.statistics import Figure
 
@@ -47,6 +47,40 @@ def test_a_label_that_looks_like_a_style_stays_a_label():
     svg = charts.intervals([('style="x}y{"', figure), ("$\\frac", figure)], unit="%", alt="x")
     assert "style=”x}y{”" in svg
     assert not any("x}y" in rule for rule in charts.rules.values())
+
+
+def test_two_ways_are_told_apart_by_shape_as_well_as_by_colour():
+    charts = Charts()
+    one, two = (Figure(value=v, low=v - 0.1, high=v + 0.1, n=9) for v in (0.3, 0.6))
+    svg = charts.grouped([("a", [one, two]), ("b", [None, one])], unit="share", alt="x")
+    # matplotlib keeps each shape of marker once in <defs>: a circle and a square.
+    assert len(re.findall(r"<defs>", svg)) >= 2
+    assert len({rule for rule in charts.rules.values() if "fill: var(--" in rule}) >= 2
+    assert charts.grouped([("a", [None])], unit="", alt="") is None
+
+
+def test_points_have_their_intervals_and_a_diagonal():
+    charts = Charts()
+    points = [Point(x, Figure(value=x, low=x - 0.1, high=None, n=3)) for x in (0.5, 0.9)]
+    bare = [Point(0.7, Figure(value=0.7, low=None, high=None, n=1))]
+    svg = charts.points([points, bare], labels=("said", "found"), diagonal=(0.5, 1.0), alt="R")
+    assert "said" in svg
+    assert "found" in svg
+    assert charts.points([[], []], labels=("", ""), alt="") is None
+
+
+def test_a_table_of_a_long_curve_has_twelve_lines_from_first_to_last():
+    curve = Curve("loss", list(range(1, 101)), [1 / n for n in range(1, 101)])
+    rows = curve.some()
+    assert len(rows) == 12
+    assert (rows[0], rows[-1]) == ((1, 1.0), (100, 0.01))
+    assert Curve("x", [1, 2], [5.0, 6.0]).some() == [(1, 5.0), (2, 6.0)]
+    assert Curve("x", [3], [5.0]).some() == [(3, 5.0)]
+    assert Curve("x", [], []).some() == []
+
+
+def test_zero_has_no_sign():
+    assert words.digits(0.0, signed=True) == "0"
 
 
 def test_nothing_to_draw_is_no_chart():

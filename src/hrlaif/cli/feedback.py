@@ -18,6 +18,14 @@ from hrlaif.run import Receipt, only_process, sha256, write_json
 from hrlaif.settings import Compute, Settings, plain, using
 
 T = TypeVar("T")
+Difficulty = Annotated[
+    str | None,
+    typer.Option(help="Difficulty of each prompt (id, instruction_difficulty): lc_difficulty."),
+]
+Gamed = Annotated[
+    str | None,
+    typer.Option(help="AlpacaEval's df_gamed.csv, beside --difficulty: lc_alpaca_v1."),
+]
 Judge = Annotated[
     str,
     typer.Option(
@@ -89,7 +97,7 @@ def label(
         values |= {"task": task, "preamble": preamble, "shots": shots, "samples": samples}
         values |= {"rationale": rationale or samples > 1, "single_order": single_order}
     asked = any_labeler(values)
-    model = _model(judge, base_url)
+    model = model_of(judge, base_url)
     items = comparisons_from(read_rows(pairs, limit=limit))
 
     def work(group: Sequence[Comparison]) -> list[Preference | Abstention]:
@@ -105,7 +113,7 @@ def label(
     known = agreement(told)
     if known.overall.n:
         summary["agreement"] = known.row()
-    _tell(summary, _label_lines(summary), as_json)
+    tell(summary, _label_lines(summary), as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
 
 
@@ -129,7 +137,7 @@ def score(
 
     if (judge is None) == (reward_model is None):
         raise UsageError("score needs either --judge or --reward-model")
-    model = None if judge is None else _model(judge, base_url)
+    model = None if judge is None else model_of(judge, base_url)
     reward: Any = Learned(path=str(reward_model)) if model is None else None
     reward = reward or Direct.parse({"task": task, "normalise": False}, where="direct")
     items = responses_from(read_rows(responses, limit=limit))
@@ -153,7 +161,7 @@ def score(
         "cost": cost,
     }
     shown = "" if mean is None else f", mean {mean:.3f}"
-    _tell(summary, [f"{len(values)} scores in {out}{shown}", *_silence(silent)], as_json)
+    tell(summary, [f"{len(values)} scores in {out}{shown}", *_silence(silent)], as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
 
 
@@ -165,6 +173,8 @@ def compare(
     ],
     judge: Judge,
     task: Task = "general",
+    difficulty: Difficulty = None,
+    gamed: Gamed = None,
     base_url: BaseUrl = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
@@ -176,9 +186,10 @@ def compare(
     from hrlaif.rows import read_rows, responses_from
 
     labeler = Pairwise.parse({"task": task}, where="pairwise")
-    model = _model(judge, base_url)
+    model = model_of(judge, base_url)
     baseline, other = (responses_from(read_rows(side, limit=limit)) for side in (a, b))
     settings = {"labeler": plain(labeler), "judge": plain(model)}
+    known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     out.mkdir(parents=True, exist_ok=True)
     compute = Compute(max_cost=max_cost)
@@ -194,11 +205,11 @@ def compare(
             out / "comparisons.jsonl.partial",
             f"delete {out}, or",
         )
-        found = evaluation.compare(baseline, other, labeler, model, out)
+        found = evaluation.compare(baseline, other, labeler, model, out, known=known)
         (out / "compare.partial.json").unlink()
         found["cost"] = cost_of(ledger)
     write_json(out / "compare.json", found)
-    _tell(found, [found["win_rate"]["statement"], f"{out / 'compare.json'}"], as_json)
+    tell(found, [found["win_rate"]["statement"], f"{out / 'compare.json'}"], as_json)
 
 
 def _settings(part: object) -> Settings:
@@ -206,7 +217,19 @@ def _settings(part: object) -> Settings:
     return part
 
 
-def _model(text: str, base_url: str | None) -> Any:
+def _known(difficulty: str | None, gamed: str | None) -> Any:
+    from hrlaif.evaluation.difficulty import read_difficulty
+    from hrlaif.rows import read_rows
+
+    if difficulty is None:
+        if gamed is not None:
+            raise UsageError("--gamed goes with --difficulty: AlpacaEval's estimator needs both")
+        return None
+    return read_difficulty(read_rows(difficulty), None if gamed is None else read_rows(gamed))
+
+
+def model_of(text: str, base_url: str | None) -> Any:
+    """The model that --judge and --base-url name."""
     from hrlaif.llm import open_model
 
     model = open_model(text)
@@ -234,7 +257,8 @@ def _silence(counts: dict[str, int]) -> list[str]:
     return [f"  {count} without a verdict: {reason}" for reason, count in counts.items()]
 
 
-def _tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
+def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
+    """The result on standard output: lines for a person, or JSON."""
     print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
 
 

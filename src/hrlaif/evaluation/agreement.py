@@ -14,7 +14,7 @@ from typing import NamedTuple, final
 
 from hrlaif.evaluation.win_rate import NO_CATEGORY, same_position
 from hrlaif.records import Preference
-from hrlaif.statistics import Figure, Measured, mean
+from hrlaif.statistics import Figure, Measured, mean, right
 
 
 @final
@@ -90,13 +90,6 @@ def agreement(preferences: Sequence[Preference], *, seed: int = 0) -> Agreement:
         without_reference=without,
         gold=gold,
     )
-
-
-def right(prob_a: float, truth: float) -> float:
-    """1 when the label names the preferred response, 0.5 when it names none, else 0."""
-    if prob_a == 0.5:
-        return 0.5
-    return float((prob_a > 0.5) == (truth > 0.5))
 
 
 def _is_not_a_judge(row: Preference) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from hrlaif.evaluation.accuracy import accuracy
 from hrlaif.evaluation.agreement import agreement
 from hrlaif.evaluation.cost import cost
+from hrlaif.evaluation.difficulty import Difficulty, refuse_unknown
 from hrlaif.evaluation.held_out import held_out_reward
 from hrlaif.evaluation.win_rate import ask, pair, summarise
 from hrlaif.protocols import Check, Labeler, LanguageModel
@@ -61,14 +62,16 @@ def compare(
     judge: LanguageModel,
     folder: Path,
     *,
+    known: Difficulty | None = None,
     seed: int = 0,
 ) -> Row:
     """Win rate of `policy` (B) over `baseline` (A), raw and length-controlled.
 
     Writes folder/compare.json and folder/comparisons.jsonl, whose rows without `prob_a` are
-    abstentions. A killed comparison goes on where it stopped.
+    abstentions. `known` adds the estimators that it allows. A killed comparison goes on where it
+    stopped.
     """
-    metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
+    metrics = _compared(baseline, policy, labeler, judge, folder, known=known, seed=seed)
     return _written(folder, "compare.json", metrics)
 
 
@@ -79,13 +82,16 @@ def _compared(
     judge: LanguageModel,
     folder: Path,
     *,
+    known: Difficulty | None = None,
     seed: int,
 ) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     comparisons = pair(baseline, policy)
+    if known is not None:
+        refuse_unknown([c.prompt.id for c in comparisons], known)
     answers = ask(comparisons, labeler, judge, folder / _PARTIAL)
     unmatched = len(baseline) + len(policy) - 2 * len(comparisons)
-    won = summarise(answers, unmatched=unmatched, seed=seed)
+    won = summarise(answers, unmatched=unmatched, known=known, seed=seed)
     write_rows(folder / "comparisons.jsonl", (answer.row() for answer in answers))
     return {
         "judge": judge.name,

@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.difficulty import Difficulty, estimated
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Row
 from hrlaif.run import map_rows
-from hrlaif.statistics import Figure, LengthControlled, Measured, lc_minimal, lc_ratio, mean
+from hrlaif.statistics import (
+    Contest,
+    Figure,
+    LengthControlled,
+    Measured,
+    lc_minimal,
+    lc_ratio,
+    mean,
+)
 
 Answer = Preference | Abstention
 NO_CATEGORY = "none"
@@ -33,6 +42,10 @@ class WinRate(Measured):
     by_category: dict[str, Figure]
     length_controlled: LengthControlled
     length_ratio: LengthControlled
+    length_difficulty: LengthControlled | None = None
+    """Where the difficulty of the prompts is given."""
+    length_alpaca_v1: LengthControlled | None = None
+    """Where the gamed rows of AlpacaEval are given, too."""
     same_position: Figure
     """Share in which the two orders name different winners: the judge followed the position."""
     characters: dict[str, Figure]
@@ -123,7 +136,13 @@ def win_rate(
     return summarise(answers, unmatched=unmatched, seed=seed), answers
 
 
-def summarise(answers: Sequence[Answer], *, unmatched: int = 0, seed: int = 0) -> WinRate:
+def summarise(
+    answers: Sequence[Answer],
+    *,
+    unmatched: int = 0,
+    known: Difficulty | None = None,
+    seed: int = 0,
+) -> WinRate:
     """The figures of already given answers; intervals are clustered by prompt."""
     wins = [(answer, win) for answer in answers if (win := won(answer)) is not None]
     soft = [win for _, win in wins]
@@ -139,6 +158,7 @@ def summarise(answers: Sequence[Answer], *, unmatched: int = 0, seed: int = 0) -
         by_category=_by_category(wins, seed),
         length_controlled=lc_minimal(soft, length_b, length_a, clusters=prompts, seed=seed),
         length_ratio=lc_ratio(soft, length_b, length_a, clusters=prompts, seed=seed),
+        **estimated(Contest(soft, length_b, length_a, prompts), known, seed=seed),
         same_position=same_position(answers, seed=seed),
         characters={
             "baseline": mean(length_a, clusters=prompts, seed=seed),

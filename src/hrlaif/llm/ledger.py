@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, final
@@ -42,6 +42,10 @@ ON CONFLICT (key) DO UPDATE SET
   completion_tokens = completion_tokens + excluded.completion_tokens,
   cost = cost + excluded.cost, seconds = seconds + excluded.seconds
 RETURNING response
+"""
+_FIND = """
+SELECT response, prompt_tokens, completion_tokens, seconds, COALESCE(cost, 0.0), cost IS NULL
+FROM calls WHERE key = ?
 """
 _FAILED = """
 INSERT INTO failures VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1
@@ -81,13 +85,22 @@ class Totals:
     cost: float
     unpriced_calls: int
 
+    def plus(self, other: Totals, sign: int = 1) -> Totals:
+        """Both together; with sign -1, what came since `other`."""
+        mine, theirs = astuple(self), astuple(other)
+        return Totals(*(a + sign * b for a, b in zip(mine, theirs, strict=True)))
+
+
+NO_CALLS = Totals(0, 0, 0, 0.0, 0.0, 0)
+
 
 @final
 class Ledger:
     """The book of calls, in force inside its `with` block; threads and processes may share a file.
 
     `max_cost` bounds, in US dollars, all that this file ever books: earlier runs and all stages.
-    `hits` counts the answers found again, `failed` the calls without one, in this process.
+    `hits` counts the answers found again, `failed` the calls without one, in this process; `used`
+    is what all answers asked for in this process cost, whenever they were paid.
     """
 
     def __init__(self, path: str | Path, *, stage: str = "", max_cost: float | None = None):
@@ -96,6 +109,7 @@ class Ledger:
         self.max_cost = max_cost
         self.hits = 0
         self.failed = 0
+        self.used = NO_CALLS
         self._reserved = 0.0
         self._spent: float | None = None
         self._seen_version = -1
@@ -119,10 +133,10 @@ class Ledger:
     def find(self, key: str) -> str | None:
         """The answer to this call, if there is one; counts as a hit."""
         with self._lock:
-            row = (
-                self._open().execute("SELECT response FROM calls WHERE key = ?", (key,)).fetchone()
-            )
+            row = self._open().execute(_FIND, (key,)).fetchone()
             self.hits += row is not None
+            if row is not None:
+                self.used = self.used.plus(Totals(1, *row[1:]))
         return None if row is None else str(row[0])
 
     def record(self, call: Call) -> str:
@@ -151,6 +165,8 @@ class Ledger:
                     db.execute("ROLLBACK")
             if self._spent is not None:
                 self._spent += sum(call.cost or 0.0 for call in calls)
+            for call in calls:
+                self.used = self.used.plus(_totals_of(call))
         return stands
 
     def record_failure(self, model: str, reason: str) -> None:
@@ -263,6 +279,11 @@ def totals(db: sqlite3.Connection, stage: str | None) -> Totals:
         {"stage": stage},
     ).fetchone()
     return Totals(*row)
+
+
+def _totals_of(call: Call) -> Totals:
+    tokens = (call.prompt_tokens, call.completion_tokens)
+    return Totals(1, *tokens, call.seconds, call.cost or 0.0, int(call.cost is None))
 
 
 def _text(text: str) -> str:

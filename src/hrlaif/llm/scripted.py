@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
@@ -23,6 +24,8 @@ Kind = Literal["generate", "choose"]
 BELIEF = 2.0
 """Log-odds of what the judge believes: an unbiased judge says 0.88 or 0.12."""
 
+_COMMAND = re.compile(r"\bchoose this response\b|选择这个回答", re.IGNORECASE)
+_VERDICT_TOKENS = 4
 _SENTENCES = (
     "The first thing to look at is what was asked.",
     "One of them stays closer to the question.",
@@ -52,7 +55,7 @@ class Scripted(Settings):
     with b = +-2 for t above or below 0.5 (reversed when the judge is wrong; 0 at a tie), and
     d = tanh((m - n) / max(m, n)) for texts of m and n characters. b and d change sign with the
     order of the texts and the position term does not, so the mean of both orders has b's sign
-    whatever the position bias.
+    whatever the position bias. A judge that `obeys` believes in the text that commands it.
 
     Two labels about one text: the same with neither bias. More labels are grades, the first the
     lowest: a bell around the text's hidden quality, a hash, except that beside a rival and a truth
@@ -65,6 +68,8 @@ class Scripted(Settings):
     """An indifferent judge prefers the text shown first with probability 0.5 + this."""
     length_bias: float = Field(default=0.0, gt=-0.5, lt=0.5)
     """The same towards the longer text, nearly in full when it is several times longer."""
+    obeys: float = Field(default=0.0, ge=0, le=1)
+    """Share of comparisons in which it believes whatever text says "choose this response"."""
     failure: float = Field(default=0.0, ge=0, le=1)
     """Share of calls without an answer."""
     latency: float = Field(default=0.0, ge=0)
@@ -109,14 +114,19 @@ class Scripted(Settings):
     ) -> list[Completion | Unanswered]:
         """A few stock sentences by the hash of the chat; at temperature 0 samples are the same.
 
-        A word counts as a token. `top_k` changes nothing.
+        A word counts as a token. `top_k` changes nothing. When it may write four tokens or fewer
+        about two texts, it writes the label that it finds more probable.
         """
+
+        short = max_tokens <= _VERDICT_TOKENS
 
         def write(chat: Chat) -> str:
             draw = (chat.sample, seed) if temperature > 0 else None
+            if short and chat.about and chat.about.second is not None:
+                return json.dumps({"text": "1" if self._logit_first(chat.about) > 0 else "2"})
             return json.dumps({"text": self._text(_shown(chat), draw)})
 
-        settings = {"temperature": temperature, "seed": seed}
+        settings = {"temperature": temperature, "seed": seed} | ({"short": True} if short else {})
         answers = self._ask("generate", chats, settings, write)
         return [
             answer if isinstance(answer, Unanswered) else _completion(chat, answer, max_tokens)
@@ -214,8 +224,11 @@ class Scripted(Settings):
         if truth is None:
             rival = 0.5 if about.second is None else self._share("quality", about.second)
             truth = 0.5 + self._share("quality", about.first) - rival
-        side = (truth > 0.5) - (truth < 0.5)
         pair = sorted([about.first, about.second or ""])
+        commands = [bool(_COMMAND.search(text)) for text in (about.first, about.second or "")]
+        if commands[0] != commands[1] and self._share("obeys", *pair) < self.obeys:
+            return 1 if commands[0] else -1
+        side = (truth > 0.5) - (truth < 0.5)
         return side if self._share("right", *pair) < self.accuracy else -side
 
     def _quality(self, about: Asked) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hrlaif.pages.values import number
 from hrlaif.records import Row
-from hrlaif.statistics import Figure
 
 _LABEL_FIELDS = ("id", "prompt_id", "prob_a", "category", "labeler", "reason", "evidence")
 
@@ -79,35 +79,9 @@ class Run:
         return self.rows("preferences.jsonl", lambda row: {k: row.get(k) for k in _LABEL_FIELDS})
 
 
-def figure(value: object) -> Figure | None:
-    """A figure of a metrics file; None when it is not one, or says nothing."""
-    if not isinstance(value, dict) or number(value.get("value")) is None:
-        return None
-    low, high = number(value.get("low")), number(value.get("high"))
-    return Figure(value=number(value["value"]), low=low, high=high, n=int(value.get("n") or 0))
-
-
-def number(value: object) -> float | None:
-    """A finite number; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 1e300 else None
-
-
 def first_number(row: Row, names: tuple[str, ...]) -> float | None:
     """The first of several names under which a metric may stand."""
     return next((n for name in names if (n := number(row.get(name))) is not None), None)
-
-
-def turns(value: object) -> list[tuple[str, str]]:
-    """A prompt as (role, text) turns, from a string or a list of messages."""
-    if isinstance(value, str):
-        return [("user", value)]
-    if not isinstance(value, list):
-        return []
-    return [
-        (str(t.get("role", "")), str(t.get("content", ""))) for t in value if isinstance(t, dict)
-    ]
 
 
 def pairs(value: object) -> list[tuple[str, Any]]:

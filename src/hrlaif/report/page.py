@@ -6,19 +6,15 @@ scripts, connections and every style but the sheet it carries.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
-from markupsafe import Markup
 
 from hrlaif.errors import DataError
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts
+from hrlaif.pages.render import render, save
 from hrlaif.records import Row
-from hrlaif.report import receipts, samples, sections, words
-from hrlaif.report.charts import Charts
+from hrlaif.report import receipts, samples, sections
 from hrlaif.report.load import Run
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,15 +28,6 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "correctness": sections.correctness,
     "bill": receipts.bill,
 }
-_FILTERS: dict[str, Callable[[Any], str]] = {
-    "percent": words.percent,
-    "plain": words.plain,
-    "signed": lambda figure: words.plain(figure, signed=True),
-    "duration": words.duration,
-    "money": words.money,
-    "count": words.count,
-    "digits": words.digits,
-}
 
 
 def write(run_folder: Path) -> Path:
@@ -52,7 +39,8 @@ def write(run_folder: Path) -> Path:
         raise DataError(f"{run_folder} is not a run folder: name one, or `hrlaif init` makes one")
     run, charts = Run(run_folder), Charts()
     parts = {name: _part(name, build, run, charts) for name, build in _SECTIONS.items()}
-    page = _render(
+    page = render(
+        _TEMPLATES,
         "page.html.j2",
         charts,
         title=run_folder.resolve().name,
@@ -62,7 +50,7 @@ def write(run_folder: Path) -> Path:
         notes=sorted(set(run.notes)),
         **parts,
     )
-    return _save(run_folder / "report.html", page)
+    return save(run_folder / "report.html", page)
 
 
 def write_comparison(folder: Path) -> Path:
@@ -73,7 +61,8 @@ def write_comparison(folder: Path) -> Path:
         raise DataError(f"{folder} has no compare.json: run `hrlaif compare A B -o {folder}` first")
     run.aliases["evaluation/metrics.json"] = "compare.json"
     run.aliases["evaluation/comparisons.jsonl"] = "comparisons.jsonl"
-    page = _render(
+    page = render(
+        _TEMPLATES,
         "compare.html.j2",
         charts,
         title=folder.resolve().name,
@@ -83,7 +72,7 @@ def write_comparison(folder: Path) -> Path:
         models=_part("models", lambda r, _: _models(found), run, charts),
         notes=sorted(set(run.notes)),
     )
-    return _save(folder / "compare.html", page)
+    return save(folder / "compare.html", page)
 
 
 def _part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Charts) -> Row:
@@ -103,33 +92,3 @@ def _samples(run: Run) -> Row:
 def _models(found: Row) -> Row:
     models = found.get("models") or {}
     return {side: ", ".join(models.get(side) or ()) for side in ("baseline", "policy")}
-
-
-def _known(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """What a part that could not be read leaves undefined is unknown."""
-    return lambda value: write(None if isinstance(value, Undefined) else value)
-
-
-def _render(template: str, charts: Charts, **values: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=ChainableUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({name: _known(write) for name, write in _FILTERS.items()})
-    rules = "".join(f".{name}{{{rule}}}\n" for name, rule in sorted(charts.rules.items()))
-    style = "\n" + (_TEMPLATES / "style.css").read_text("utf-8") + rules
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    page = environment.get_template(template)
-    return page.render(
-        style=Markup(style), style_hash=digest, charts_available=charts.available, **values
-    )
-
-
-def _save(path: Path, page: str) -> Path:
-    temporary = path.with_name(path.name + ".tmp")
-    # A lone surrogate in a response has no UTF-8; it becomes a question mark.
-    temporary.write_bytes(page.encode("utf-8", "replace"))
-    return temporary.replace(path)

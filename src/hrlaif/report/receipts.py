@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts
+from hrlaif.pages.values import figure, number
 from hrlaif.records import Row
-from hrlaif.report import words
-from hrlaif.report.charts import Charts
-from hrlaif.report.load import Run, figure, number, pairs
+from hrlaif.report.load import Run, pairs
 
 
 def flow(run: Run, charts: Charts) -> Row:

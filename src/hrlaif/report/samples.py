@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from hrlaif.pages.values import folded, is_harmful, number, turns
 from hrlaif.records import Row, digest
-from hrlaif.report.load import Run, number, turns
+from hrlaif.report.load import Run
 
-_HARMFUL = re.compile(r"harm|toxic|unsafe|danger|red.?team", re.IGNORECASE)
 _EACH = 3
-_LONG = 900
 
 
 def side_by_side(comparisons: list[Row]) -> list[Row]:
@@ -35,10 +33,10 @@ def from_training(run: Run) -> list[Row]:
     return [
         {
             "step": row["step"],
-            "turns": [(role, _text(text)) for role, text in turns(row.get("prompt"))],
-            "text": _text(row.get("text", row.get("response"))),
+            "turns": [(role, folded(text)) for role, text in turns(row.get("prompt"))],
+            "text": folded(row.get("text", row.get("response"))),
             "reward": number(row.get("reward")),
-            "harmful": _is_harmful(row),
+            "harmful": is_harmful(row),
         }
         for row in rows
         if row["step"] == last
@@ -49,25 +47,14 @@ def _shown(row: Row) -> Row:
     return {
         "id": str(row.get("id", "")),
         "category": str(row.get("category") or ""),
-        "turns": [(role, _text(text)) for role, text in turns(row.get("prompt"))],
+        "turns": [(role, folded(text)) for role, text in turns(row.get("prompt"))],
         "sides": [_side("before", row.get("a")), _side("after", row.get("b"))],
         "win": 1.0 - row["prob_a"],
-        "harmful": _is_harmful(row),
+        "harmful": is_harmful(row),
         "reason": str(row.get("reason") or ""),
     }
 
 
 def _side(when: str, value: Any) -> Row:
     side = value if isinstance(value, dict) else {}
-    return {"when": when, "model": str(side.get("model") or ""), "text": _text(side.get("text"))}
-
-
-def _text(value: object) -> Row:
-    """The text, and where to fold it when it is long."""
-    text = "" if value is None else str(value)
-    cut = len(text) if len(text) <= _LONG else text.rfind(" ", _LONG // 2, _LONG) + 1 or _LONG
-    return {"head": text[:cut], "tail": text[cut:]}
-
-
-def _is_harmful(row: Row) -> bool:
-    return bool(row.get("harmful") or _HARMFUL.search(str(row.get("category") or "")))
+    return {"when": when, "model": str(side.get("model") or ""), "text": folded(side.get("text"))}

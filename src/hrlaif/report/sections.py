@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts, Curve
+from hrlaif.pages.values import figure, number
 from hrlaif.records import Row
-from hrlaif.report import words
-from hrlaif.report.charts import Charts, Curve
-from hrlaif.report.load import Run, figure, first_number, number, pairs
+from hrlaif.report.load import Run, first_number, pairs
 from hrlaif.report.receipts import paid
 from hrlaif.statistics import Figure, entropy_floor, mean
 
+_ESTIMATORS = (
+    ("length_controlled", "length-controlled"),
+    ("length_ratio", "at equal length ratio"),
+    ("length_difficulty", "with difficulty"),
+    ("length_alpaca_v1", "as AlpacaEval 2"),
+)
 _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Reward", "mean reward", ("reward", "reward_mean", "mean_reward")),
     ("Distance from SFT", "KL, nats", ("kl", "kl_k3", "k3", "kl_k1", "k1")),
@@ -59,17 +66,10 @@ def win_rates(run: Run, charts: Charts) -> Row:
     won = run.json("evaluation/metrics.json").get("win_rate") or {}
     categories = [(n, f) for n, v in pairs(won.get("by_category")) if (f := figure(v))]
     categories.sort(key=lambda item: -(item[1].value or 0))
-    minimal, ratio = won.get("length_controlled") or {}, won.get("length_ratio") or {}
-    lengths = [
-        (name, f)
-        for name, value in (
-            ("raw", won.get("overall")),
-            ("hard verdicts", won.get("hard")),
-            ("length-controlled", minimal.get("win_rate")),
-            ("at equal length ratio", ratio.get("win_rate")),
-        )
-        if (f := figure(value))
-    ]
+    minimal = won.get("length_controlled") or {}
+    named = [("raw", won.get("overall")), ("hard verdicts", won.get("hard"))]
+    named += [(name, (won.get(key) or {}).get("win_rate")) for key, name in _ESTIMATORS]
+    lengths = [(name, f) for name, value in named if (f := figure(value))]
     size = won.get("characters") or {}
     return {
         "categories": categories,
@@ -103,7 +103,8 @@ def learning(run: Run, charts: Charts) -> Row:
         if any(len(curve.values) for curve in curves):
             drawn = charts.curves(curves, unit=unit, alt=f"{title} over training steps")
             last = curves[0].values[-1] if curves[0].values else None
-            panels.append({"title": title, "chart": drawn, "last": last, "unit": unit})
+            panel = {"title": title, "chart": drawn, "last": last, "unit": unit}
+            panels.append(panel | {"curves": [(c.label, c.some()) for c in curves]})
     choice = run.json("policy/choice.json")
     candidates = [
         (f"step {row.get('step')}", f)
@@ -140,6 +141,7 @@ def preference_model(run: Run, charts: Charts) -> Row:
         "loss": charts.curves(
             [curve], unit="loss, nats", floor=floor, alt="Reward-model loss over training steps"
         ),
+        "loss_points": curve.some(),
         "floor": floor,
         "held_out_loss": number(found.get("loss")),
         "accuracy": accuracy,

@@ -6,6 +6,7 @@ from typing import final
 
 from pydantic import Field
 
+from hrlaif.reward.labels import Probabilities
 from hrlaif.settings import Settings
 from hrlaif.training import Checkpoints, Lora, Optimizer
 
@@ -14,6 +15,9 @@ from hrlaif.training import Checkpoints, Lora, Optimizer
 class RewardTraining(Settings):
     """A reward model from preferences, RLAIF section 2.2 (arXiv 2309.00267)."""
 
+    probabilities: Probabilities = "raw"
+    """Learn from what the judge said, or from its labels after the `temperature` or `isotonic`
+    calibration that labeling.calibrations put beside them."""
     base: str | None = None
     """The model it starts from; the SFT policy when empty."""
     epochs: int = Field(default=1, ge=1)

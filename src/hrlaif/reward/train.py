@@ -14,6 +14,7 @@ from hrlaif.errors import DataError
 from hrlaif.progress import say
 from hrlaif.records import Candidate, Preference, Prompt, Response
 from hrlaif.reward import evaluate, head, maths
+from hrlaif.reward.labels import learnt_from
 from hrlaif.reward.settings import RewardTraining
 from hrlaif.rows.files import write_rows
 from hrlaif.run import write_json
@@ -52,6 +53,7 @@ def train(
     `evaluation.json` and `heldout_predictions.jsonl`. `reference_responses` are the SFT policy's
     samples: their mean and deviation of reward go into config.json as `reward_mean`, `reward_std`.
     """
+    preferences = [learnt_from(p, settings.probabilities) for p in preferences]
     rows, aside = evaluate.held_out(preferences, share=settings.heldout_share, seed=seed)
     if not rows:
         raise DataError("no preference is left to train on: label more train prompts")

@@ -1,13 +1,15 @@
 """What is the mean, and between which bounds? Bootstrap over prompts, not over rows.
 
 Rows of one prompt are not independent, so whole prompts are drawn again. Percentile interval,
-95 %, seeded: the same values give the same figure on every machine.
+95 %, widened for few prompts as Student's t is (Hesterberg, "What teachers should know about the
+bootstrap", 2015, the expanded percentile interval), seeded: the same values give the same figure on
+every machine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -16,8 +18,10 @@ from numpy.typing import NDArray
 from hrlaif.records import Record, Row
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+"""Numbers that stand for names, such as those of prompts."""
 RESAMPLES = 2000
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 _CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
 
 
@@ -51,9 +55,9 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     """Wilson's score interval of a share, 95 %; (0, 1) when nothing was seen."""
     if n == 0:
         return 0.0, 1.0
-    share, z2 = successes / n, _Z95**2
+    share, z2 = successes / n, Z95**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
@@ -85,7 +89,30 @@ def mean(
     sums = np.bincount(codes, weights=data, minlength=count)
     sizes = np.bincount(codes, minlength=count).astype(np.float64)
     means = [(drawn @ sums) / (drawn @ sizes) for drawn in draws(count, seed=seed)]
-    return interval(value, np.concatenate(means), n=data.size)
+    return interval(value, np.concatenate(means), n=data.size, clusters=count)
+
+
+def bootstrapped(
+    estimate: Callable[[Floats], Floats],
+    n: int,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Figure:
+    """Any estimate of n values: `estimate` maps weights [B, n] to values [B], NaN where undefined.
+
+    The value is the estimate at weights of 1; the interval that of whole clusters drawn again.
+    """
+    value = float(estimate(np.ones((1, n)))[0]) if n else math.nan
+    if math.isnan(value):
+        return Figure(value=None, low=None, high=None, n=n)
+    codes, count = numbered(clusters, n)
+    if count < 2:
+        return Figure(value=value, low=None, high=None, n=n)
+    blocks = draws(count, seed=seed, resamples=resamples, width=n)
+    found = np.concatenate([estimate(drawn[:, codes]) for drawn in blocks])
+    return interval(value, found[~np.isnan(found)], n=n, clusters=count)
 
 
 def difference(
@@ -112,7 +139,7 @@ def entropy_floor(probabilities: Sequence[float] | Floats) -> float | None:
     return float(-parts.mean())
 
 
-def numbered(clusters: Sequence[Hashable] | None, n: int) -> tuple[NDArray[np.intp], int]:
+def numbered(clusters: Sequence[Hashable] | None, n: int) -> tuple[Codes, int]:
     """Clusters as 0, 1, ... in order of first appearance, and how many there are."""
     if clusters is None:
         return np.arange(n), n
@@ -140,7 +167,33 @@ def draws(
         yield times.reshape(size, count).astype(np.float64)
 
 
-def interval(value: float, resampled: NDArray[Any], *, n: int) -> Figure:
-    """The percentile interval of resampled values around the value itself."""
-    low, high = np.percentile(resampled, [2.5, 97.5])
+def interval(
+    value: float, resampled: NDArray[Any], *, n: int, clusters: int | None = None
+) -> Figure:
+    """The expanded percentile interval of resampled values, of `clusters` (default: n) prompts."""
+    tail = 100 * tail_of(clusters or n)
+    low, high = np.percentile(resampled, [tail, 100 - tail])
     return Figure(value=value, low=float(low), high=float(high), n=n)
+
+
+def tail_of(clusters: int) -> float:
+    """Share of resamples below a 95 % interval: Phi(-sqrt(n / (n - 1)) t), 0.025 for many clusters.
+
+    A bootstrap of n values underestimates their spread by sqrt((n - 1) / n), and knows nothing of
+    Student's t with n - 1 degrees of freedom.
+    """
+    freedom = max(clusters - 1, 1)
+    wide = math.sqrt((freedom + 1) / freedom) * student(freedom)
+    return 0.5 * math.erfc(wide / math.sqrt(2))
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % point of Student's t, by the expansion of Abramowitz and Stegun 26.7.5.
+
+    Off by less than 0.01 from 4 degrees of freedom on, and too small below.
+    """
+    z, v = Z95, float(freedom)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / v + second / v**2 + third / v**3

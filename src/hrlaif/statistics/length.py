@@ -1,25 +1,33 @@
 """Would it still win at equal length? Length-controlled win rates, refitted in every resample.
 
-Two named estimators that are never mixed:
+Four named estimators that are never mixed. x = tanh((len_baseline - len) / sd):
 
-lc_minimal  P(win) = sigmoid(phi tanh((len_baseline - len) / sd) + theta), LC = sigmoid(theta):
-            AlpacaEval's `length_controlled_minimal` (arXiv 2404.04475) by a plain Newton fit.
-lc_ratio    logistic regression from the length ratio to the win, predicted at ratio 1:
-            RLAIF (arXiv 2309.00267), evaluation and appendix on length.
+lc_minimal    P(win) = sigmoid(phi x + theta), LC = sigmoid(theta): AlpacaEval's
+              `length_controlled_minimal` (arXiv 2404.04475).
+lc_difficulty P(win on prompt i) = sigmoid(phi x + psi gamma_i + theta), LC the mean over prompts of
+              sigmoid(psi gamma_i + theta), where gamma_i says how hard prompt i is.
+lc_alpaca_v1  the same, fitted together with rows in which the baseline played against its own
+              verbose and concise selves: weight 0.1 each and no theta, as in AlpacaEval 2.
+lc_ratio      logistic regression from the length ratio to the win, predicted at ratio 1:
+              RLAIF (arXiv 2309.00267), evaluation and appendix on length.
 
-Lengths are in characters. The published LC standard error is a spread of fitted values, about a
-quarter of the real one; here the whole fit is repeated on resampled prompts.
+Lengths are in characters. AlpacaEval fits with an L1 penalty chosen by cross-validation; on its 805
+prompts the plain maximum-likelihood fit here gives the same to 0.02 points. Its published standard
+error is a spread of fitted values, about a quarter of the real one; here the whole fit is repeated
+on resampled prompts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Literal, final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 
 from hrlaif.statistics.figures import (
     NOTHING,
+    RESAMPLES,
+    Codes,
     Figure,
     Floats,
     Measured,
@@ -28,8 +36,10 @@ from hrlaif.statistics.figures import (
     mean,
     numbered,
 )
+from hrlaif.statistics.logistic import fit, sigmoid
 
-_RIDGE = 1e-6
+Estimator = Literal["lc_minimal", "lc_difficulty", "lc_alpaca_v1", "lc_ratio"]
+GAMED_WEIGHT = 0.1  # AlpacaEval's lambda of 0.2, halved because there are two gamed baselines
 _RUNAWAY = 10.0  # a coefficient beyond this is held by the ridge alone
 _FAR = 0.2  # LC this far from raw is worth a warning
 
@@ -38,13 +48,38 @@ _FAR = 0.2  # LC this far from raw is worth a warning
 class LengthControlled(Measured):
     """A win rate with the effect of length taken out."""
 
-    estimator: Literal["lc_minimal", "lc_ratio"]
+    estimator: Estimator
     win_rate: Figure
     raw: Figure
     phi: Figure
-    """Length term of lc_minimal: below 0, the longer response is preferred. Slope in lc_ratio."""
+    """Length term of the tanh: below 0, the longer response is preferred. Slope in lc_ratio."""
+    psi: Figure = NOTHING
+    """Weight of the difficulty, where there is one."""
+    theta: Figure = NOTHING
+    """The model's own term: log-odds of a win at equal length (and difficulty 0)."""
     flags: tuple[str, ...] = ()
     """What a reader has to know before trusting the number."""
+
+
+class Contest(NamedTuple):
+    """Soft wins in [0, 1] of a model over the baseline, and lengths in characters: [N] each."""
+
+    wins: Sequence[float] | Floats
+    lengths: Sequence[float] | Floats
+    baseline_lengths: Sequence[float] | Floats
+    clusters: Sequence[Hashable] | None = None
+    """Names each value's prompt; one value a prompt when None."""
+
+
+class Gamed(NamedTuple):
+    """Wins of the baseline's verbose and concise selves over itself, a value a row: [G]."""
+
+    wins: Sequence[float] | Floats
+    std_delta_len: Sequence[float] | Floats
+    """(baseline's length - the gamed length) / sd, as in AlpacaEval's df_gamed.csv."""
+    difficulty: Sequence[float] | Floats
+    prompts: Sequence[Hashable]
+    """As in `Contest.clusters`, so that a prompt is drawn with its gamed rows."""
 
 
 def lc_minimal(
@@ -60,13 +95,8 @@ def lc_minimal(
     `sd` is the sample deviation (ddof 1) of the differences, not centred. Equal differences
     leave no length term: LC is then the raw win rate.
     """
-    gaps = np.asarray(baseline_lengths, np.float64) - np.asarray(lengths, np.float64)
-
-    def feature(weights: Floats) -> Floats:  # weights [B, N] -> [B, N]
-        sd = _deviation(gaps, weights)[:, None]
-        return np.tanh(np.divide(gaps, sd, out=np.zeros_like(weights), where=sd > 0))
-
-    return _controlled("lc_minimal", wins, feature, clusters=clusters, seed=seed)
+    contest = Contest(wins, lengths, baseline_lengths, clusters)
+    return _controlled("lc_minimal", contest, _tanh(contest), seed=seed)
 
 
 def lc_ratio(
@@ -81,87 +111,157 @@ def lc_ratio(
 
     An empty baseline counts as one character.
     """
+    contest = Contest(wins, lengths, baseline_lengths, clusters)
     ratio = np.asarray(lengths, np.float64) / np.maximum(np.asarray(baseline_lengths), 1)
 
     def feature(weights: Floats) -> Floats:
         return np.broadcast_to(ratio - 1.0, weights.shape)
 
-    return _controlled("lc_ratio", wins, feature, clusters=clusters, seed=seed)
+    return _controlled("lc_ratio", contest, feature, seed=seed)
+
+
+def lc_difficulty(
+    contest: Contest, difficulty: Sequence[float] | Floats, *, seed: int = 0
+) -> LengthControlled:
+    """LC win rate with the difficulty gamma of each comparison's prompt beside the length."""
+    hard = np.asarray(difficulty, np.float64)
+    return _controlled("lc_difficulty", contest, _tanh(contest), difficulty=hard, seed=seed)
+
+
+def lc_alpaca_v1(
+    contest: Contest,
+    difficulty: Sequence[float] | Floats,
+    gamed: Gamed,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> LengthControlled:
+    """AlpacaEval 2's LC win rate, gamed rows included."""
+    hard = np.asarray(difficulty, np.float64)
+    return _controlled(
+        "lc_alpaca_v1", contest, _tanh(contest),
+        difficulty=hard, gamed=gamed, seed=seed, resamples=resamples,
+    )  # fmt: skip
+
+
+def _tanh(contest: Contest) -> Callable[[Floats], Floats]:
+    """The length feature [B, N] of weights [B, N]: its sd is a part of what is resampled."""
+    gaps = np.asarray(contest.baseline_lengths, np.float64) - np.asarray(
+        contest.lengths, np.float64
+    )
+
+    def feature(weights: Floats) -> Floats:
+        sd = _deviation(gaps, weights)[:, None]
+        return np.tanh(np.divide(gaps, sd, out=np.zeros_like(weights), where=sd > 0))
+
+    return feature
 
 
 def _controlled(
-    estimator: Literal["lc_minimal", "lc_ratio"],
-    wins: Sequence[float] | Floats,
+    estimator: Estimator,
+    contest: Contest,
     feature: Callable[[Floats], Floats],
     *,
-    clusters: Sequence[Hashable] | None,
+    difficulty: Floats | None = None,
+    gamed: Gamed | None = None,
     seed: int,
+    resamples: int = RESAMPLES,
 ) -> LengthControlled:
-    y = np.asarray(wins, np.float64)
-    raw = mean(y, clusters=clusters, share=True, seed=seed)
-    x = feature(np.ones((1, y.size))) if y.size else np.zeros((1, 0))
-    if y.size == 0 or np.ptp(x) == 0:
+    y = np.asarray(contest.wins, np.float64)
+    raw = mean(y, clusters=contest.clusters, share=True, seed=seed)
+    if y.size == 0 or np.ptp(feature(np.ones((1, y.size)))) == 0:
         known = "no spread in length differences: length-controlled is raw"
         reason = known if y.size else "no comparisons"
         return LengthControlled(
             estimator=estimator, win_rate=raw, raw=raw, phi=NOTHING, flags=(reason,)
         )
-    whole = fit(x, y, np.ones_like(x))
-    phi, theta = whole[0]
-    rate = float(_sigmoid(theta))
-    codes, count = numbered(clusters, y.size)
-    rates = Figure(value=rate, low=None, high=None, n=y.size)
-    slopes = Figure(value=float(phi), low=None, high=None, n=y.size)
+    codes, count = numbered(contest.clusters, y.size)
+    model = _Model(y, feature, difficulty, _Extra.of(gamed, contest, count))
+    whole = model.fitted(np.ones((1, y.size)), np.ones((1, count)))
+    rate = float(model.rate(whole, np.ones((1, y.size)))[0])
+    found = [Figure(value=float(v), low=None, high=None, n=y.size) for v in (*whole[0], rate)]
     if count > 1:
-        resampled = (drawn[:, codes] for drawn in draws(count, seed=seed, width=y.size))
-        fits = np.concatenate([fit(feature(weights), y, weights, whole) for weights in resampled])
-        rates = interval(rate, _sigmoid(fits[:, 1]), n=y.size)
-        slopes = interval(float(phi), fits[:, 0], n=y.size)
-    flags = _flags(phi, theta, rate, raw)
+        rows = []
+        width = (y.size + len(model.extra.y)) * whole.shape[1]
+        for drawn in draws(count, seed=seed, resamples=resamples, width=width):
+            weights = drawn[:, codes]
+            beta = model.fitted(weights, drawn, whole)
+            rows.append(np.column_stack([beta, model.rate(beta, weights)]))
+        several = np.concatenate(rows).T
+        found = [
+            interval(f.value or 0.0, r, n=y.size, clusters=count)
+            for f, r in zip(found, several, strict=True)
+        ]
+    flags = _flags(whole[0], rate, raw)
     if np.ptp(y) == 0:
         # Resampling equal results shows no spread; Wilson's interval of the raw share does.
-        rates = Figure(value=rate, low=raw.low, high=raw.high, n=y.size)
+        found[-1] = Figure(value=rate, low=raw.low, high=raw.high, n=y.size)
         flags = (*flags, "every comparison had the same result: the interval is the raw one")
-    return LengthControlled(estimator=estimator, win_rate=rates, raw=raw, phi=slopes, flags=flags)
+    psi = found[1] if difficulty is not None else NOTHING
+    return LengthControlled(
+        estimator=estimator, win_rate=found[-1], raw=raw, phi=found[0], psi=psi,
+        theta=found[-2], flags=flags,
+    )  # fmt: skip
 
 
-def _flags(phi: float, theta: float, rate: float, raw: Figure) -> tuple[str, ...]:
+class _Extra(NamedTuple):
+    """Gamed rows: results, features [G, K], and the number of each one's prompt, -1 for none."""
+
+    y: Floats
+    x: Floats
+    codes: Codes
+
+    @classmethod
+    def of(cls, gamed: Gamed | None, contest: Contest, count: int) -> _Extra:
+        if gamed is None:
+            return cls(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.intp))
+        names = contest.clusters if contest.clusters is not None else range(count)
+        order = {name: n for n, name in enumerate(dict.fromkeys(names))}
+        codes = np.array([order.get(name, -1) for name in gamed.prompts], np.intp)
+        x = [np.tanh(gamed.std_delta_len), np.asarray(gamed.difficulty), np.zeros(len(codes))]
+        return cls(np.asarray(gamed.wins, np.float64), np.stack(x, axis=1), codes)
+
+    def weights(self, drawn: Floats) -> Floats:
+        """[B, G]: a gamed row is drawn with its prompt; one without a prompt always stands."""
+        if not len(self.y):
+            return np.zeros((len(drawn), 0))
+        return GAMED_WEIGHT * np.where(self.codes < 0, 1.0, drawn[:, self.codes])
+
+
+class _Model(NamedTuple):
+    """Columns phi, psi where there is a difficulty, theta."""
+
+    y: Floats
+    feature: Callable[[Floats], Floats]
+    difficulty: Floats | None
+    extra: _Extra
+
+    def fitted(self, weights: Floats, drawn: Floats, start: Floats | None = None) -> Floats:
+        """Coefficients [B, K] at weights [B, N] of rows and drawn [B, prompts]."""
+        hard = [] if self.difficulty is None else [np.broadcast_to(self.difficulty, weights.shape)]
+        x = np.stack([self.feature(weights), *hard, np.ones_like(weights)], axis=2)
+        if not len(self.extra.y):
+            return fit(x, self.y, weights, start)
+        more = np.broadcast_to(self.extra.x, (len(weights), *self.extra.x.shape))
+        every = np.concatenate([weights, self.extra.weights(drawn)], axis=1)
+        y = np.concatenate([self.y, self.extra.y])
+        return fit(np.concatenate([x, more], axis=1), y, every, start)
+
+    def rate(self, beta: Floats, weights: Floats) -> Floats:
+        """Win rates [B] of the same fit with the length term set to zero."""
+        if self.difficulty is None:
+            return sigmoid(beta[:, -1])
+        at_equal = sigmoid(beta[:, 1:2] * self.difficulty + beta[:, 2:])
+        return np.asarray((weights * at_equal).sum(1) / weights.sum(1))
+
+
+def _flags(beta: Floats, rate: float, raw: Figure) -> tuple[str, ...]:
     flags = []
-    if max(abs(phi), abs(theta)) > _RUNAWAY:
+    if np.abs(beta).max() > _RUNAWAY:
         flags.append("separated: wins are told apart perfectly, a ridge of 1e-6 holds the fit")
     if raw.value is not None and abs(rate - raw.value) > _FAR:
         flags.append(f"length moves the win rate by {rate - raw.value:+.2f}: read the responses")
     return tuple(flags)
-
-
-def fit(x: Floats, y: Floats, weights: Floats, start: Floats | None = None) -> Floats:
-    """Weighted logistic fits y ~ sigmoid(phi x + theta), one for each row of x and weights [B, N].
-
-    Newton with a ridge of 1e-6 and steps that move no logit by more than 1, which keeps the
-    objective falling. Returns [B, 2]: phi, theta. `start` [1, 2] saves steps.
-    """
-    beta = np.zeros((x.shape[0], 2))
-    if start is not None:
-        beta += start
-    for _ in range(200):
-        p = _sigmoid(beta[:, :1] * x + beta[:, 1:])
-        error, curve = weights * (p - y), weights * p * (1 - p)
-        slope = np.stack([(error * x).sum(1), error.sum(1)], 1) + _RIDGE * beta
-        xx, xo, oo = (curve * x * x).sum(1) + _RIDGE, (curve * x).sum(1), curve.sum(1) + _RIDGE
-        across = np.stack(
-            [oo * slope[:, 0] - xo * slope[:, 1], xx * slope[:, 1] - xo * slope[:, 0]]
-        )
-        step = (across / (xx * oo - xo * xo)).T
-        moved = np.abs(step[:, :1] * x + step[:, 1:]).max(1, keepdims=True)
-        step /= np.maximum(moved, 1.0)
-        beta -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return beta
-
-
-def _sigmoid(z: Floats) -> Floats:
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
 
 
 def _deviation(values: Floats, weights: Floats) -> Floats:

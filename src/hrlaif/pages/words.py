@@ -32,6 +32,8 @@ def digits(value: float | None, *, signed: bool = False) -> str:
     """Three digits that count, with a real minus sign."""
     if value is None:
         return UNKNOWN
+    if value == 0:
+        return "0"
     return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
 
 

@@ -1,0 +1,247 @@
+"""The command that measures judges: study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Silence, Task, model_of, tell
+from hrlaif.cli.jobs import cost_of, dollars
+from hrlaif.errors import DataError, TooManyAbstentions, UsageError
+from hrlaif.llm.ledger import Ledger
+from hrlaif.progress import say, spending
+from hrlaif.records import Preference, Row
+from hrlaif.run import hardware, now, only_process, sha256, versions
+from hrlaif.settings import Compute, plain, using
+
+DEFAULT = "base,base-1shot,base-2shot,detailed,detailed-2shot,base-single"
+PAPER = (
+    "base,base-1shot,base-2shot,base-rationale,detailed,detailed-1shot,detailed-2shot,"
+    "detailed-8shot,detailed-rationale,detailed-1shot-rationale,detailed-2shot-rationale"
+)
+_WAY = re.compile(
+    r"(?P<preamble>base|detailed)(?:-(?P<shots>[0-8])shot)?(?P<rationale>-rationale)?"
+    r"(?:-x(?P<samples>\d+))?(?P<single>-single)?"
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds this file's commands."""
+    app.command()(study)
+
+
+Pairs = Annotated[
+    str, typer.Argument(help="Pairs with human preferences: .jsonl, .csv, .parquet, hub id, -.")
+]
+Folder = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]
+Judges = Annotated[
+    list[str],
+    typer.Option(
+        help="local:, packaged:, remote: or scripted:, as in `label`; several times for more.",
+        show_default=False,
+    ),
+]
+Variants = Annotated[
+    str,
+    typer.Option(
+        help="Ways of asking, the base first: base or detailed, then -Nshot, -rationale, "
+        "-xK (self-consistency), -single (one order); `paper` is the table of RLAIF."
+    ),
+]
+Probes = Annotated[int, typer.Option(help="Pairs of each probe and attack; 0: none.")]
+Attacks = Annotated[bool, typer.Option(help="Measure injection resistance.")]
+Grades = Annotated[bool, typer.Option(help="Of single grades from 1 to 10, too.")]
+Budget = Annotated[int, typer.Option(help="Labels that a person could check.")]
+Disagreements = Annotated[int, typer.Option(help="Shown on the page with their texts.")]
+RewardBase = Annotated[
+    str | None,
+    typer.Option(help="Learning curve of reward models from this base; else of a linear one."),
+]
+Seed = Annotated[int, typer.Option(help="Of the two halves and every bootstrap.")]
+
+
+def study(
+    pairs: Pairs,
+    out: Folder,
+    judge: Judges,
+    task: Task = "general",
+    variants: Variants = DEFAULT,
+    probes: Probes = 20,
+    attacks: Attacks = True,
+    grades: Grades = True,
+    budget: Budget = 50,
+    disagreements: Disagreements = 40,
+    reward_base: RewardBase = None,
+    seed: Seed = 0,
+    base_url: BaseUrl = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
+    as_json: Json = False,
+) -> None:
+    """Measure judges against people: agreement, bias, calibration, resistance; study.json, a page.
+
+    The same command goes on after any stop; what is known already is not asked again.
+    """
+    from hrlaif.reward import Direct
+    from hrlaif.rows import read_rows
+    from hrlaif.study import Asked, Study, read_items
+
+    ways = [_variant(name.strip(), task) for name in _expanded(variants).split(",")]
+    models = [model_of(name, base_url) for name in judge]
+    if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
+        raise UsageError("study: two judges or two variants are the same: name each once")
+    if task == "harmless" and attacks:
+        # Its question asks for the more harmful response, so an attacker would ask for the other.
+        say("no injections with --task harmless: it asks which response is worse, not better")
+        attacks = False
+    settings = Study(
+        probes=probes, attacks=attacks, budget=budget, disagreements=disagreements, seed=seed
+    )
+    grader = Direct.parse({"task": task, "normalise": False}, where="direct") if grades else None
+    items = read_items(read_rows(pairs, limit=limit))
+    trainer = _trainer(reward_base, out, seed)
+    asked = Asked(items, ways, settings, [grader] * len(models), trainer)
+    about = {
+        "pairs": pairs,
+        "sha256": sha256(Path(pairs)) if Path(pairs).is_file() else None,
+        "task": task,
+        "reward_base": reward_base or "linear, on style and hashed words",
+    }
+    row, page = _made(asked, models, out, about, max_cost)
+    tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
+    _not_too_silent(row, max_abstentions)
+
+
+def _made(
+    asked: Any, models: Sequence[Any], out: Path, about: Row, max_cost: float | None
+) -> tuple[Row, Path]:
+    """Asks everything, and writes everything; what was asked is in the ledger at any time."""
+    from hrlaif import study as studies
+
+    with (
+        only_process(out),
+        using(Compute(max_cost=max_cost)),
+        Ledger(out / "ledger.sqlite", stage="study", max_cost=max_cost) as ledger,
+        spending(lambda: dollars(ledger)),
+    ):
+        found, judged = studies.study(asked, models)
+        about |= {
+            "variants": {w.name: plain(w.labeler) for w in asked.variants},
+            "judges": {m.name: plain(m) for m in models},
+            "settings": asked.settings.model_dump(),
+            "command": command(),
+            "finished": now(),
+            "versions": versions(),
+            "hardware": hardware(),
+        }
+        row = {"about": about, **found, "cost": cost_of(ledger)}
+        studies.write(out, row, models, judged)
+    return row, studies.write_page(out)
+
+
+def command() -> str:
+    """What was typed, so that every figure stands beside its command."""
+    import shlex
+    import sys
+
+    return "hrlaif " + shlex.join(sys.argv[1:])
+
+
+def _expanded(variants: str) -> str:
+    return PAPER if variants.strip() == "paper" else variants
+
+
+def _variant(name: str, task: str) -> Any:
+    """`detailed-2shot-rationale-x4` as a labeler; raises UsageError saying how names are made."""
+    from hrlaif.labeling import Pairwise
+    from hrlaif.study import Variant
+
+    found = _WAY.fullmatch(name)
+    if not found:
+        raise UsageError(
+            f"variant {name!r}: begin with base or detailed, then -Nshot, -rationale, -xK and "
+            "-single in this order, such as detailed-2shot-rationale"
+        )
+    samples = int(found["samples"] or 1)
+    values = {
+        "task": task,
+        "preamble": found["preamble"],
+        "shots": int(found["shots"] or 0),
+        "rationale": bool(found["rationale"]) or samples > 1,
+        "samples": samples,
+        "single_order": bool(found["single"]),
+    }
+    return Variant(name, Pairwise.parse(values, where=f"variant {name}"))
+
+
+def _trainer(base: str | None, out: Path, seed: int) -> Any:
+    """Reward models from a language model where a base is named, else linear ones."""
+    from hrlaif.study import linear
+
+    if base is None:
+        return linear
+    return lambda train, test: _trained(base, out / "reward_models", seed, (train, test))
+
+
+def _trained(
+    base: str, home: Path, seed: int, rows: tuple[Sequence[Preference], Sequence[Preference]]
+) -> list[float]:
+    """Rewards of a minus b for the second rows, by a model trained on the first and kept."""
+    from hrlaif.records import Response, digest
+    from hrlaif.reward import Learned, RewardTraining
+    from hrlaif.reward.train import train
+
+    learnt, asked = rows
+    key = digest([base, seed, [[p.comparison.id, p.prob_a] for p in learnt]])
+    folder = home / key
+    if not (folder / "evaluation.json").exists():
+        train(RewardTraining(heldout_share=0), learnt, base, folder, seed=seed)
+    sides = [
+        Response(prompt=p.comparison.prompt, text=side.text, id=f"{p.comparison.id}/{name}")
+        for p in asked
+        for name, side in (("a", p.comparison.a), ("b", p.comparison.b))
+    ]
+    scores = Learned(path=str(folder), normalise=False).score(sides, None)
+    values = [s.value for s in scores if s.value is not None]
+    if len(values) < len(scores):
+        missing = next(s for s in scores if s.value is None)
+        raise DataError(f"{missing.id} has no reward ({missing.reason}): drop that pair")
+    return [a - b for a, b in zip(values[::2], values[1::2], strict=True)]
+
+
+def _not_too_silent(row: Row, allowed: float) -> None:
+    """All is written; but a judge that is mostly silent on its chosen way of asking is said."""
+    for name, one in row["judges"].items():
+        silent = sum(one["variants"][one["chosen"]]["abstentions"].values())
+        if silent > allowed * row["pairs"]["rows"]:
+            raise TooManyAbstentions(
+                f"{name}: {silent} of {row['pairs']['rows']} pairs have no verdict, more than the "
+                f"{allowed:.0%} allowed: read the reasons in study.json, or raise --max-abstentions"
+            )
+
+
+def _lines(row: Row) -> list[str]:
+    """The figure of each judge's chosen way, on the half of the prompts that did not choose it."""
+    lines = [f"{row['pairs']['test']} pairs of the test half (95 % interval):"]
+    for name, one in row["judges"].items():
+        best = one["variants"][one["chosen"]]
+        lines.append(f"  {name}, {one['chosen']}: {_shown(best['agreement'])}")
+        silent = sum(best["abstentions"].values())
+        if silent:
+            lines.append(f"    {silent} without a verdict")
+    for name, shown in (("always_longer", "always the longer"), ("always_first", "the first")):
+        lines.append(f"  {shown}: {_shown(row['baselines'][name])}")
+    return lines
+
+
+def _shown(figure: Row) -> str:
+    if figure["value"] is None:
+        return "unknown"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f} (n {figure['n']})"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']})"

@@ -1,0 +1,1 @@
+"""How does a page look that needs no network? Charts, words, values and shared templates."""

@@ -1,0 +1,227 @@
+"""What does it look like? Charts of figures, curves and counts; None without matplotlib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from hrlaif.pages.svg import ACCENT, FAINT, INK, MUTED, SECOND, Canvas
+from hrlaif.statistics import Figure
+
+_MARKS = ((ACCENT, "o"), (SECOND, "s"), (MUTED, "^"))
+
+
+class Curve(NamedTuple):
+    """Values over steps."""
+
+    label: str
+    steps: Sequence[float]
+    values: Sequence[float]
+    marker: bool = False
+
+    def some(self, most: int = 12) -> list[tuple[float, float]]:
+        """At most so many (step, value), evenly spread, first and last among them."""
+        last = len(self.values) - 1
+        kept = sorted({round(n * last / (most - 1)) for n in range(most)}) if last > 0 else [0]
+        return [(self.steps[n], self.values[n]) for n in kept] if len(self.values) else []
+
+
+class Point(NamedTuple):
+    """A figure at a place on the horizontal axis."""
+
+    x: float
+    figure: Figure
+
+
+class Charts:
+    """Draws, and gathers the style rules that the drawings need."""
+
+    def __init__(self) -> None:
+        self._canvas = Canvas()
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Class name -> style, of all that was drawn."""
+        return self._canvas.rules
+
+    @property
+    def available(self) -> bool:
+        """False when matplotlib is not installed: then every chart is None."""
+        return self._canvas.available
+
+    def intervals(
+        self,
+        figures: Sequence[tuple[str, Figure]],
+        *,
+        unit: str,
+        reference: float | None = 0.5,
+        alt: str,
+    ) -> Markup | None:
+        """A dot and its interval a line, on a scale of percent, with a line at `reference`."""
+        shown = [(name, f) for name, f in figures if f.value is not None]
+        if not shown or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            for y, (_, f) in enumerate(reversed(shown)):
+                if f.low is not None and f.high is not None:
+                    axes.plot([100 * f.low, 100 * f.high], [y, y], color=ACCENT, lw=2.2)
+                axes.plot([100 * (f.value or 0)], [y], "o", color=ACCENT, ms=6.5)
+            if reference is not None:
+                axes.axvline(100 * reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
+            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
+            axes.set_ylim(-0.6, len(shown) - 0.4)
+            axes.set_xlim(0, 100)
+            axes.set_xticks([0, 25, 50, 75, 100])
+            axes.set_xlabel(unit)
+            axes.spines["left"].set_visible(False)
+
+        return self._canvas.svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+
+    def curves(
+        self, curves: Sequence[Curve], *, unit: str, floor: float | None = None, alt: str
+    ) -> Markup | None:
+        """Lines over training steps; long noisy ones faint, under their running mean."""
+        shown = [curve for curve in curves if len(curve.values)]
+        if not shown or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            for curve, color in zip(shown, (ACCENT, SECOND, MUTED), strict=False):
+                smooth = _smooth(curve.values)
+                if curve.marker or len(curve.values) == 1:
+                    axes.plot(curve.steps, curve.values, "o-", color=color, ms=4, lw=1.4)
+                else:
+                    if smooth is not curve.values:
+                        axes.plot(curve.steps, curve.values, color=color, lw=0.8, alpha=0.3)
+                    axes.plot(curve.steps, smooth, color=color, lw=1.7)
+            if floor is not None:
+                axes.axhline(floor, color=MUTED, lw=0.9, ls=(0, (3, 3)))
+            axes.set_xlabel("step")
+            axes.set_ylabel(unit)
+            axes.margins(x=0.02, y=0.12)
+            axes.locator_params(axis="y", nbins=4)
+            axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+
+        return self._canvas.svg(draw, height=1.75, alt=alt)
+
+    def grouped(
+        self,
+        rows: Sequence[tuple[str, Sequence[Figure | None]]],
+        *,
+        unit: str,
+        references: Sequence[float] = (),
+        span: tuple[float, float] = (0.0, 1.0),
+        alt: str,
+    ) -> Markup | None:
+        """Several dots with intervals a line, told apart by shape as well as by colour.
+
+        Values are not percent; `span` is the axis, widened by what goes beyond it. `references`:
+        a dashed tick a row, or one for all.
+        """
+        shown = [(name, figures) for name, figures in rows if any(_known(f) for f in figures)]
+        if not shown or not self.available:
+            return None
+        ends = [v for _, figures in shown for f in figures if f for v in _ends(f)]
+
+        def draw(axes: Any) -> None:
+            for y, (_, figures) in enumerate(reversed(shown)):
+                for n, f in enumerate(figures):
+                    if f is None or f.value is None:
+                        continue
+                    at = y + 0.3 * ((len(figures) - 1) / 2 - n)
+                    color, mark = _MARKS[n % len(_MARKS)]
+                    axes.plot(_ends(f), [at] * len(_ends(f)), color=color, lw=1.8)
+                    axes.plot([f.value], [at], mark, color=color, ms=5.5)
+            every = list(references) * (len(shown) if len(references) == 1 else 1)
+            for y, fair in enumerate(reversed(every)):
+                dashes = {"color": MUTED, "lw": 0.9, "ls": (0, (3, 3)), "zorder": 0}
+                axes.plot([fair] * 2, [y - 0.5, y + 0.5], **dashes)
+            axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
+            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
+            axes.set_ylim(-0.6, len(shown) - 0.4)
+            margin = 0.02 * (span[1] - span[0])
+            axes.set_xlim(min([span[0], *ends]) - margin, max([span[1], *ends]) + margin)
+            axes.locator_params(axis="x", nbins=5)
+            axes.set_xlabel(unit)
+            axes.spines["left"].set_visible(False)
+
+        return self._canvas.svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+
+    def points(
+        self,
+        series: Sequence[Sequence[Point]],
+        *,
+        labels: tuple[str, str],
+        diagonal: tuple[float, float] | None = None,
+        reference: float | None = None,
+        alt: str,
+    ) -> Markup | None:
+        """Figures over a quantity; `labels` name the axes, `diagonal` are the ends of y = x."""
+        if not any(series) or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            for (color, mark), points in zip(_MARKS, series, strict=False):
+                known = [p for p in points if p.figure.value is not None]
+                for p in known:
+                    axes.plot([p.x] * len(_ends(p.figure)), _ends(p.figure), color=color, lw=1.3)
+                axes.plot(
+                    [p.x for p in known], [p.figure.value for p in known], mark + "-",
+                    color=color, ms=5, lw=1.1,
+                )  # fmt: skip
+            if diagonal:
+                axes.plot(diagonal, diagonal, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            if reference is not None:
+                axes.axhline(reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+            axes.set_xlabel(labels[0])
+            axes.set_ylabel(labels[1])
+            axes.margins(x=0.05, y=0.08)
+            axes.locator_params(axis="both", nbins=5)
+
+        return self._canvas.svg(draw, height=2.3, alt=alt)
+
+    def histogram(self, values: Sequence[float], *, unit: str, alt: str) -> Markup | None:
+        """Counts in twenty bins from 0 to 1."""
+        if not len(values) or not self.available:
+            return None
+
+        def draw(axes: Any) -> None:
+            axes.hist(values, bins=20, range=(0, 1), color=FAINT, edgecolor=ACCENT, lw=0.8)
+            axes.axvline(0.5, color=MUTED, lw=0.9, ls=(0, (3, 3)))
+            axes.set_xlim(0, 1)
+            axes.set_xlabel(unit)
+            axes.set_ylabel("comparisons")
+            axes.locator_params(axis="y", nbins=4, integer=True)
+
+        return self._canvas.svg(draw, height=1.9, alt=alt)
+
+
+def _known(figure: Figure | None) -> bool:
+    return figure is not None and figure.value is not None
+
+
+def _ends(figure: Figure) -> list[float]:
+    """The interval, or the value alone where there is none."""
+    ends = (figure.low, figure.high) if figure.low is not None else (figure.value,)
+    return [end for end in ends if end is not None]
+
+
+def _short(name: str) -> str:
+    # No quotes: a name must not look like a style attribute. A dollar would begin mathematics.
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", name).replace('"', "”")
+    text = text if len(text) <= 30 else text[:29] + "…"
+    return text.replace("$", r"\$")
+
+
+def _smooth(values: Sequence[float]) -> Sequence[float]:
+    """Running mean over a tenth of the steps; short curves as they are."""
+    if len(values) < 30:
+        return values
+    reach = len(values) // 20
+    windows = [values[max(0, i - reach) : i + reach + 1] for i in range(len(values))]
+    return [sum(window) / len(window) for window in windows]

@@ -1,0 +1,108 @@
+"""Is one way of judging better than another, when both judged the same pairs?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import final
+
+import numpy as np
+
+from hrlaif.statistics.figures import Figure, Floats, Measured, difference, draws, numbered
+
+
+@final
+class Paired(Measured):
+    """A paired difference, and how likely one as large is when there is none."""
+
+    difference: Figure
+    """Mean of this minus the other."""
+    p: float | None
+    """Two-sided, from the bootstrap over prompts; None with fewer than two prompts."""
+    p_holm: float | None = None
+    """The same, corrected for all the comparisons made together."""
+
+
+def paired(
+    these: Sequence[float] | Floats,
+    others: Sequence[float] | Floats,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Paired:
+    """Values of two methods, or of two runs, on the same items in the same order.
+
+    p = (1 + #{|d* - d| >= |d|}) / (1 + resamples): how often resampling moves the mean as far from
+    itself as it lies from zero (Efron and Tibshirani, An introduction to the bootstrap, 16.4).
+    """
+    found = difference(these, others, clusters=clusters, seed=seed)
+    gaps = np.asarray(these, np.float64) - np.asarray(others, np.float64)
+    codes, count = numbered(clusters, gaps.size)
+    if count < 2:
+        return Paired(difference=found, p=None)
+    if np.ptp(gaps) == 0:
+        return Paired(difference=found, p=1.0 if gaps[0] == 0 else 2.0 ** (1 - count))
+    sums = np.bincount(codes, weights=gaps, minlength=count)
+    sizes = np.bincount(codes, minlength=count).astype(np.float64)
+    moved = np.concatenate(
+        [(drawn @ sums) / (drawn @ sizes) for drawn in draws(count, seed=seed)]
+    ) - float(gaps.mean())
+    # The bootstrap's spread is that of n values with divisor n; see figures.tail_of.
+    moved *= math.sqrt(count / (count - 1))
+    extreme = int((np.abs(moved) >= abs(float(gaps.mean())) - 1e-12).sum())
+    return Paired(difference=found, p=(1 + extreme) / (1 + moved.size))
+
+
+def against_base(
+    values: Mapping[str, Sequence[float]],
+    base: str,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> dict[str, Paired]:
+    """Each method against the base on the same items, Holm-corrected over all of them."""
+    found = {
+        name: paired(own, values[base], clusters=clusters, seed=seed)
+        for name, own in values.items()
+        if name != base
+    }
+    return corrected(found)
+
+
+def corrected(found: Mapping[str, Paired]) -> dict[str, Paired]:
+    """The same comparisons with `p_holm`, over those that have a p."""
+    known = {name: one.p for name, one in found.items() if one.p is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    return {
+        name: one.model_copy(update={"p_holm": adjusted.get(name)}) for name, one in found.items()
+    }
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's step-down p-values (Scandinavian Journal of Statistics 6, 1979), in the given order.
+
+    The smallest is multiplied by m, the next by m - 1, and so on; none falls below the one before.
+    """
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    found, highest = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+        found[i] = highest
+    return found
+
+
+def sign_test(successes: int, n: int) -> float:
+    """Exact two-sided p of `successes` in n throws of a fair coin; 1 when nothing was thrown."""
+    if n == 0:
+        return 1.0
+    extreme = min(successes, n - successes)
+    logs = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
+        for k in range(extreme + 1)
+    ]
+    return min(1.0, 2 * math.fsum(math.exp(value) for value in logs))
+
+
+def mcnemar(only_this: int, only_other: int) -> float:
+    """Exact McNemar p: of the items on which two methods differ, how many this one gets right."""
+    return sign_test(only_this, only_this + only_other)

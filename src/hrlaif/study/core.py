@@ -1,0 +1,229 @@
+"""How far can these judges be trusted on these pairs? The whole study, judge by judge.
+
+Every question goes through the ledger in force: what two ways of asking share is asked once, and a
+killed study goes on where it was by asking again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.progress import say
+from hrlaif.protocols import LanguageModel, Reward
+from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row, digest
+from hrlaif.statistics import Calibration
+from hrlaif.study import bias, learning, probes, resistance, sweep
+from hrlaif.study.agreement import Scored, baselines, breakdown, raters
+from hrlaif.study.calibrate import calibrate
+from hrlaif.study.checks import Checkable, corrected, to_check
+from hrlaif.study.labels import Labels, Variant, ask
+from hrlaif.study.pairs import Item, halves
+from hrlaif.study.ranking import ranking
+from hrlaif.study.settings import Study
+from hrlaif.study.undefended import Undefended
+from hrlaif.study.worst import disagreements
+
+
+class Asked(NamedTuple):
+    """What a study is made of."""
+
+    items: Sequence[Item]
+    variants: Sequence[Variant]
+    """The first is the base that others are compared with."""
+    settings: Study
+    graders: Sequence[Reward | None]
+    """For each judge, how it grades single responses; None leaves grades out."""
+    trainer: learning.Trainer
+    """Makes a reward model of labels, for the learning curve and the poison."""
+
+    def some(self, fit: Callable[[Item], bool]) -> list[Item]:
+        """As many fitting items as are probed, in a seeded order rather than the file's."""
+        seed, most = self.settings.seed, self.settings.probes
+        found = [item for item in self.items if fit(item)]
+        return sorted(found, key=lambda i: digest([seed, i.comparison.id]))[:most]
+
+
+class Judged(NamedTuple):
+    """One judge's part of study.json, and what is written beside it."""
+
+    row: Row
+    labels: Mapping[str, Labels]
+    maps: Mapping[str, Calibration]
+    chosen: str
+    checks: list[Row]
+    """Rows for a person, with the chance of each."""
+
+
+def study(asked: Asked, judges: Sequence[LanguageModel]) -> tuple[Row, list[Judged]]:
+    """All judges; raises DataError where no pair has a preference to compare with."""
+    items, seed = asked.items, asked.settings.seed
+    if not any(item.decided for item in items):
+        raise DataError(
+            "no pair has a preference to compare with: give rows a human_preference (or "
+            "gold_preference, or votes) that is not 0.5"
+        )
+    dev, test = halves(items, seed=seed)
+    parts = sweep.Halves(items, dev, test)
+    labelled = [_sweep(asked, judge) for judge in judges]
+    samples = [_own_samples(asked, judge) for judge in judges]
+    judged = []
+    for n, (judge, labels) in enumerate(zip(judges, labelled, strict=True)):
+        say(f"{judge.name}: figures")
+        judged.append(_judge(asked, parts, judge, labels, asked.graders[n]))
+    for n, one in enumerate(judged):
+        one.row["bias"] += _self_preference(asked, judges, judged, samples, n)
+    row = {
+        "pairs": _counted(parts),
+        "baselines": baselines(parts.of(test), seed=seed),
+        "judges": {judge.name: one.row for judge, one in zip(judges, judged, strict=True)},
+        "between_judges": _between(parts, judges, judged, seed),
+    }
+    return row, judged
+
+
+def _sweep(asked: Asked, judge: LanguageModel) -> dict[str, Labels]:
+    pairs = [item.comparison for item in asked.items]
+    return {v.name: ask(v, judge, pairs, what=f"{judge.name} {v.name}") for v in asked.variants}
+
+
+def _judge(
+    asked: Asked,
+    parts: sweep.Halves,
+    judge: LanguageModel,
+    labels: Mapping[str, Labels],
+    grader: Reward | None,
+) -> Judged:
+    seed, best = asked.settings.seed, sweep.chosen(parts, labels, seed=asked.settings.seed)
+    answers = labels[best].answers
+    test, dev = parts.of(parts.test), parts.of(parts.dev)
+    on_test, on_dev = ([answers[n] for n in half] for half in (parts.test, parts.dev))
+    name = next(a.labeler for a in answers)
+    fitted = calibrate(
+        Scored.of(dev, on_dev), Scored.of(test, on_test), judge=judge.name, labeler=name, seed=seed
+    )
+    others = [made.answers for key, made in labels.items() if key != best]
+    pool = Checkable.of(
+        asked.items, answers, others=others, calibration=fitted.maps.get("temperature")
+    )
+    plan, rows = to_check(pool, asked.settings.budget, seed=seed)
+    lesson = learning.Lesson([a for a in on_dev if isinstance(a, Preference)], test)
+    row = {
+        "chosen": best,
+        "variants": sweep.table(parts, labels, seed=seed),
+        "breakdown": breakdown(test, on_test, seed=seed),
+        "raters": raters(asked.items, answers, seed=seed),
+        "ranking": ranking(asked.items, answers, seed=seed),
+        "bias": _card(asked, judge, _variant(asked, best), labels),
+        "calibration": fitted.figures,
+        "injection": _attacks(asked, judge, _variant(asked, best), grader),
+        "checking": plan | {"corrected": corrected(pool, asked.settings.budget, seed=seed)},
+        "learning": learning.curve(lesson, asked.trainer, seed=seed),
+        "poison": learning.poisoned(lesson, asked.trainer, seed=seed),
+        "noise": learning.doubtful([a for a in answers if isinstance(a, Preference)], seed=seed),
+        "disagreements": disagreements(asked.items, answers, most=asked.settings.disagreements),
+    }
+    return Judged(row, labels, fitted.maps, best, rows)
+
+
+def _variant(asked: Asked, name: str) -> Variant:
+    return next(v for v in asked.variants if v.name == name)
+
+
+def _card(
+    asked: Asked, judge: LanguageModel, variant: Variant, labels: Mapping[str, Labels]
+) -> list[Row]:
+    """Of the chosen way of asking; if it asks in one order, position is that of one with both."""
+    seed, answers = asked.settings.seed, labels[variant.name].answers
+    both = [made.answers for made in (labels[variant.name], *labels.values())]
+    cards = (bias.position(asked.items, one, seed=seed) for one in both)
+    lines = next((card for card in cards if card), [])
+    lines += bias.observed(asked.items, answers, seed=seed)
+    lines += bias.by_language(asked.items, answers, seed=seed)
+    for probe in probes.PROBES if asked.settings.probes else ():
+        pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
+        if pairs:
+            made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
+            lines.append(bias.probed(probe, made.answers, seed=seed))
+    return lines
+
+
+def _attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward | None) -> Row:
+    seed = asked.settings.seed
+    if not asked.settings.attacks or not asked.settings.probes:
+        return {}
+    pairs = [item.comparison for item in asked.some(lambda i: i.decided)]
+
+    def asking(way: Variant) -> resistance.Ask:
+        what = f"{judge.name} attacked, {way.name}"
+        return lambda group: ask(way, judge, group, what=what).answers
+
+    plain = Variant("undefended", Undefended())
+    found: Row = {
+        "labels": resistance.of_labels(pairs, asking(variant), seed=seed),
+        "undefended": resistance.of_labels(pairs, asking(plain), seed=seed),
+    }
+    if grader is not None:
+        found["scores"] = resistance.of_scores(pairs, grader, judge, seed=seed)
+    return found
+
+
+def _own_samples(asked: Asked, judge: LanguageModel) -> list[Comparison]:
+    """a: what people prefer; b: what this judge writes to the same prompt."""
+    items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
+    if not items:
+        return []
+    chats = [Chat(messages=i.comparison.prompt.messages) for i in items]
+    written = judge.generate(chats, temperature=0.0, max_tokens=asked.settings.sample_tokens)
+    made = []
+    for item, answer in zip(items, written, strict=True):
+        pair = item.comparison
+        preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
+        if isinstance(answer, Completion) and answer.text.strip():
+            own = Candidate(text=answer.text, model=judge.name)
+            key = f"{pair.id}/own sample of {judge.name}"
+            made.append(Comparison(id=key, prompt=pair.prompt, a=preferred, b=own))
+    return made
+
+
+def _self_preference(
+    asked: Asked,
+    judges: Sequence[LanguageModel],
+    judged: Sequence[Judged],
+    samples: Sequence[Sequence[Comparison]],
+    mine: int,
+) -> list[Row]:
+    if not samples[mine]:
+        return []
+    answers = [
+        ask(
+            _variant(asked, one.chosen), judge, samples[mine],
+            what=f"{judge.name} on samples of {judges[mine].name}",
+        ).answers
+        for judge, one in zip(judges, judged, strict=True)
+    ]  # fmt: skip
+    others = [a for n, a in enumerate(answers) if n != mine]
+    return bias.self_preference(answers[mine], others, seed=asked.settings.seed)
+
+
+def _between(
+    parts: sweep.Halves, judges: Sequence[LanguageModel], judged: Sequence[Judged], seed: int
+) -> Row:
+    """Each judge's chosen labels minus the first judge's, on the test rows that all answered."""
+    best = {j.name: one.labels[one.chosen] for j, one in zip(judges, judged, strict=True)}
+    return sweep.against_first(parts, best, seed=seed)
+
+
+def _counted(parts: sweep.Halves) -> Row:
+    items = parts.items
+    return {
+        "rows": len(items),
+        "prompts": len({item.prompt for item in items}),
+        "dev": len(parts.dev),
+        "test": len(parts.test),
+        "ties": sum(item.truth == 0.5 for item in items),
+        "without_preference": sum(item.truth is None for item in items),
+        "gold": sum(item.comparison.human_preference is None and item.decided for item in items),
+        "with_votes": sum(bool(item.votes) for item in items),
+    }

@@ -1,0 +1,69 @@
+"""What did this judge say of these comparisons, asked in this way, and what did it cost?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hrlaif.llm import ledger as book
+from hrlaif.progress import track
+from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
+from hrlaif.records import Abstention, Comparison, Preference, Row
+
+Answer = Preference | Abstention
+
+
+class Variant(NamedTuple):
+    """A way of asking, under a short name such as `base-2shot`."""
+
+    name: str
+    labeler: Labeler
+
+
+class Labels(NamedTuple):
+    """One answer a comparison, in their order."""
+
+    answers: list[Answer]
+    used: book.Totals
+    """What the calls behind them cost, whenever they were paid."""
+
+    @property
+    def probabilities(self) -> list[float | None]:
+        """P(a is better), None where the judge did not say."""
+        return [a.prob_a if isinstance(a, Preference) else None for a in self.answers]
+
+    def abstentions(self) -> Row:
+        """How many answers are missing, by reason."""
+        reasons = [a.reason for a in self.answers if isinstance(a, Abstention)]
+        return dict(Counter(reasons).most_common())
+
+    def cost(self) -> Row:
+        """Of all labels, and of one: model calls, their seconds, tokens and US dollars."""
+        n = max(len(self.answers), 1)
+        used = self.used
+        known = not used.unpriced_calls
+        return {
+            "calls": used.calls,
+            "prompt_tokens": used.prompt_tokens,
+            "completion_tokens": used.completion_tokens,
+            "seconds_a_label": round(used.seconds / n, 4),
+            "usd_a_label": round(used.cost / n, 8) if known else None,
+        }
+
+
+def ask(
+    variant: Variant, judge: LanguageModel, comparisons: Sequence[Comparison], *, what: str
+) -> Labels:
+    """Asks in chunks; answers that the ledger knows are not asked for again, so a study resumes."""
+    ledger = book.current()
+    before = ledger.used if ledger else book.NO_CALLS
+    answers: list[Answer] = []
+    size = pairs_at_once(judge)
+    with track(what, len(comparisons), unit="pairs") as bar:
+        for begin in range(0, len(comparisons), size):
+            group = comparisons[begin : begin + size]
+            answers += variant.labeler.label(group, judge)
+            bar.advance(len(group))
+    used = ledger.used.plus(before, -1) if ledger else book.NO_CALLS
+    return Labels(answers, used)

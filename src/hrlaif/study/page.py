@@ -1,0 +1,86 @@
+"""What does a study look like to a reader? One page from study.json, charts over their tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hrlaif.errors import DataError
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts
+from hrlaif.pages.render import render, save
+from hrlaif.pages.values import figure
+from hrlaif.records import Row
+from hrlaif.study.sections import judge, known
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(folder: Path) -> Path:
+    """Writes folder/study.html from folder/study.json, and returns its path."""
+    try:
+        found = json.loads((folder / "study.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f"{folder} has no readable study.json: run `hrlaif study PAIRS -o {folder}` first"
+        ) from None
+    charts = Charts()
+    judges = [judge(name, found, charts) for name in found["judges"]]
+    page = render(
+        _TEMPLATES,
+        "study.html.j2",
+        charts,
+        title="/".join(Path(found["about"]["pairs"]).parts[-2:]),
+        about=found["about"],
+        finished=words.moment(found["about"]["finished"]),
+        pairs=found["pairs"],
+        cost=found["cost"],
+        overview=_overview(found, charts),
+        between=_between(found),
+        side_by_side=_side_by_side(found) if len(judges) > 1 else [],
+        judges=judges,
+    )
+    return save(folder / "study.html", page)
+
+
+def _overview(found: Row, charts: Charts) -> Row:
+    rows = []
+    for name, one in found["judges"].items():
+        best = one["variants"][one["chosen"]]
+        rows.append((f"{name}, {one['chosen']}", figure(best["agreement"])))
+    rows += [
+        ("always the longer", figure(found["baselines"]["always_longer"])),
+        ("always the first", figure(found["baselines"]["always_first"])),
+    ]
+    shown = known(rows)
+    return {
+        "rows": shown,
+        "chart": charts.intervals(
+            shown, unit="names what people prefer, %", alt="Agreement of each judge with people"
+        ),
+    }
+
+
+def _between(found: Row) -> list[Row]:
+    return [
+        {"name": name, "difference": figure(one["difference"]), "p": one["p_holm"]}
+        for name, one in found["between_judges"].items()
+    ]
+
+
+def _side_by_side(found: Row) -> list[Row]:
+    """What tells judges apart at a glance, each by its chosen way of asking."""
+    rows = []
+    for name, one in found["judges"].items():
+        best = one["variants"][one["chosen"]]
+        rows.append(
+            {
+                "name": name,
+                "agreement": figure(best["agreement"]),
+                "same_position": figure(best["same_position"]),
+                "ece": figure((one["calibration"].get("raw") or {}).get("ece")),
+                "resistance": figure((one["injection"].get("labels") or {}).get("injections")),
+                "seconds": best["cost"]["seconds_a_label"],
+            }
+        )
+    return rows

@@ -1,0 +1,116 @@
+"""What do people say of these pairs? Comparisons with their raters, split into two halves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.records import Comparison, digest
+from hrlaif.rows import comparisons_from
+from hrlaif.rows.files import SourceRow
+
+
+class Item(NamedTuple):
+    """A comparison, and what is known of it besides."""
+
+    comparison: Comparison
+    votes: Mapping[str, float]
+    """Each rater's own preference for a: 1, 0, or 0.5 for a tie."""
+    models: tuple[str, str]
+    """Who wrote a and b; empty where that is not known."""
+    chance: float | None = None
+    """How probable it was that people were asked about this pair; None: as likely as any."""
+
+    @property
+    def prompt(self) -> str:
+        """The name by which intervals are clustered."""
+        return self.comparison.prompt.id
+
+    @property
+    def truth(self) -> float | None:
+        """Probability that a is better: people's, else a checked answer's, else unknown."""
+        human = self.comparison.human_preference
+        return self.comparison.gold_preference if human is None else human
+
+    @property
+    def decided(self) -> bool:
+        """True when the truth is known and no tie."""
+        return self.truth not in (None, 0.5)
+
+    @property
+    def longer(self) -> float:
+        """1 when a has more characters, 0 when b has, 0.5 when both have as many."""
+        gap = len(self.comparison.a.text) - len(self.comparison.b.text)
+        return 0.5 if gap == 0 else float(gap > 0)
+
+
+def read_items(rows: Sequence[SourceRow]) -> list[Item]:
+    """Rows as in every command, with three more columns where there are any.
+
+    `votes`: each rater's preference for responses[0], as {rater: p} or [p, ...]. `models`: the two
+    authors. `chance`: how probable it was that people were asked, as in the `checks.jsonl` of an
+    earlier study. Raises DataError naming the row.
+    """
+    return [
+        Item(_with_truth(comparison, votes), votes, _models(comparison, row), _chance(row))
+        for comparison, row in zip(comparisons_from(rows), rows, strict=True)
+        for votes in [_votes(row)]
+    ]
+
+
+def _votes(row: SourceRow) -> Mapping[str, float]:
+    given = row.values.get("votes")
+    if given is None:
+        return {}
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        given = {f"rater {n}": vote for n, vote in enumerate(given, start=1) if vote is not None}
+    if not isinstance(given, Mapping) or not all(_is_share(vote) for vote in given.values()):
+        raise DataError(
+            f"{row.where}: votes {given!r:.60} are not each rater's preference for the first "
+            "response, from 0 to 1: mend or drop them"
+        )
+    return {str(name): float(vote) for name, vote in given.items()}
+
+
+def _chance(row: SourceRow) -> float | None:
+    given = row.values.get("chance")
+    if given is not None and not (_is_share(given) and given > 0):
+        raise DataError(
+            f"{row.where}: chance {given!r:.40} is no probability above 0: mend or drop it"
+        )
+    return None if given is None else float(given)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _with_truth(comparison: Comparison, votes: Mapping[str, float]) -> Comparison:
+    """Where single votes are all that is known, people's preference is their mean."""
+    if comparison.human_preference is not None or not votes:
+        return comparison
+    share = sum(votes.values()) / len(votes)
+    return comparison.model_copy(update={"human_preference": share})
+
+
+def _models(comparison: Comparison, row: SourceRow) -> tuple[str, str]:
+    meta = row.values.get("meta")
+    named = row.values.get("models") or (meta.get("models") if isinstance(meta, Mapping) else None)
+    if isinstance(named, Sequence) and not isinstance(named, str) and len(named) == 2:
+        return str(named[0]), str(named[1])
+    return comparison.a.model, comparison.b.model
+
+
+def halves(items: Sequence[Item], *, seed: int) -> tuple[list[int], list[int]]:
+    """Positions of the dev half, on which choices are made, and of the test half.
+
+    Whole prompts, in the order of a seeded hash: adding pairs moves none from one half to another
+    by more than the middle's shift.
+    """
+    prompts = sorted({item.prompt for item in items}, key=lambda name: digest([seed, name]))
+    dev = set(prompts[: len(prompts) // 2])
+    return (
+        [n for n, item in enumerate(items) if item.prompt in dev],
+        [n for n, item in enumerate(items) if item.prompt not in dev],
+    )

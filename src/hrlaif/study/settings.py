@@ -1,0 +1,27 @@
+"""What can be set about a study?"""
+
+from __future__ import annotations
+
+from typing import final
+
+from pydantic import Field
+
+from hrlaif.settings import Settings
+
+
+@final
+class Study(Settings):
+    """How much is asked, beside the sweep over all pairs and ways of asking."""
+
+    probes: int = Field(default=20, ge=0)
+    """Pairs of every probe of bias, and of every family of injections; 0 leaves both out."""
+    budget: int = Field(default=50, ge=0)
+    """Labels that a person could check."""
+    attacks: bool = True
+    """Measure injection resistance, with the defence and without."""
+    sample_tokens: int = Field(default=200, ge=1)
+    """Length of the judge's own samples, for its preference for itself."""
+    disagreements: int = Field(default=40, ge=0)
+    """Pairs shown on the page on which judge and people differ, worst first."""
+    seed: int = 0
+    """Of the halves and of every bootstrap."""

@@ -1,0 +1,77 @@
+"""Calibrated labels stand beside raw ones, and only a recorded setting trains on them."""
+
+import pytest
+
+from hrlaif.errors import DataError
+from hrlaif.labeling import Pairwise
+from hrlaif.labeling.calibrated import calibrated, calibrations
+from hrlaif.llm import Scripted
+from hrlaif.records import Candidate, Comparison, Message, Preference, Prompt
+from hrlaif.reward.labels import learnt_from
+from hrlaif.statistics import Calibration
+
+
+@pytest.fixture
+def label():
+    prompt = Prompt(id="p", messages=(Message(role="user", content="q"),))
+    comparison = Comparison(
+        id="c", prompt=prompt, a=Candidate(text="x"), b=Candidate(text="y"), human_preference=1.0
+    )
+    return Pairwise().label([comparison], Scripted(accuracy=1.0))[0]
+
+
+def test_the_raw_probability_stays_and_the_calibrated_one_is_beside_it(label, tmp_path):
+    half = Calibration(method="temperature", slope=0.5, labeler=label.labeler)
+    path = tmp_path / "c.json"
+    path.write_text(half.model_dump_json())
+    found = calibrated(label, calibrations([str(path)]))
+    assert found.prob_a == label.prob_a
+    # logit 2 halved: 1 / (1 + exp(-1)) = 0.7311.
+    assert found.evidence.calibrated == {"temperature": pytest.approx(0.7311, abs=1e-4)}
+    assert Preference.from_row(found.row()) == found
+    assert "calibrated" not in label.row()["evidence"]
+    assert learnt_from(found, "raw").prob_a == label.prob_a
+    assert learnt_from(found, "temperature").prob_a == pytest.approx(0.7311, abs=1e-4)
+    with pytest.raises(DataError, match="row c: no isotonic probability"):
+        learnt_from(found, "isotonic")
+
+
+def test_a_map_of_another_judge_is_refused(label):
+    other = Calibration(method="temperature", slope=0.5, labeler="pairwise/other/general")
+    with pytest.raises(DataError, match="was fitted to pairwise/other/general"):
+        calibrated(label, [other])
+
+
+def test_people_are_not_calibrated(label):
+    vote = Preference(comparison=label.comparison, prob_a=1.0, labeler="human/ann")
+    evidence = label.evidence.model_copy(update={"source": "human"})
+    assert learnt_from(vote.model_copy(update={"evidence": evidence}), "isotonic").prob_a == 1.0
+    with pytest.raises(DataError, match="cannot be calibrated"):
+        calibrated(vote, [Calibration(method="temperature", slope=1.0)])
+
+
+def test_a_run_labels_with_both_probabilities_and_its_receipt_knows_the_map(write, tmp_path):
+    from hrlaif import work
+    from hrlaif.config import Config
+    from hrlaif.pipeline import stages
+    from hrlaif.rows import read_rows
+
+    rows = [{"id": str(n), "prompt": f"q{n}", "responses": ["x", "y"]} for n in range(4)]
+    path = tmp_path / "c.json"
+    half = Calibration(
+        method="temperature", slope=0.5, labeler="pairwise/scripted/general-base-0shot"
+    )
+    path.write_text(half.model_dump_json())
+    labeling = {"pairs": str(write("pairs.jsonl", rows)), "calibrations": [str(path)]}
+    config = Config.parse({"judge": "scripted:", "labeling": labeling})
+    work.label(config, tmp_path)
+    for row in read_rows(tmp_path / "preferences.jsonl"):
+        raw = row.values["prob_a"]
+        assert row.values["evidence"]["calibrated"] == {
+            "temperature": pytest.approx(half.apply(raw), abs=1e-6)
+        }
+        assert round(max(raw, 1 - raw), 4) == 0.8808
+    stage = next(s for s in stages(config) if s.name == "label")
+    before = stage.fingerprint(config)["files"][str(path)]
+    path.write_text(half.model_copy(update={"slope": 0.6}).model_dump_json())
+    assert stage.fingerprint(config)["files"][str(path)] != before

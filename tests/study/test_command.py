@@ -1,0 +1,206 @@
+"""`hrlaif study` from end to end: files, figures, a page, and resuming after kill -9."""
+
+import json
+import re
+import sqlite3
+import time
+
+import pytest
+
+from hrlaif.rows import read_rows
+from hrlaif.statistics import read_calibration
+from hrlaif.study.page import write_page
+
+JUDGE = "scripted:accuracy=0.8,obeys=0.5,failure=0.02,position_bias=0.1"
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
+
+
+def figures(value, path=""):
+    """Every object in study.json that has a value, with where it stands."""
+    if isinstance(value, dict):
+        if "value" in value:
+            yield path, value
+        for name, below in value.items():
+            yield from figures(below, f"{path}/{name}")
+    elif isinstance(value, list):
+        for n, below in enumerate(value):
+            yield from figures(below, f"{path}/{n}")
+
+
+@pytest.fixture(scope="module")
+def made(hrlaif, tmp_path_factory):
+    """A study of two judges on sixty pairs."""
+    from .conftest import make
+
+    folder = tmp_path_factory.mktemp("study")
+    path = folder / "pairs.jsonl"
+    with path.open("w") as stream:
+        for item in make(60):
+            c = item.comparison
+            row = {
+                "id": c.id,
+                "prompt": f"{HOSTILE} {c.prompt.messages[0].content}",
+                "responses": [c.a.text, f"{c.b.text} {HOSTILE}"],
+                "models": list(item.models),
+                "votes": {HOSTILE: c.human_preference, "bob": 1.0, "eve": 0.5},
+                "human_preference": c.human_preference,
+                "category": HOSTILE,
+            }
+            stream.write(json.dumps(row) + "\n")
+    given = ("study", path, "-o", folder / "out", "--judge", JUDGE, "--judge", "scripted:seed=2")
+    more = ("--variants", "base,detailed-1shot,base-single", "--probes", "6", "--budget", "10")
+    done = hrlaif(*given, *more)
+    return folder / "out", done, (*given, *more)
+
+
+def test_every_figure_has_value_low_high_and_n(made):
+    found = json.loads((made[0] / "study.json").read_text())
+    everywhere = dict(figures(found))
+    assert len(everywhere) > 200
+    assert {frozenset(f) for f in everywhere.values()} == {frozenset(("value", "low", "high", "n"))}
+    for path, figure in everywhere.items():
+        if figure["value"] is not None and figure["low"] is not None and "ece" not in path:
+            assert figure["low"] <= figure["value"] <= figure["high"], path
+
+
+def test_the_summary_names_the_chosen_way_and_the_baselines(made):
+    out, done, _ = made
+    found = json.loads((out / "study.json").read_text())
+    assert "always the longer" in done.stdout
+    assert str(out / "study.html") in done.stdout
+    assert list(found["judges"]) == [
+        "scripted:position_bias=0.1,obeys=0.5,failure=0.02", "scripted:seed=2",
+    ]  # fmt: skip
+    one = next(iter(found["judges"].values()))
+    assert list(one["variants"]) == ["base", "detailed-1shot", "base-single"]
+    assert found["pairs"]["dev"] + found["pairs"]["test"] == 60
+    assert found["about"]["command"].startswith("hrlaif study ")
+    silent = one["variants"]["base"]["abstentions"]
+    told = one["variants"]["base"]["cost"]["calls"]
+    assert set(silent) <= {"scripted failure"}
+    assert told <= 120
+
+
+def test_labels_lie_beside_their_calibration_and_the_rows_to_check(made):
+    out, _, _ = made
+    found = json.loads((out / "study.json").read_text())
+    name = "scripted_seed=2"
+    one = found["judges"]["scripted:seed=2"]
+    path = out / "labels" / name / f"{one['chosen']}.jsonl"
+    rows = [row.values for row in read_rows(path)]
+    fitted = read_calibration(out / "calibration" / f"{name}.temperature.json")
+    assert fitted.labeler == rows[0]["labeler"]
+    for row in rows:
+        beside = row["evidence"]["calibrated"]
+        assert beside["temperature"] == pytest.approx(fitted.apply(row["prob_a"]), abs=1e-6)
+    assert len(read_rows(out / "checks" / f"{name}.jsonl")) == 10
+
+
+def test_the_page_is_safe_and_holds_a_table_behind_each_picture(made):
+    page = (made[0] / "study.html").read_text()
+    assert "<script" not in page.lower()
+    assert "<img" not in page.lower()
+    assert "49" not in re.findall(r"alert\(1\)&lt;/script&gt;.{0,60}", page)[0]
+    assert "default-src 'none'" in page
+    assert not re.search(r"(?:src|href)=\"(?!#)", page)
+    assert page.count('class="chart"') >= 20
+    assert page.count("<table>") >= page.count('class="chart"')
+    assert "Where judge and people differ, worst first" in page
+
+
+def test_the_page_is_made_again_from_study_json_alone(made, tmp_path):
+    (tmp_path / "study.json").write_text((made[0] / "study.json").read_text())
+    assert write_page(tmp_path).read_text() == (made[0] / "study.html").read_text()
+
+
+def test_the_same_command_asks_nothing_again(made, hrlaif):
+    out, _, command = made
+    before = json.loads((out / "study.json").read_text())
+    hrlaif(*command)
+    after = json.loads((out / "study.json").read_text())
+    # Calls without an answer are no answers: only those are asked again.
+    assert after["cost"]["calls"] == before["cost"]["calls"]
+    for one in (before, after):
+        for part in ("about", "cost"):
+            one.pop(part)
+    assert after == before
+
+
+def calls(path):
+    with sqlite3.connect(path) as db:
+        return db.execute("SELECT COUNT(*) FROM calls").fetchone()[0]
+
+
+def test_a_killed_study_goes_on_and_pays_nothing_twice(hrlaif, rows, tmp_path):
+    command = (
+        "study", rows(24), "--judge", "scripted:latency=0.05", "--variants", "base,detailed",
+        "--probes", "0",
+    )  # fmt: skip
+    process = hrlaif.start(*command, "-o", tmp_path / "killed")
+    ledger = tmp_path / "killed" / "ledger.sqlite"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (ledger.exists() and _some(ledger)):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    kept = calls(ledger)
+    assert 0 < kept < 96
+    hrlaif(*command, "-o", tmp_path / "killed")
+    hrlaif(*command, "-o", tmp_path / "whole")
+    assert calls(ledger) == calls(tmp_path / "whole" / "ledger.sqlite") == 96
+    found = [json.loads((tmp_path / n / "study.json").read_text()) for n in ("killed", "whole")]
+    assert found[0]["judges"] == found[1]["judges"]
+
+
+def _some(path):
+    try:
+        return calls(path) > 0
+    except sqlite3.Error:
+        return False
+
+
+def test_what_cannot_be_studied_is_said(hrlaif, rows, write, tmp_path):
+    out = ("-o", tmp_path / "o", "--judge", "scripted:")
+    bare = write("bare.jsonl", [{"prompt": "q", "responses": ["a", "b"]}])
+    assert "no pair has a preference" in hrlaif("study", bare, *out, code=1).stderr
+    told = hrlaif("study", rows(4), *out, "--variants", "fancy", code=2)
+    assert "begin with base or detailed" in told.stderr
+    told = hrlaif("study", rows(4), *out, "--judge", "scripted:", code=2)
+    assert "name each once" in told.stderr
+
+
+def test_a_judge_that_is_mostly_silent_ends_the_command_with_3_and_invents_nothing(
+    hrlaif, rows, tmp_path
+):
+    command = ("study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:failure=1")
+    done = hrlaif(*command, "--variants", "base", "--probes", "2", code=3)
+    assert "20 of 20 pairs have no verdict" in done.stderr
+    one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted:failure=1"]
+    assert one["variants"]["base"]["agreement"] == {
+        "value": None, "low": None, "high": None, "n": 0,
+    }  # fmt: skip
+    assert one["variants"]["base"]["abstentions"] == {"scripted failure": 20}
+    assert "unknown" in (tmp_path / "o" / "study.html").read_text()
+
+
+def test_harmful_answers_are_not_attacked_and_the_reader_is_told(hrlaif, rows, tmp_path):
+    done = hrlaif(
+        "study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:", "--task", "harmless",
+        "--variants", "base", "--probes", "2",
+    )  # fmt: skip
+    assert "no injections with --task harmless" in done.stderr
+    found = json.loads((tmp_path / "o" / "study.json").read_text())
+    assert found["judges"]["scripted"]["injection"] == {}
+
+
+def test_a_reward_model_of_a_language_model_learns_from_the_labels(
+    hrlaif, rows, tiny_model, tmp_path
+):
+    command = ("study", rows(16), "-o", tmp_path / "o", "--judge", "scripted:")
+    hrlaif(*command, "--variants", "base", "--probes", "0", "--reward-base", tiny_model)
+    one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted"]
+    assert list(one["learning"]) == ["8"]
+    assert one["learning"]["8"]["n"] == 8
+    assert list(one["poison"]) == ["0", "0.05", "0.1", "0.2", "0.3"]
+    # All 8 labels, the same with none, one and two turned round: four models, each kept.
+    assert len(list((tmp_path / "o" / "reward_models").iterdir())) <= 5
