@@ -1,5 +1,11 @@
 """How sure is a number? Every figure carries its interval and how many values went in."""
 
+from hrlaif.statistics.agreement import (
+    cohen_kappa,
+    fleiss_kappa,
+    kendall_w,
+    krippendorff_alpha,
+)
 from hrlaif.statistics.figures import (
     NOTHING,
     RESAMPLES,
@@ -18,8 +24,12 @@ __all__ = [
     "Figure",
     "LengthControlled",
     "Measured",
+    "cohen_kappa",
     "difference",
     "entropy_floor",
+    "fleiss_kappa",
+    "kendall_w",
+    "krippendorff_alpha",
     "lc_minimal",
     "lc_ratio",
     "mean",
