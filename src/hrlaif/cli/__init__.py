@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from hrlaif.cli import feedback, runs, tools
+from hrlaif.cli import feedback, people, runs, tools
 from hrlaif.failures import failure
 from hrlaif.progress import say
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (runs, feedback, tools):
+for part in (runs, feedback, people, tools):
     part.add_to(app)
 
 

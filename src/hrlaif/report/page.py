@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from hrlaif.errors import DataError
 from hrlaif.records import Row
+from hrlaif.report import people as blind
 from hrlaif.report import samples, sections, words
 from hrlaif.report.charts import Charts
 from hrlaif.report.load import Run
@@ -29,6 +30,7 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "learning": sections.learning,
     "preference_model": sections.preference_model,
     "labels": sections.labels,
+    "people": blind.people,
     "correctness": sections.correctness,
     "bill": sections.bill,
 }
@@ -84,6 +86,20 @@ def write_comparison(folder: Path) -> Path:
         notes=sorted(set(run.notes)),
     )
     return _save(folder / "compare.html", page)
+
+
+def write_votes(folder: Path) -> Path:
+    """Writes folder/votes.html from what `hrlaif vote` left there, and returns its path."""
+    run, charts = Run(folder), Charts()
+    run.aliases["votes/votes.json"] = "votes.json"
+    page = _render(
+        "votes.html.j2",
+        charts,
+        title=folder.resolve().name,
+        people=_part("people", blind.people, run, charts),
+        notes=sorted(set(run.notes)),
+    )
+    return _save(folder / "votes.html", page)
 
 
 def _part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Charts) -> Row:

@@ -1,0 +1,181 @@
+"""What is a rater given next, and what becomes of an answer? Each is one transaction.
+
+An assignment is `open` or `released`, then `voted` or `skipped`. Votes are only ever added: a
+correction names the vote that it replaces, so that two windows cannot overwrite each other, and
+the key that the page makes for every vote lets it be sent any number of times and counted once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, NamedTuple
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Connection
+
+from hrlaif.errors import HrlaifError
+from hrlaif.human.answers import Answer, as_given, understood
+from hrlaif.human.database import assignments, items, raters, votes
+from hrlaif.human.giving import Given, Person, give, given_as, lying_open
+from hrlaif.human.study import Rater, Study
+
+AHEAD = 2  # items a rater holds: the one shown, and the next one, loaded early
+_COUNTED = ("open", "voted")
+
+
+class Gone(HrlaifError):
+    """The rater, or what was to be answered, is no longer there."""
+
+
+class Conflict(HrlaifError):
+    """Another window answered this item first."""
+
+
+class Hand(NamedTuple):
+    """What a rater sees next, and how far the rater is."""
+
+    given: list[Given]
+    answered: int
+
+
+class Sent(NamedTuple):
+    """A vote as the page sends it."""
+
+    id: str
+    """Of the assignment."""
+    key: str
+    """Made by the page, once a vote."""
+    answer: dict[str, Any]
+    comment: str = ""
+    seconds: float | None = None
+    """How long the item was in sight, as the page says."""
+    replaces: str | None = None
+    """The key of the vote that this one corrects."""
+
+
+class Last(NamedTuple):
+    """The last answer of a rater, to be corrected."""
+
+    given: Given
+    key: str
+    answer: dict[str, Any]
+    comment: str
+
+
+def hand(study: Study, rater: Rater) -> Hand:
+    """The items that lie open before a rater; new ones are given as needed."""
+    with study.database.writing() as connection:
+        return _hand(study, connection, _locked(connection, rater))
+
+
+def vote(study: Study, rater: Rater, sent: Sent) -> Hand:
+    """Keeps an answer, on the disk, and gives what is next. The same key again changes nothing.
+
+    Raises Conflict where the item has another answer, Gone where it is not the rater's.
+    """
+    with study.database.writing() as connection:
+        person = _locked(connection, rater)
+        query = sql.select(assignments).where(
+            assignments.c.id == sent.id, assignments.c.rater == rater.id
+        )
+        place = connection.execute(query).first()
+        if place is None:
+            raise Gone("this item is not yours: reload the page")
+        seen = sql.select(votes.c.assignment).where(votes.c.key == sent.key)
+        before = connection.execute(seen).first()
+        if before is None:
+            _keep(study, connection, place, sent)
+            if place.vote is None:
+                person = person._replace(answered=person.answered + 1)
+                mine = raters.update().where(raters.c.id == rater.id)
+                connection.execute(mine.values(answered=person.answered))
+        elif before.assignment != sent.id:
+            raise Conflict("this vote's key belongs to another item: reload the page")
+        return _hand(study, connection, person)
+
+
+def last(study: Study, rater: Rater) -> Last | None:
+    """The rater's last answer."""
+    with study.database.reading() as connection:
+        name = _last_id(connection, rater.id)
+        if name is None:
+            return None
+        given = given_as(study, connection, name)
+        query = sql.select(votes).join(assignments, assignments.c.vote == votes.c.key)
+        row = connection.execute(query.where(assignments.c.id == name)).one()
+    answer = Answer.model_validate_json(row.answer)
+    return Last(given, row.key, as_given(answer, given.shown), row.comment)
+
+
+def shown_to(study: Study, rater: Rater, name: str) -> Given:
+    """An assignment of this rater; raises Gone where there is none."""
+    with study.database.reading() as connection:
+        query = sql.select(assignments.c.id).where(
+            assignments.c.id == name, assignments.c.rater == rater.id
+        )
+        if connection.execute(query).first() is None:
+            raise Gone("this item is not yours: reload the page")
+        return given_as(study, connection, name)
+
+
+def _locked(connection: Connection, rater: Rater) -> Person:
+    """One request of a rater at a time, so that two windows share what lies open."""
+    query = sql.select(raters.c.id, raters.c.alias, raters.c.given, raters.c.answered).where(
+        raters.c.id == rater.id, raters.c.seed == rater.seed
+    )
+    row = connection.execute(query.with_for_update()).first()
+    if row is None:
+        raise Gone("this rater was deleted: join again")
+    return Person(*row)
+
+
+def _keep(study: Study, connection: Connection, place: Any, sent: Sent) -> None:
+    """Writes the vote down, and counts the item on this rater or no longer."""
+    item = study.item(place.item, connection)
+    answer = understood(sent.answer, item, json.loads(place.shown))
+    now = time.time()
+    if sent.replaces is None and place.vote is not None:
+        raise Conflict("this item was answered in another window")
+    if sent.replaces is not None and (
+        sent.replaces != place.vote or place.id != _last_id(connection, place.rater)
+    ):
+        raise Conflict("only the last answer can be corrected, and it was changed elsewhere")
+    row = {
+        "key": sent.key, "assignment": place.id, "comment": sent.comment, "at": now,
+        "answer": answer.model_dump_json(exclude_none=True), "seconds": sent.seconds,
+        "replaces": sent.replaces,
+    }  # fmt: skip
+    connection.execute(votes.insert().values(row))
+    state = "skipped" if answer.skipped is not None else "voted"
+    # A correction leaves `answered`: it does not make an older item the last one.
+    values = {"state": state, "vote": sent.key, "answered": place.answered or now}
+    connection.execute(assignments.update().where(assignments.c.id == place.id).values(values))
+    change = (state in _COUNTED) - (place.state in _COUNTED)
+    if change and not place.again and not item.check:
+        counted = items.update().where(items.c.id == place.item)
+        connection.execute(counted.values(taken=items.c.taken + change))
+
+
+def _last_id(connection: Connection, rater_id: int) -> str | None:
+    query = (
+        sql.select(assignments.c.id)
+        .where(assignments.c.rater == rater_id, assignments.c.vote.is_not(None))
+        .order_by(assignments.c.answered.desc(), assignments.c.number.desc())
+    )
+    return connection.execute(query.limit(1)).scalar()
+
+
+def _hand(study: Study, connection: Connection, person: Person) -> Hand:
+    found = lying_open(study, connection, person.id)
+    given, limit = person.given, study.rules.per_rater
+    while len(found) < AHEAD and not (limit and person.answered + len(found) >= limit):
+        new = give(study, connection, person, given + 1)
+        if new is None:
+            break
+        given = max(given, new.number)
+        found.append(new)
+    if given != person.given:
+        mine = raters.update().where(raters.c.id == person.id)
+        connection.execute(mine.values(given=given))
+    return Hand(found, person.answered)
