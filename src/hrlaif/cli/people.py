@@ -14,6 +14,30 @@ if TYPE_CHECKING:
     from hrlaif.human.items import Item, Mode
     from hrlaif.human.study import Study
 
+_TASKS = "general, helpful, harmless or summarization"
+Source = Annotated[
+    str, typer.Argument(help="Pairs, preferences, responses, or a run folder.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", help="The folder to write; FILE's name, .votes.")
+]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(help="preference, ranking, satisfaction or harmless; may be given again."),
+]
+PublicUrl = Annotated[
+    str | None, typer.Option(help="What browsers call, behind a proxy with HTTPS.")
+]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="postgresql://USER@HOST/NAME; else SQLite in the folder.")
+]
+Beside = Annotated[
+    str | None, typer.Option(help="What an AI judge said of the same rows: label, score.")
+]
+Imports = Annotated[
+    list[Path] | None, typer.Option("--import", help="Add votes made elsewhere, and end.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds this file's commands."""
@@ -22,44 +46,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def vote(
-    file: Annotated[
-        str,
-        typer.Argument(help="Pairs, preferences, responses, or a run folder.", show_default=False),
-    ],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder; FILE without its end, .votes.")
-    ] = None,
-    mode: Annotated[
-        list[str] | None,
-        typer.Option(help="preference, ranking, satisfaction or harmless; may be given again."),
-    ] = None,
-    task: Annotated[
-        str, typer.Option(help="Guidelines: general, helpful, harmless or summarization.")
-    ] = "general",
+    file: Source,
+    out: Out = None,
+    mode: Modes = None,
+    task: Annotated[str, typer.Option(help=f"Guidelines: {_TASKS}.")] = "general",
     guidelines: Annotated[Path | None, typer.Option(help="Your own, in Markdown.")] = None,
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 8010,
-    host: Annotated[str, typer.Option(help="Where to listen; all but this machine: 0.0.0.0.")] = (
-        "127.0.0.1"
-    ),
-    public_url: Annotated[
-        str | None, typer.Option(help="What browsers call, behind a proxy with HTTPS.")
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option(help="postgresql://USER@HOST/NAME; SQLite in the folder.")
-    ] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0: everywhere.")] = "127.0.0.1",
+    public_url: PublicUrl = None,
+    database: DatabaseUrl = None,
     overlap: Annotated[int, typer.Option(min=1, help="Raters for each item.")] = 3,
-    checks: Annotated[int, typer.Option(min=0, help="An attention check every so often.")] = 25,
-    repeats: Annotated[int, typer.Option(min=0, help="An item again every so often.")] = 25,
+    checks: Annotated[int, typer.Option(min=0, help="One attention check in so many.")] = 25,
+    repeats: Annotated[int, typer.Option(min=0, help="One item in so many comes again.")] = 25,
     per_rater: Annotated[int, typer.Option(min=0, help="Answers a rater; 0: no limit.")] = 0,
-    beside: Annotated[
-        str | None, typer.Option(help="What an AI judge said of the same rows: label, score.")
-    ] = None,
-    rater: Annotated[
-        list[str] | None, typer.Option(help="Print a link for this alias; may be given again.")
-    ] = None,
-    votes: Annotated[
-        list[Path] | None, typer.Option("--import", help="Add votes made elsewhere.")
-    ] = None,
+    beside: Beside = None,
+    rater: Annotated[list[str] | None, typer.Option(help="Print a link for this alias.")] = None,
+    votes: Imports = None,
     write: Annotated[bool, typer.Option("--write", help="Write the votes; serve nothing.")] = False,
     limit: Annotated[int | None, typer.Option(help="Only the first so many rows.")] = None,
 ) -> None:

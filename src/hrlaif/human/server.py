@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,10 +92,14 @@ def serve(desk: Desk, address: Address) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,
     )
+    # The server ends well by either signal, and hands it on: here it means to write the votes.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         uvicorn.Server(config).run(sockets=[address.socket])
     except KeyboardInterrupt:
         return
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def guidelines(folder: Path, task: str, given: Path | None) -> Path:
