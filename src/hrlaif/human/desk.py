@@ -11,17 +11,15 @@ import json
 import time
 from typing import Any, NamedTuple
 
-import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
 from hrlaif.errors import HrlaifError
+from hrlaif.human import statements as ask
 from hrlaif.human.answers import Answer, as_given, understood
-from hrlaif.human.database import assignments, items, raters, votes
 from hrlaif.human.giving import Given, Person, give, given_as, lying_open
 from hrlaif.human.study import Rater, Study
 
 AHEAD = 2  # items a rater holds: the one shown, and the next one, loaded early
-_COUNTED = ("open", "voted")
 
 
 class Gone(HrlaifError):
@@ -76,23 +74,14 @@ def vote(study: Study, rater: Rater, sent: Sent) -> Hand:
     """
     with study.database.writing() as connection:
         person = _locked(connection, rater)
-        query = sql.select(assignments).where(
-            assignments.c.id == sent.id, assignments.c.rater == rater.id
-        )
-        place = connection.execute(query).first()
-        if place is None:
-            raise Gone("this item is not yours: reload the page")
-        seen = sql.select(votes.c.assignment).where(votes.c.key == sent.key)
-        before = connection.execute(seen).first()
+        place = _place(connection, rater, sent.id)
+        before = connection.execute(ask.VOTE, {"key_": sent.key}).first()
+        if before is not None and before.assignment != sent.id:
+            raise Conflict("this vote's key belongs to another item: reload the page")
         if before is None:
             _keep(study, connection, place, sent)
-            if place.vote is None:
-                person = person._replace(answered=person.answered + 1)
-                mine = raters.update().where(raters.c.id == rater.id)
-                connection.execute(mine.values(answered=person.answered))
-        elif before.assignment != sent.id:
-            raise Conflict("this vote's key belongs to another item: reload the page")
-        return _hand(study, connection, person)
+        new = before is None and place.vote is None
+        return _hand(study, connection, person, newly=int(new))
 
 
 def last(study: Study, rater: Rater) -> Last | None:
@@ -102,8 +91,8 @@ def last(study: Study, rater: Rater) -> Last | None:
         if name is None:
             return None
         given = given_as(study, connection, name)
-        query = sql.select(votes).join(assignments, assignments.c.vote == votes.c.key)
-        row = connection.execute(query.where(assignments.c.id == name)).one()
+        key = _place(connection, rater, name).vote
+        row = connection.execute(ask.VOTE, {"key_": key}).one()
     answer = Answer.model_validate_json(row.answer)
     return Last(given, row.key, as_given(answer, given.shown), row.comment)
 
@@ -111,23 +100,23 @@ def last(study: Study, rater: Rater) -> Last | None:
 def shown_to(study: Study, rater: Rater, name: str) -> Given:
     """An assignment of this rater; raises Gone where there is none."""
     with study.database.reading() as connection:
-        query = sql.select(assignments.c.id).where(
-            assignments.c.id == name, assignments.c.rater == rater.id
-        )
-        if connection.execute(query).first() is None:
-            raise Gone("this item is not yours: reload the page")
+        _place(connection, rater, name)
         return given_as(study, connection, name)
 
 
 def _locked(connection: Connection, rater: Rater) -> Person:
     """One request of a rater at a time, so that two windows share what lies open."""
-    query = sql.select(raters.c.id, raters.c.alias, raters.c.given, raters.c.answered).where(
-        raters.c.id == rater.id, raters.c.seed == rater.seed
-    )
-    row = connection.execute(query.with_for_update()).first()
+    row = connection.execute(ask.RATER, {"rater": rater.id, "seed": rater.seed}).first()
     if row is None:
         raise Gone("this rater was deleted: join again")
     return Person(*row)
+
+
+def _place(connection: Connection, rater: Rater, name: str) -> Any:
+    row = connection.execute(ask.PLACE, {"place": name, "rater": rater.id}).first()
+    if row is None:
+        raise Gone("this item is not yours: reload the page")
+    return row
 
 
 def _keep(study: Study, connection: Connection, place: Any, sent: Sent) -> None:
@@ -146,36 +135,30 @@ def _keep(study: Study, connection: Connection, place: Any, sent: Sent) -> None:
         "answer": answer.model_dump_json(exclude_none=True), "seconds": sent.seconds,
         "replaces": sent.replaces,
     }  # fmt: skip
-    connection.execute(votes.insert().values(row))
+    connection.execute(ask.ADD_VOTE, row)
     state = "skipped" if answer.skipped is not None else "voted"
+    values = {"place": place.id, "state_": state, "vote_": sent.key}
     # A correction leaves `answered`: it does not make an older item the last one.
-    values = {"state": state, "vote": sent.key, "answered": place.answered or now}
-    connection.execute(assignments.update().where(assignments.c.id == place.id).values(values))
-    change = (state in _COUNTED) - (place.state in _COUNTED)
+    connection.execute(ask.SET_PLACE, {**values, "answered_": place.answered or now})
+    change = (state in ask.COUNTED) - (place.state in ask.COUNTED)
     if change and not place.again and not item.check:
-        counted = items.update().where(items.c.id == place.item)
-        connection.execute(counted.values(taken=items.c.taken + change))
+        connection.execute(ask.COUNT, {"item_": place.item, "change": change})
 
 
 def _last_id(connection: Connection, rater_id: int) -> str | None:
-    query = (
-        sql.select(assignments.c.id)
-        .where(assignments.c.rater == rater_id, assignments.c.vote.is_not(None))
-        .order_by(assignments.c.answered.desc(), assignments.c.number.desc())
-    )
-    return connection.execute(query.limit(1)).scalar()
+    return connection.execute(ask.LAST, {"rater": rater_id}).scalar()
 
 
-def _hand(study: Study, connection: Connection, person: Person) -> Hand:
+def _hand(study: Study, connection: Connection, person: Person, newly: int = 0) -> Hand:
     found = lying_open(study, connection, person.id)
-    given, limit = person.given, study.rules.per_rater
-    while len(found) < AHEAD and not (limit and person.answered + len(found) >= limit):
+    given, answered, limit = person.given, person.answered + newly, study.rules.per_rater
+    while len(found) < AHEAD and not (limit and answered + len(found) >= limit):
         new = give(study, connection, person, given + 1)
         if new is None:
             break
         given = max(given, new.number)
         found.append(new)
-    if given != person.given:
-        mine = raters.update().where(raters.c.id == person.id)
-        connection.execute(mine.values(given=given))
-    return Hand(found, person.answered)
+    if (given, answered) != (person.given, person.answered):
+        values = {"rater": person.id, "given_": given, "answered_": answered}
+        connection.execute(ask.SET_RATER, values)
+    return Hand(found, answered)

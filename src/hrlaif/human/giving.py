@@ -13,16 +13,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
-from hrlaif.human.database import assignments, items
+from hrlaif.human import statements as ask
 from hrlaif.human.items import Item
 from hrlaif.human.study import Study
 
 SECONDS_OPEN = 30 * 60.0
 _BEFORE_REPEATING = 4
-_FIELDS = (assignments.c.id, assignments.c.item, assignments.c.shown, assignments.c.number)
 
 
 class Given(NamedTuple):
@@ -45,18 +43,13 @@ class Person(NamedTuple):
 
 def lying_open(study: Study, connection: Connection, rater_id: int) -> list[Given]:
     """What was given to a rater and not answered yet."""
-    query = (
-        sql.select(*_FIELDS)
-        .where(assignments.c.state == "open", assignments.c.rater == rater_id)
-        .order_by(assignments.c.number)
-    )
-    return [_given(study, connection, row) for row in connection.execute(query)]
+    rows = connection.execute(ask.OPEN, {"rater": rater_id}).all()
+    return [_given(study, connection, row) for row in rows]
 
 
 def given_as(study: Study, connection: Connection, assignment: str) -> Given:
     """An assignment that is known to be there."""
-    query = sql.select(*_FIELDS).where(assignments.c.id == assignment)
-    return _given(study, connection, connection.execute(query).one())
+    return _given(study, connection, connection.execute(ask.GIVEN, {"place": assignment}).one())
 
 
 def give(study: Study, connection: Connection, person: Person, number: int) -> Given | None:
@@ -66,7 +59,8 @@ def give(study: Study, connection: Connection, person: Person, number: int) -> G
         if item is not None:
             return _assign(study, connection, person, number, (item, 0))
     if _planned(study, "repeat", study.rules.repeats, person, number):
-        item = _repeat(connection, person, number)
+        values = {"rater": person.id, "until": number - _BEFORE_REPEATING}
+        item = connection.execute(ask.REPEAT, values).scalar()
         if item is not None:
             return _assign(study, connection, person, number, (item, 1))
     item = _fewest(study, connection, person, number)
@@ -78,7 +72,7 @@ def give(study: Study, connection: Connection, person: Person, number: int) -> G
             item = _fewest(study, connection, person, number)
     if item is None:
         return None
-    connection.execute(items.update().where(items.c.id == item).values(taken=items.c.taken + 1))
+    connection.execute(ask.COUNT, {"item_": item, "change": 1})
     return _assign(study, connection, person, number, (item, 0))
 
 
@@ -93,83 +87,43 @@ def _planned(study: Study, what: str, every: int, person: Person, number: int) -
 def _fewest(study: Study, connection: Connection, person: Person, number: int) -> int | None:
     """The item that the fewest raters have, from a place of its own for each rater and turn."""
     start = study.chance("start", f"{person.alias}/{number}")
-    theirs = sql.exists().where(assignments.c.rater == person.id, assignments.c.item == items.c.id)
     for block in study.blocks:
-        for level in range(study.rules.overlap):
-            for part in (items.c.shuffle >= start, items.c.shuffle < start):
-                query = (
-                    sql.select(items.c.id)
-                    .where(items.c.block == block, items.c.taken == level)
-                    .where(items.c.shuffle >= 0, part, ~theirs)
-                    .order_by(items.c.shuffle)
-                    .limit(1)
-                    .with_for_update(skip_locked=True)
-                )
-                found = connection.execute(query).scalar()
-                if found is not None:
-                    return int(found)
+        values = {"block": block, "overlap": study.rules.overlap, "rater": person.id}
+        first = connection.execute(ask.FREE, values).first()
+        if first is None:
+            continue
+        values = {"block": block, "level": first.taken, "start": start, "rater": person.id}
+        beyond = connection.execute(ask.FREE_BEYOND, values).first()
+        return int(beyond.id if beyond else first.id)
     return None
 
 
 def _check(study: Study, connection: Connection, person: Person, number: int) -> int | None:
-    theirs = sql.select(assignments.c.item).where(assignments.c.rater == person.id)
-    current = sql.select(items.c.block).join(assignments, assignments.c.item == items.c.id)
-    mine = current.where(assignments.c.rater == person.id).order_by(assignments.c.number.desc())
-    block = connection.execute(mine.limit(1)).scalar() or 0
-    query = sql.select(items.c.id).where(
-        items.c.block == block, items.c.shuffle < 0, items.c.id.not_in(theirs)
-    )
-    found = list(connection.execute(query.order_by(items.c.id)).scalars())
+    block = connection.execute(ask.BLOCK, {"rater": person.id}).scalar()
+    values = {"block": block or study.blocks[0], "rater": person.id}
+    found = list(connection.execute(ask.CHECKS, values).scalars())
     return found[study.chance("which", f"{person.alias}/{number}") % len(found)] if found else None
-
-
-def _repeat(connection: Connection, person: Person, number: int) -> int | None:
-    """The rater's oldest answered item that was not asked again yet."""
-    other = assignments.alias()
-    again = sql.exists().where(
-        other.c.rater == person.id, other.c.item == assignments.c.item, other.c.again == 1
-    )
-    query = (
-        sql.select(assignments.c.item)
-        .join(items, items.c.id == assignments.c.item)
-        .where(assignments.c.rater == person.id, assignments.c.state == "voted")
-        .where(assignments.c.number <= number - _BEFORE_REPEATING, items.c.shuffle >= 0, ~again)
-        .order_by(assignments.c.number)
-    )
-    return connection.execute(query.limit(1)).scalar()
 
 
 def _taken_back(study: Study, connection: Connection, person: Person) -> Given | None:
     """An item that this rater left lying, and that still lacks an answer."""
-    query = (
-        sql.select(*_FIELDS)
-        .join(items, items.c.id == assignments.c.item)
-        .where(assignments.c.state == "released", assignments.c.rater == person.id)
-        .where(items.c.taken < study.rules.overlap)
-    )
-    row = connection.execute(query.limit(1)).first()
+    values = {"rater": person.id, "overlap": study.rules.overlap}
+    row = connection.execute(ask.LEFT_LYING, values).first()
     if row is None:
         return None
-    values = {"state": "open", "opened": time.time()}
-    connection.execute(assignments.update().where(assignments.c.id == row.id).values(values))
-    connection.execute(items.update().where(items.c.id == row.item).values(taken=items.c.taken + 1))
+    opened = {"place": row.id, "state_": "open", "opened_": time.time()}
+    connection.execute(ask.SET_STATE, opened)
+    connection.execute(ask.COUNT, {"item_": row.item, "change": 1})
     return _given(study, connection, row)
 
 
 def _release(connection: Connection) -> int:
     """Gives up assignments that were left open too long; returns how many."""
-    query = (
-        sql.select(assignments.c.id, assignments.c.item)
-        .join(items, items.c.id == assignments.c.item)
-        .where(assignments.c.state == "open", assignments.c.opened < time.time() - SECONDS_OPEN)
-        .where(assignments.c.again == 0, items.c.shuffle >= 0)
-    )
-    stale = connection.execute(query.with_for_update(skip_locked=True)).all()
+    stale = connection.execute(ask.STALE, {"before": time.time() - SECONDS_OPEN}).all()
     for row in stale:
-        mine = assignments.update().where(assignments.c.id == row.id)
-        connection.execute(mine.values(state="released"))
-        less = items.update().where(items.c.id == row.item)
-        connection.execute(less.values(taken=items.c.taken - 1))
+        released = {"place": row.id, "state_": "released", "opened_": time.time()}
+        connection.execute(ask.SET_STATE, released)
+        connection.execute(ask.COUNT, {"item_": row.item, "change": -1})
     return len(stale)
 
 
@@ -184,7 +138,7 @@ def _assign(
         "id": name, "rater": person.id, "item": item_id, "number": number, "again": again,
         "shown": json.dumps(shown), "state": "open", "opened": time.time(),
     }  # fmt: skip
-    connection.execute(assignments.insert().values(row))
+    connection.execute(ask.ADD_PLACE, row)
     return Given(name, item, tuple(shown), number)
 
 

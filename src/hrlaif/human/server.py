@@ -44,6 +44,7 @@ def listen(host: str, port: int, public_url: str | None = None) -> Address:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(2048)
     except (OSError, OverflowError) as error:
         raise UsageError(f"cannot listen on {host}:{port} ({error}): give another --port") from None
     port = listening.getsockname()[1]

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from hrlaif.errors import DataError, HrlaifError, StaleRunError
+from hrlaif.human import statements as ask
 from hrlaif.human.database import Database, assignments, items, raters, study, votes
 from hrlaif.human.items import MODES, Item, Mode, checks_of
 from hrlaif.records import digest
@@ -92,8 +93,8 @@ class Study:
         """An item; items never change, so the last ones asked for are kept."""
         found = self._items.get(number)
         if found is None:
-            query = sql.select(items.c.body).where(items.c.id == number)
-            found = Item.model_validate_json(connection.execute(query).scalar_one())
+            body = connection.execute(ask.ITEM, {"item": number}).scalar_one()
+            found = Item.model_validate_json(body)
             if len(self._items) >= _KEPT:
                 self._items.clear()
             self._items[number] = found
@@ -220,7 +221,7 @@ def _release(connection: Connection, rater_id: int) -> None:
     counted = sql.select(assignments.c.item).where(
         assignments.c.rater == rater_id,
         assignments.c.again == 0,
-        assignments.c.state.in_(("open", "voted")),
+        assignments.c.state.in_(ask.COUNTED),
     )
     connection.execute(
         items.update()

@@ -254,7 +254,7 @@ async function correct() {
   }
   show({ item: found.item, replaces: found.key, earlier: found.answer, ranking: [] }, found.comment);
   const said = found.answer.skipped ? `skipped: ${found.answer.skipped}` : describe(found);
-  tell(`Your last answer was: ${said}. Answer again to correct it, or press z to leave it.`);
+  tell(`Your last answer was: ${said}. Answer again to correct it; Last answer (z) leaves it.`);
 }
 
 function describe({ answer, item }) {
