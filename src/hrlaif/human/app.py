@@ -39,13 +39,13 @@ _MODES = {
 def application(desk: Desk, origins: list[str]) -> ASGIApp:
     """The whole site of one study."""
     routes = [
+        Route("/api/vote", _vote, methods=["POST"]),
         Route("/", _start),
         Route("/r/{session}", _start),
         Route("/join", _join, methods=["POST"]),
         Route("/begin", _begin, methods=["POST"]),
         Route("/vote", _vote_page),
         Route("/api/next", _next),
-        Route("/api/vote", _vote, methods=["POST"]),
         Route("/api/last", _last),
         Route("/api/difference/{id}", _difference),
         Route("/api/leave", _leave, methods=["POST"]),

@@ -7,9 +7,11 @@ database is made at once, an older one climbs the steps, and one from a newer pr
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, make_url
@@ -17,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hrlaif.errors import DataError, UsageError
 
+T = TypeVar("T")
 tables = sql.MetaData()
 version = sql.Table("version", tables, sql.Column("number", sql.Integer, nullable=False))
 study = sql.Table(
@@ -80,6 +83,7 @@ STEPS: tuple[Step, ...] = ()
 """Statements from version n + 1 to n + 2, in the SQL that both databases speak."""
 _SECONDS_FOR_A_LOCK = 30
 _LOCK = 4207107  # of PostgreSQL's advisory locks: any number that others do not take
+_CONNECTIONS = 8  # to PostgreSQL: more would wait for the same cores
 
 
 @final
@@ -88,12 +92,10 @@ class Database:
 
     def __init__(self, url: str):
         self.engine = _engine(url)
-        self.sqlite = self.engine.dialect.name == "sqlite"
-        # SQLite has one writer; waiting here is fair and quick, its own waiting is neither.
-        self._turn = threading.Lock()
+        sqlite = self.engine.dialect.name == "sqlite"
+        self._queue = Together(self.engine) if sqlite else None
         try:
-            with self.writing() as connection:
-                migrate(connection)
+            self.write(migrate)
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise DataError(
@@ -101,15 +103,12 @@ class Database:
                 "there, and that it may be written"
             ) from None
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed, to the disk, when the block ends."""
-        if not self.sqlite:
-            with self.engine.begin() as connection:
-                yield connection
-            return
-        with self._turn, self.engine.begin() as connection:
-            yield connection
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Does the work in a transaction, which is on the disk when this returns."""
+        if self._queue is not None:
+            return self._queue.write(work)
+        with self.engine.begin() as connection:
+            return work(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -120,6 +119,60 @@ class Database:
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
+
+
+@final
+class Together:
+    """SQLite has one writer: whoever waits for it is written in one transaction, with one fsync.
+
+    The first to come does the work of all that wait; each has a savepoint, so that one failure is
+    nobody else's, and none returns before the commit.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._turn = threading.Lock()
+        self._waiting: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Does the work, now or in the transaction of another thread."""
+        mine: Future[T] = Future()
+        self._waiting.append((work, mine))
+        with self._turn:
+            if not mine.done():
+                self._write_all()
+        return mine.result()
+
+    def _write_all(self) -> None:
+        done: list[tuple[Future[Any], Any, BaseException | None]] = []
+        group = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            with self._engine.begin() as connection:
+                for work, future in group:
+                    done.append((future, *_apart(connection, work)))
+        except BaseException as error:
+            for _, future in group:
+                future.set_exception(error)
+            return
+        for future, value, failure in done:
+            if failure is None:
+                future.set_result(value)
+            else:
+                future.set_exception(failure)
+
+
+def _apart(
+    connection: Connection, work: Callable[[Connection], Any]
+) -> tuple[Any, Exception | None]:
+    """What the work returns, or why it failed and was undone."""
+    point = connection.begin_nested()
+    try:
+        value = work(connection)
+        point.commit()
+    except Exception as error:
+        point.rollback()
+        return None, error
+    return value, None
 
 
 def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
@@ -162,7 +215,7 @@ def _engine(url: str) -> Engine:
         sql.event.listen(engine, "begin", _begin)
         return engine
     try:
-        return sql.create_engine(parsed, pool_size=20, max_overflow=20, pool_pre_ping=True)
+        return sql.create_engine(parsed, pool_size=_CONNECTIONS, max_overflow=0)
     except ModuleNotFoundError:
         raise UsageError("PostgreSQL needs `pip install 'hrlaif[human]'`") from None
 

@@ -63,8 +63,7 @@ class Last(NamedTuple):
 
 def hand(study: Study, rater: Rater) -> Hand:
     """The items that lie open before a rater; new ones are given as needed."""
-    with study.database.writing() as connection:
-        return _hand(study, connection, _locked(connection, rater))
+    return study.database.write(lambda c: _hand(study, c, _locked(c, rater)))
 
 
 def vote(study: Study, rater: Rater, sent: Sent) -> Hand:
@@ -72,16 +71,7 @@ def vote(study: Study, rater: Rater, sent: Sent) -> Hand:
 
     Raises Conflict where the item has another answer, Gone where it is not the rater's.
     """
-    with study.database.writing() as connection:
-        person = _locked(connection, rater)
-        place = _place(connection, rater, sent.id)
-        before = connection.execute(ask.VOTE, {"key_": sent.key}).first()
-        if before is not None and before.assignment != sent.id:
-            raise Conflict("this vote's key belongs to another item: reload the page")
-        if before is None:
-            _keep(study, connection, place, sent)
-        new = before is None and place.vote is None
-        return _hand(study, connection, person, newly=int(new))
+    return study.database.write(lambda connection: _vote(study, connection, rater, sent))
 
 
 def last(study: Study, rater: Rater) -> Last | None:
@@ -102,6 +92,18 @@ def shown_to(study: Study, rater: Rater, name: str) -> Given:
     with study.database.reading() as connection:
         _place(connection, rater, name)
         return given_as(study, connection, name)
+
+
+def _vote(study: Study, connection: Connection, rater: Rater, sent: Sent) -> Hand:
+    person = _locked(connection, rater)
+    place = _place(connection, rater, sent.id)
+    before = connection.execute(ask.VOTE, {"key_": sent.key}).first()
+    if before is not None and before.assignment != sent.id:
+        raise Conflict("this vote's key belongs to another item: reload the page")
+    if before is None:
+        _keep(study, connection, place, sent)
+    new = before is None and place.vote is None
+    return _hand(study, connection, person, newly=int(new))
 
 
 def _locked(connection: Connection, rater: Rater) -> Person:

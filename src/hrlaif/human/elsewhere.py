@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import sqlalchemy as sql
@@ -43,13 +44,17 @@ def bring(study: Study, rows: Sequence[SourceRow]) -> Added:
         name = tidy(answer.said.by.removeprefix("human/"))
         if name not in people:
             people[name] = join(study, name, imported=True)
-    new = 0
-    for begin in range(0, len(answers), _AT_ONCE):
-        with study.database.writing() as connection:
-            for answer in answers[begin : begin + _AT_ONCE]:
-                rater = people[tidy(answer.said.by.removeprefix("human/"))]
-                new += _add(connection, places[_key(answer)], rater, answer.said)
+    calls = [
+        (places[_key(answer)], people[tidy(answer.said.by.removeprefix("human/"))], answer.said)
+        for answer in answers
+    ]
+    groups = [calls[begin : begin + _AT_ONCE] for begin in range(0, len(calls), _AT_ONCE)]
+    new = sum(study.database.write(partial(_add_all, group=group)) for group in groups)
     return Added(new, len(answers) - new)
+
+
+def _add_all(connection: Connection, group: Sequence[tuple[int, Rater, Said]]) -> int:
+    return sum(_add(connection, *call) for call in group)
 
 
 def _key(answer: Brought) -> str:

@@ -107,17 +107,19 @@ def begin(database: Database, asked: Sequence[Item], rules: Rules) -> Study:
     Raises StaleRunError where the database was begun with other items or rules.
     """
     settings = {"items": digest([item.row() for item in asked], length=32), **rules.model_dump()}
-    with database.writing() as connection:
+
+    def key_of(connection: Connection) -> str:
         found = connection.execute(sql.select(study.c.settings, study.c.key)).first()
-        if found is None:
-            key = secrets.token_hex(32)
-            values = {"id": 1, "settings": json.dumps(settings), "key": key, "created": time.time()}
-            connection.execute(study.insert().values(values))
-            _fill(connection, asked)
-        else:
-            key = found.key
+        if found is not None:
             _refuse_other(json.loads(found.settings), settings)
-    return Study(database, rules, key)
+            return str(found.key)
+        key = secrets.token_hex(32)
+        values = {"id": 1, "settings": json.dumps(settings), "key": key, "created": time.time()}
+        connection.execute(study.insert().values(values))
+        _fill(connection, asked)
+        return key
+
+    return Study(database, rules, database.write(key_of))
 
 
 def reopen(database: Database) -> Study:
@@ -163,11 +165,10 @@ def join(study_: Study, alias: str, *, imported: bool = False) -> Rater:
     """A new rater. Raises DataError when the alias is taken: its owner has a link."""
     name, seed = tidy(alias), secrets.token_urlsafe(12)
     row = {"alias": name, "seed": seed, "created": time.time(), "imported": int(imported)}
+    add = raters.insert().values(row).returning(raters.c.id)
     try:
-        with study_.database.writing() as connection:
-            made = connection.execute(raters.insert().values(row))
-            assert made.inserted_primary_key is not None
-            return Rater(made.inserted_primary_key[0], name, seed)
+        number = study_.database.write(lambda connection: connection.execute(add).scalar_one())
+        return Rater(number, name, seed)
     except IntegrityError:
         raise DataError(
             f"the alias {name!r} is taken: choose another, or go on by your own link"
@@ -200,19 +201,19 @@ def every_rater(study_: Study) -> list[Rater]:
 
 def forget(study_: Study, rater_id: int, *, keep_votes: bool = False) -> None:
     """Deletes a rater with all votes, or only who it was: the votes then stand under a number."""
-    with study_.database.writing() as connection:
+
+    def gone(connection: Connection) -> int:
         if keep_votes:
             fresh = {"alias": f"someone {rater_id}", "seed": secrets.token_urlsafe(12)}
-            done = connection.execute(
-                raters.update().where(raters.c.id == rater_id).values(fresh)
-            ).rowcount
-        else:
-            _release(connection, rater_id)
-            own = sql.select(assignments.c.id).where(assignments.c.rater == rater_id)
-            connection.execute(votes.delete().where(votes.c.assignment.in_(own)))
-            connection.execute(assignments.delete().where(assignments.c.rater == rater_id))
-            done = connection.execute(raters.delete().where(raters.c.id == rater_id)).rowcount
-    if not done:
+            whose = raters.update().where(raters.c.id == rater_id)
+            return connection.execute(whose.values(fresh)).rowcount
+        _release(connection, rater_id)
+        own = sql.select(assignments.c.id).where(assignments.c.rater == rater_id)
+        connection.execute(votes.delete().where(votes.c.assignment.in_(own)))
+        connection.execute(assignments.delete().where(assignments.c.rater == rater_id))
+        return connection.execute(raters.delete().where(raters.c.id == rater_id)).rowcount
+
+    if not study_.database.write(gone):
         raise HrlaifError(f"there is no rater {rater_id}: reload the page")
 
 
