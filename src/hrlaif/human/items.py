@@ -65,7 +65,7 @@ class Item(Record):
     @property
     def key(self) -> str:
         """One a study."""
-        return f"{'check' if self.check else self.mode}/{self.id}"
+        return f"{'check ' if self.check else ''}{self.mode}/{self.id}"
 
 
 class Read(NamedTuple):

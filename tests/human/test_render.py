@@ -1,0 +1,101 @@
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from hrlaif.human.render import difference, shown
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "[click](javascript:alert(1))",
+    "[click](JaVaScRiPt&colon;alert(1))",
+    "[click](data:text/html;base64,PHNjcmlwdD4=)",
+    "![x](javascript:alert(1))",
+    '![x" onerror="alert(1)](https://tracker.example/pixel.png)',
+    "<https://tracker.example/a>",
+    "`<b onmouseover=alert(1)>`",
+    "```html\n<script>alert(1)</script>\n```",
+    '```"><script>alert(1)</script>\nx\n```',
+    r"$\href{javascript:alert(1)}{x}$",
+    r"$\text{<img src=x onerror=alert(1)>}$",
+    r"\(\style{background:url(javascript:alert(1))}{x}\)",
+    r"$$<script>alert(1)</script>$$",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    '<a href="https://x" style="position:fixed" id="token" name="token">x</a>',
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<style>@import 'https://tracker.example/x.css'</style>",
+    "<meta name=token content=stolen><base href=https://evil.example>",
+    "<form action=https://evil.example><input name=x></form>",
+    "\x00<script\x00>alert(1)</script>",
+    "| a | <script>alert(1)</script> |\n|---|---|\n| <b> | [x](javascript:1) |",
+    "> [ref]\n\n[ref]: javascript:alert(1)",
+]
+
+
+class Parts(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes = set(), set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("render", [shown, lambda text: difference(text, "other words")])
+def test_nothing_alive_survives(text, render):
+    parts = Parts()
+    parts.feed(render(text))
+    assert parts.attributes <= {"class", "display"}
+    living = {"script", "img", "a", "iframe", "style", "svg", "meta", "base", "form", "input", "link"}
+    assert not parts.tags & living
+
+
+def test_markdown_code_math_and_chinese_are_shown():
+    html = shown("# 标题\n\n你好，**世界**。\n\n```python\nif a < b:\n    pass\n```\n\n- one\n- two\n\n1 < 2")
+    assert "<h1>标题</h1>" in html
+    assert "你好，<strong>世界</strong>。" in html
+    assert "<pre><code>if a &lt; b:\n    pass\n</code></pre>" in html
+    assert html.count("<li>") == 2
+    assert "1 &lt; 2" in html
+
+
+@pytest.mark.parametrize("text", [r"$\frac{1}{2}$", r"\(\frac{1}{2}\)", "$$\\frac{1}{2}$$"])
+def test_math_becomes_mathml_in_every_common_notation(text):
+    html = shown(f"A half is {text}.")
+    assert "<mfrac><mrow><mn>1</mn></mrow><mrow><mn>2</mn></mrow></mfrac>" in html
+
+
+def test_money_is_no_math_and_broken_math_is_shown_as_it_is():
+    assert "<math" not in shown("It costs $5 and then $6.")
+    assert "\\frac{" in shown(r"$\frac{$")
+
+
+def test_a_picture_is_its_description_and_a_link_its_address():
+    html = shown("![a cat](https://x.example/c.png) [here](https://y.example/z)")
+    assert "[picture: a cat]" in html
+    assert "here</span> (https://y.example/z)" in html
+    assert "c.png" not in html
+
+
+def test_the_difference_marks_words_that_the_other_lacks_in_english_and_chinese():
+    html = difference("The cat sat. 你好世界", "The dog sat. 你好朋友")
+    assert re.findall("<mark>(.*?)</mark>", html) == ["cat", "世界"]
+    assert difference("same", "same") == '<div class="plain">same</div>'
+
+
+def test_hostile_and_huge_texts_take_less_than_two_seconds():
+    for text in (
+        "[" * 20_000, "*a_" * 20_000, "> " * 5_000 + "x", "$" * 20_000, "`" * 20_000,
+        "\\frac{" * 500, "$" + "{" * 3_000 + "$", "a" * 1_000_000, "<" * 50_000,
+    ):  # fmt: skip
+        begun = time.perf_counter()
+        shown(text)
+        assert time.perf_counter() - begun < 2, text[:20]
+    begun = time.perf_counter()
+    difference("one two three " * 30_000, "three two one " * 30_000)
+    assert time.perf_counter() - begun < 2
