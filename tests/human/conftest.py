@@ -67,8 +67,9 @@ class Visitor:
         assert found, page
         return unescape(found[1])
 
-    def join(self, alias: str) -> Visitor:
+    def join(self, alias: str = "") -> Visitor:
         """Signs in under a new alias, as the start page does."""
+        alias = alias or secrets.token_hex(8)
         page = self.ask("GET", "/").text
         fields = {name: self.hidden(page, name) for name in ("form", "join")}
         reply = self.form("/join", alias=alias, **fields)
@@ -137,6 +138,16 @@ class Site:
         assert self.process.returncode == 0, err
         assert "Traceback" not in err, err
         return out, err
+
+
+@pytest.fixture(scope="module")
+def shared(hrlaif: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server for the tests of a file, on thirty pairs."""
+    path = tmp_path_factory.mktemp("shared") / "pairs.jsonl"
+    path.write_text("".join(json.dumps(pair(n)) + "\n" for n in range(30)))
+    site = Site(lambda: hrlaif.start("vote", path, "--port", 0, "--overlap", 100))
+    yield site
+    site.kill()
 
 
 @pytest.fixture

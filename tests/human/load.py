@@ -31,7 +31,9 @@ class Connection:
     async def open(self) -> None:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def ask(self, method: str, path: str, body: str = "", kind: str = "") -> tuple[int, str, bytes]:
+    async def ask(
+        self, method: str, path: str, body: str = "", kind: str = ""
+    ) -> tuple[int, str, bytes]:
         lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{self.port}"]
         lines += [f"content-length: {len(body.encode())}"] if method == "POST" else []
         lines += [f"content-type: {kind}"] if kind else []
@@ -48,7 +50,10 @@ class Connection:
         _, _, page = await self.ask("GET", "/")
         fields = dict(re.findall(r'name="(form|join)" value="(\w+)"', page.decode()))
         status, head, _ = await self.ask(
-            "POST", "/join", urlencode({**fields, "alias": alias}), "application/x-www-form-urlencoded"
+            "POST",
+            "/join",
+            urlencode({**fields, "alias": alias}),
+            "application/x-www-form-urlencoded",
         )
         assert status == 303, head
         self.cookie = re.search(r"set-cookie: (rater=[^;]+)", head, re.I)[1]
@@ -91,7 +96,9 @@ async def _rater(port: int, alias: str, votes: int, think: float, out: Measured)
         answer = {"prefers": chance.choice(["first", "second", "tie"])}
         vote = {"id": items[0]["id"], "key": key, "answer": answer, "comment": "", "seconds": 2.5}
         begun = time.perf_counter()
-        status, _, body = await connection.ask("POST", "/api/vote", json.dumps(vote), "application/json")
+        status, _, body = await connection.ask(
+            "POST", "/api/vote", json.dumps(vote), "application/json"
+        )
         out.times.append(time.perf_counter() - begun)
         if status != 200:
             out.refused.append(status)
@@ -109,7 +116,9 @@ async def _all(port: int, raters: int, votes: int, think: float, name: str) -> M
     return out
 
 
-def measure(port: int, *, raters: int = 100, votes: int = 20, think: float = 0.5, name: str = "r") -> Measured:
+def measure(
+    port: int, *, raters: int = 100, votes: int = 20, think: float = 0.5, name: str = "r"
+) -> Measured:
     """Every rater votes `votes` times, with a mean of `think` seconds between two votes."""
     return asyncio.run(_all(port, raters, votes, think, name))
 
@@ -125,12 +134,18 @@ def _main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         more = ["--database", given.database] if given.database else []
         command = [sys.executable, "-m", "hrlaif", "vote", given.file, "--port", "0", "-o", folder]
-        server = subprocess.Popen([*command, "--overlap", "1000", *more], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [*command, "--overlap", "1000", *more], stdout=subprocess.PIPE, text=True
+        )
         line = next(line for line in server.stdout if line.startswith("organiser"))
         port = int(re.search(r":(\d+)/", line)[1])
         try:
             found = measure(
-                port, raters=given.raters, votes=given.votes, think=given.think, name=secrets.token_hex(4)
+                port,
+                raters=given.raters,
+                votes=given.votes,
+                think=given.think,
+                name=secrets.token_hex(4),
             )
         finally:
             server.kill()

@@ -37,7 +37,13 @@ def running() -> Iterator[str]:
         def call(program: str, *arguments: str) -> None:
             given = [str(programs / program), "-D", str(data), *arguments]
             subprocess.run(
-                given, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL, timeout=120, **who
+                given,
+                check=True,
+                env=environment,
+                cwd=folder,
+                stdout=subprocess.DEVNULL,
+                timeout=120,
+                **who,
             )
 
         call("initdb", "--auth", "trust", "--username", "people", "--encoding", "UTF8")

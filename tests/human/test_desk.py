@@ -73,9 +73,7 @@ def test_two_windows_share_what_lies_open_and_the_second_answer_is_refused(study
     answer(one, rater, here.given[0], "first")
     with pytest.raises(Conflict, match="another window"):
         answer(one, rater, there.given[0], "second")
-    assert [v.answer.prefers for v in cast(one.database)] == [
-        "ab"[here.given[0].shown[0]]
-    ]
+    assert [v.answer.prefers for v in cast(one.database)] == ["ab"[here.given[0].shown[0]]]
 
 
 def test_only_the_last_answer_can_be_corrected_and_only_from_what_it_is_now(study):
@@ -256,7 +254,11 @@ def test_a_deleted_rater_leaves_no_trace_and_the_items_count_on_others_again(stu
     assert known(one, session) == ada
     forget(one, ada.id)
     assert known(one, session) is None
-    assert (counted(one, db.votes), counted(one, db.assignments), counted(one, db.raters)) == (0, 0, 0)
+    assert (counted(one, db.votes), counted(one, db.assignments), counted(one, db.raters)) == (
+        0,
+        0,
+        0,
+    )
     assert len(finish(one, join(one, "ada"))) == 3
 
 

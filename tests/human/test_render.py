@@ -51,12 +51,26 @@ def test_nothing_alive_survives(text, render):
     parts = Parts()
     parts.feed(render(text))
     assert parts.attributes <= {"class", "display"}
-    living = {"script", "img", "a", "iframe", "style", "svg", "meta", "base", "form", "input", "link"}
+    living = {
+        "script",
+        "img",
+        "a",
+        "iframe",
+        "style",
+        "svg",
+        "meta",
+        "base",
+        "form",
+        "input",
+        "link",
+    }
     assert not parts.tags & living
 
 
 def test_markdown_code_math_and_chinese_are_shown():
-    html = shown("# 标题\n\n你好，**世界**。\n\n```python\nif a < b:\n    pass\n```\n\n- one\n- two\n\n1 < 2")
+    html = shown(
+        "# 标题\n\n你好，**世界**。\n\n```python\nif a < b:\n    pass\n```\n\n- one\n- two\n\n1 < 2"
+    )
     assert "<h1>标题</h1>" in html
     assert "你好，<strong>世界</strong>。" in html
     assert "<pre><code>if a &lt; b:\n    pass\n</code></pre>" in html

@@ -12,7 +12,7 @@ from typing import Any
 
 from hrlaif.human.items import Item, Judged
 from hrlaif.human.results import Vote, preferences_of
-from hrlaif.records import Row
+from hrlaif.records import Comparison, Row
 from hrlaif.statistics import (
     NOTHING,
     RESAMPLES,
@@ -53,25 +53,28 @@ def rates(cast: Sequence[Vote]) -> Row:
 def _by_models(votes: Sequence[Vote]) -> list[Row]:
     people: dict[tuple[str, str], list[tuple[Item, float]]] = defaultdict(list)
     judged: dict[tuple[str, str], dict[str, tuple[Item, float]]] = defaultdict(dict)
-    for vote in votes:
-        for preference in preferences_of(vote):
-            pair = preference.comparison
-            names, won = (pair.a.model, pair.b.model), 1 - preference.prob_a
-            # A file may hold two models in either order: one comparison, told one way round.
-            if turned := names > names[::-1] and not _in_run(names):
-                names, won = names[::-1], 1 - won
-            people[names].append((vote.item, won))
-            said = vote.item.judged.prob_a if vote.item.judged else None
-            if said is not None and len(vote.item.candidates) == 2:
-                judged[names][vote.item.id] = (vote.item, said if turned else 1 - said)
+    said_of = [(vote, preference) for vote in votes for preference in preferences_of(vote)]
+    usual = _usual_order(preference.comparison for _, preference in said_of)
+    for vote, preference in said_of:
+        names = (preference.comparison.a.model, preference.comparison.b.model)
+        won = 1 - preference.prob_a
+        if turned := names not in usual:
+            names, won = names[::-1], 1 - won
+        people[names].append((vote.item, won))
+        said = vote.item.judged.prob_a if vote.item.judged else None
+        if said is not None and len(vote.item.candidates) == 2:
+            judged[names][vote.item.id] = (vote.item, said if turned else 1 - said)
     return [
         {"of": b, "over": a, **_rate(values, list(judged[a, b].values()))}
         for (a, b), values in sorted(people.items())
     ]
 
 
-def _in_run(names: tuple[str, str]) -> bool:
-    return set(names) == {"sft", "policy"}
+def _usual_order(pairs: Iterable[Comparison]) -> set[tuple[str, str]]:
+    """Of two models that a file holds in either order, the one in which more pairs stand."""
+    seen = {pair.id: (pair.a.model, pair.b.model) for pair in pairs}
+    many = Counter(seen.values())
+    return {names for names in many if (many[names], names) >= (many[names[::-1]], names[::-1])}
 
 
 def _singles(

@@ -90,12 +90,14 @@ def items_of(
     return [_with_judge(item, said) for item in found]
 
 
-def checks_of(items: Sequence[Item]) -> list[Item]:
-    """An attention check for about one item in twenty, at least five and at most fifty a mode."""
-    checks = []
+def checks_of(items: Sequence[Item], every: int) -> list[Item]:
+    """Attention checks, enough for a rater who answers everything to meet one in `every`."""
+    checks: list[Item] = []
+    if not every:
+        return checks
     for mode in MODES:
         own = [item for item in items if item.mode == mode]
-        many = min(len(own), max(5, min(50, len(own) // 20)))
+        many = min(len(own), len(own) // every + 5)
         for n in range(many):
             item = own[n * len(own) // many]
             chinese = any("\u4e00" <= c <= "\u9fff" for c in item.candidates[0].text)

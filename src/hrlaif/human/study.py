@@ -116,7 +116,7 @@ def begin(database: Database, asked: Sequence[Item], rules: Rules) -> Study:
         key = secrets.token_hex(32)
         values = {"id": 1, "settings": json.dumps(settings), "key": key, "created": time.time()}
         connection.execute(study.insert().values(values))
-        _fill(connection, asked)
+        _fill(connection, [*asked, *checks_of(asked, rules.checks)])
         return key
 
     return Study(database, rules, database.write(key_of))
@@ -135,7 +135,7 @@ def reopen(database: Database) -> Study:
 def _fill(connection: Connection, asked: Sequence[Item]) -> None:
     modes = [mode for mode in MODES if any(item.mode == mode for item in asked)]
     rows = []
-    for item in [*asked, *checks_of(asked)]:
+    for item in asked:
         shuffle = -1 if item.check else secrets.randbelow(2**31)
         body, block = item.model_dump_json(exclude_defaults=True), modes.index(item.mode)
         rows.append({"key": item.key, "block": block, "shuffle": shuffle, "body": body, "taken": 0})
