@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import secrets
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
@@ -164,6 +168,48 @@ def serve(hrlaif: Any) -> Iterator[Callable[..., Site]]:
     for site in sites:
         if site.process.poll() is None:
             site.kill()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a real PostgreSQL, started here from Debian's package or from PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    path = str(found[-1]) if found else shutil.which("initdb")
+    if path is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    programs = Path(path).resolve().parent
+    # It refuses to run as root; Debian's package makes a user for it.
+    who = {"user": "postgres"} if os.geteuid() == 0 else {}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="pg") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+
+        def call(program: str, *arguments: str) -> None:
+            given = [str(programs / program), "-D", str(folder / "data"), *arguments]
+            subprocess.run(
+                given, check=True, env={**os.environ, "LC_ALL": "C"}, cwd=folder,
+                stdout=subprocess.DEVNULL, timeout=120, **who,
+            )  # fmt: skip
+
+        call("initdb", "--auth", "trust", "--username", "people", "--encoding", "UTF8")
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+        call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+        yield f"postgresql://people@127.0.0.1:{port}"
+        call("pg_ctl", "-m", "immediate", "stop")
+
+
+@pytest.fixture
+def new_database(postgresql: str) -> str:
+    """The address of an empty database in it."""
+    import psycopg
+
+    name = f"study_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{postgresql}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgresql}/{name}"
 
 
 def pair(n: int, **more: Any) -> dict[str, Any]:

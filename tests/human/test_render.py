@@ -1,38 +1,13 @@
 import re
 import time
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from hrlaif.human.render import difference, shown
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<svg/onload=alert(1)>",
-    "[click](javascript:alert(1))",
-    "[click](JaVaScRiPt&colon;alert(1))",
-    "[click](data:text/html;base64,PHNjcmlwdD4=)",
-    "![x](javascript:alert(1))",
-    '![x" onerror="alert(1)](https://tracker.example/pixel.png)',
-    "<https://tracker.example/a>",
-    "`<b onmouseover=alert(1)>`",
-    "```html\n<script>alert(1)</script>\n```",
-    '```"><script>alert(1)</script>\nx\n```',
-    r"$\href{javascript:alert(1)}{x}$",
-    r"$\text{<img src=x onerror=alert(1)>}$",
-    r"\(\style{background:url(javascript:alert(1))}{x}\)",
-    r"$$<script>alert(1)</script>$$",
-    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
-    '<a href="https://x" style="position:fixed" id="token" name="token">x</a>',
-    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<style>@import 'https://tracker.example/x.css'</style>",
-    "<meta name=token content=stolen><base href=https://evil.example>",
-    "<form action=https://evil.example><input name=x></form>",
-    "\x00<script\x00>alert(1)</script>",
-    "| a | <script>alert(1)</script> |\n|---|---|\n| <b> | [x](javascript:1) |",
-    "> [ref]\n\n[ref]: javascript:alert(1)",
-]
+HOSTILE = Path(__file__).with_name("hostile.txt").read_text("utf-8").rstrip("\n").split("\n%%\n")
 
 
 class Parts(HTMLParser):
