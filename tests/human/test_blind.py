@@ -12,8 +12,8 @@ def everything(rater, site):
     replies = [rater.ask("GET", path) for path in ("/", "/vote", "/api/next", "/api/last")]
     replies.append(rater.ask("GET", re.search(r'href="(/r/[^"]+)"', replies[1].text)[1]))
     page = replies[1].text + replies[0].text
-    replies += [rater.ask("GET", path) for path in sorted(set(re.findall(r"/static/[\w.]+", page)))]
-    replies.append(rater.ask("GET", "/static/organiser.js"))
+    assets = sorted({*re.findall(r"/static/[\w.]+", page), "/static/organiser.js"})
+    replies += [rater.ask("GET", path) for path in assets]
     for _ in range(40):
         hand = rater.hand()
         if not hand["items"]:
@@ -23,8 +23,10 @@ def everything(rater, site):
         replies.append(rater.vote(item["id"], {"prefers": "first"}))
         replies.append(rater.vote(item["id"], {"prefers": "second"}))  # refused: 409
         replies.append(rater.ask("GET", "/api/last"))
-    for path in ("/organiser", "/organiser/overview", "/organiser/export?form=rows", "/nothing",
-                 "/api/difference/x", "/static/../votes.sqlite", "/static/%2e%2e/app.py"):  # fmt: skip
+    for path in (
+        "/organiser", "/organiser/overview", "/organiser/export?form=rows", "/nothing",
+        "/api/difference/x", "/static/../votes.sqlite", "/static/%2e%2e/app.py",
+    ):  # fmt: skip
         replies.append(rater.ask("GET", path))
     replies.append(rater.ask("POST", "/api/vote", {"id": "x"}))
     replies.append(rater.ask("POST", "/organiser/import?name=x.jsonl", "{}"))

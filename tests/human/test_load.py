@@ -24,13 +24,13 @@ def quick_and_whole(found, votes):
 
 
 def test_a_hundred_raters_at_once_on_sqlite():
-    quick_and_whole(measured("--votes", 10), 1000)
+    quick_and_whole(measured("--votes", 6), 600)
 
 
 def test_a_hundred_raters_at_once_on_postgresql(new_database):
-    quick_and_whole(measured("--votes", 10, "--database", new_database), 1000)
+    quick_and_whole(measured("--votes", 6, "--database", new_database), 600)
 
 
 @pytest.mark.timeout(600)
 def test_twenty_thousand_items_and_a_hundred_thousand_votes_are_as_quick():
-    quick_and_whole(measured("--votes", 10, "--items", 20_000, "--before", 100_000), 1000)
+    quick_and_whole(measured("--votes", 6, "--items", 20_000, "--before", 100_000), 600)

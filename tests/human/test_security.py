@@ -165,7 +165,8 @@ def test_twenty_wrong_tokens_are_enough(serve, pairs):
 def test_the_organisers_pages_are_closed_to_raters(site):
     rater = site.visitor().join()
     for method, path in (
-        ("GET", "/organiser"), ("GET", "/organiser/overview"), ("GET", "/organiser/export?form=csv"),
+        ("GET", "/organiser"), ("GET", "/organiser/overview"),
+        ("GET", "/organiser/export?form=csv"),
         ("POST", "/organiser/import?name=x.jsonl"), ("POST", "/organiser/invite"),
         ("POST", "/organiser/link"), ("POST", "/organiser/forget"),
     ):  # fmt: skip

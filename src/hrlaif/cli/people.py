@@ -85,8 +85,7 @@ def vote(
     if not (write or votes):
         address = server.listen(host, port, public_url)
         desk = _desk(study, url, shown, address.url if public_url else "", host)
-        _tell(desk, address, rater or [], asked)
-        server.serve(desk, address)
+        server.serve(desk, address, lambda: _tell(desk, address, rater or [], asked))
     _keep(file, folder, opened)
     opened.close()
 

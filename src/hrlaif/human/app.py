@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 import math
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -36,8 +38,14 @@ _MODES = {
 }
 
 
-def application(desk: Desk, origins: list[str]) -> ASGIApp:
-    """The whole site of one study."""
+def application(desk: Desk, origins: list[str], ready: Callable[[], None]) -> ASGIApp:
+    """The whole site of one study; `ready` is called once it is served."""
+
+    @asynccontextmanager
+    async def life(site: Starlette) -> AsyncIterator[None]:
+        ready()
+        yield
+
     routes = [
         Route("/api/vote", _vote, methods=["POST"]),
         Route("/", _start),
@@ -53,7 +61,7 @@ def application(desk: Desk, origins: list[str]) -> ASGIApp:
         Mount("/static", StaticFiles(directory=PAGES / "static")),
     ]
     handlers: dict[Any, Any] = {HTTPException: failed, HrlaifError: failed}
-    site = Starlette(routes=routes, exception_handlers=handlers)
+    site = Starlette(routes=routes, exception_handlers=handlers, lifespan=life)
     site.state.desk = desk
     return Guard(site, origins, who=desk.who, buckets=Buckets(_RATE, _BURST))
 

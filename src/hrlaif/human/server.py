@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -81,15 +81,15 @@ def _own_addresses() -> list[str]:
             return []
 
 
-def serve(desk: Desk, address: Address) -> None:
-    """Serves until Ctrl-C or a polite kill."""
+def serve(desk: Desk, address: Address, ready: Callable[[], None]) -> None:
+    """Serves until Ctrl-C or a polite kill; both are heeded from when `ready` is called."""
     config = uvicorn.Config(
-        application(desk, address.origins),
+        application(desk, address.origins, ready),
         log_level="warning",
         access_log=False,  # the address of a rater's page holds the rater's link
         server_header=False,
         proxy_headers=False,
-        lifespan="off",
+        lifespan="on",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=3,
     )
