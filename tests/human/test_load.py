@@ -3,9 +3,14 @@
 import json
 import subprocess
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from hrlaif.human import database as db
+from hrlaif.human.results import cast
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "votes.py"
 
@@ -34,3 +39,25 @@ def test_a_hundred_raters_at_once_on_postgresql(new_database):
 @pytest.mark.timeout(600)
 def test_twenty_thousand_items_and_a_hundred_thousand_votes_are_as_quick():
     quick_and_whole(measured("--votes", 6, "--items", 20_000, "--before", 100_000), 600)
+
+
+def test_two_servers_share_one_postgresql_and_no_item_is_asked_too_often(
+    serve, pairs, new_database
+):
+    options = ("--database", new_database, "--overlap", 2, "--checks", 0, "--repeats", 0)
+    sites = [serve(pairs, *options), serve(pairs, *options)]
+    raters = [sites[n % 2].visitor().join(f"rater {n}") for n in range(6)]
+
+    def answer_all(rater):
+        hand = rater.hand()
+        while hand["items"]:
+            hand = rater.vote(hand["items"][0]["id"], {"prefers": "tie"}).json()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(answer_all, raters))
+        list(pool.map(answer_all, raters))  # what others held a moment ago may be free now
+    database = db.Database(new_database)
+    asked = Counter(vote.item.id for vote in cast(database))
+    database.close()
+    assert set(asked.values()) == {2}
+    assert len(asked) == 30
