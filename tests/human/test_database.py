@@ -76,3 +76,10 @@ def test_an_address_that_cannot_be_used_is_told_without_its_password(url, error,
     with pytest.raises(error, match=says) as told:
         db.Database(url)
     assert "hidden" not in str(told.value)
+
+
+def test_the_file_is_for_its_owner_alone(database, tmp_path):
+    database.write(lambda connection: connection.execute(db.version.update().values(number=1)))
+    modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("v.sqlite*")}
+    assert "v.sqlite-wal" in modes
+    assert set(modes.values()) == {0}

@@ -324,6 +324,32 @@ def test_the_rlhf_stages_train_on_exported_votes(hrlaif, serve, pairs, tiny_mode
     assert (run / "reward_model" / "config.json").exists()
 
 
+def test_no_field_of_the_data_is_alive_on_the_page_of_figures(serve, write, tmp_path):
+    bad = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+    rows = [
+        {
+            "id": f"{bad}{n}",
+            "prompt": bad,
+            "category": bad,
+            "a": {"text": bad, "model": f"A{bad}"},
+            "b": {"text": f"{bad}.", "model": f"B{bad}"},
+            "prob_a": 0.5,
+            "labeler": bad,
+        }
+        for n in range(3)
+    ]
+    site = serve(write("in.jsonl", rows), "--overlap", 1, "--checks", 0)
+    rater = site.visitor().join(bad[:40])
+    answer_all(
+        rater, lambda item: {"skipped": bad[:60]} if "9" in item["id"] else {"prefers": "tie"}
+    )
+    site.stop()
+    page = (tmp_path / "in.votes" / "votes.html").read_text()
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+    assert "<img" not in page
+
+
 @pytest.mark.parametrize("form", ["trl", "argilla", "label-studio", "potato", "csv"])
 def test_labels_of_a_judge_are_exported_too_and_ties_are_counted(form, hrlaif, write, tmp_path):
     rows = [

@@ -6,11 +6,13 @@ database is made at once, an older one climbs the steps, and one from a newer pr
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, final
 
 import sqlalchemy as sql
@@ -209,6 +211,7 @@ def _engine(url: str) -> Engine:
     if parsed.drivername not in ("sqlite", "postgresql+psycopg"):
         raise UsageError(f"--database: {parsed.drivername} is neither sqlite nor postgresql")
     if parsed.drivername == "sqlite":
+        _for_its_owner_alone(parsed.database or "")
         options: dict[str, Any] = {"timeout": _SECONDS_FOR_A_LOCK, "check_same_thread": False}
         engine = sql.create_engine(parsed, connect_args=options, pool_size=20, max_overflow=20)
         sql.event.listen(engine, "connect", _prepare)
@@ -218,6 +221,12 @@ def _engine(url: str) -> Engine:
         return sql.create_engine(parsed, pool_size=_CONNECTIONS, max_overflow=0)
     except ModuleNotFoundError:
         raise UsageError("PostgreSQL needs `pip install 'hrlaif[human]'`") from None
+
+
+def _for_its_owner_alone(path: str) -> None:
+    """Who reads the file has the key behind every link; SQLite's other files follow its mode."""
+    if path and Path(path).parent.is_dir():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _prepare(connection: Any, _: object) -> None:
