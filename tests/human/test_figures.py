@@ -48,7 +48,10 @@ def pair(n, **more):
 
 
 def test_a_rater_with_bias_and_noise_is_recovered(study):
-    """b is truly better in 70 %; the rater errs in 20 % and then takes the left one in 75 %."""
+    """b is truly better in 70 %; the rater errs in 20 % and then takes the left one in 75 %.
+
+    Orders are drawn from the study's own random key; tolerances are five standard errors.
+    """
     one = study([pair(n, prob_a=0.9 if n % 10 < 3 else 0.1, labeler="judge") for n in range(400)])
 
     def noisy(seed):
@@ -76,14 +79,15 @@ def test_a_rater_with_bias_and_noise_is_recovered(study):
     # Right with 0.9: two raters agree with 0.81 + 0.01 = 0.82, by chance with 0.66^2 + 0.34^2.
     by_chance = 0.66**2 + 0.34**2
     kappa = (0.82 - by_chance) / (1 - by_chance)
-    assert found["agreement"]["preference"]["kappa"]["value"] == pytest.approx(kappa, abs=0.06)
-    assert found["agreement"]["preference"]["judge"]["value"] == pytest.approx(0.9, abs=0.03)
+    assert found["agreement"]["preference"]["kappa"]["value"] == pytest.approx(kappa, abs=0.15)
+    assert found["agreement"]["preference"]["judge"]["value"] == pytest.approx(0.9, abs=0.045)
     for row in quality(votes):
         left, n = row["left"]
         # The left one is better in half of the items: 0.8 * 0.5 + 0.2 * 0.75.
-        assert left / n == pytest.approx(0.55, abs=0.08)
+        assert left / n == pytest.approx(0.55, abs=0.12)
         same, seen = row["with_others"]
-        assert same / seen == pytest.approx(0.9 * 0.976 + 0.1 * 0.024, abs=0.06)
+        # Two others who agree are right with 0.81 / 0.82.
+        assert same / seen == pytest.approx(0.9 * 0.988 + 0.1 * 0.012, abs=0.09)
 
 
 def test_a_rater_who_clicks_blindly_is_seen_by_checks_repeats_and_sides(study):

@@ -90,6 +90,22 @@ def test_links_for_named_raters_are_printed_and_work(serve, pairs):
     assert visitor.enter().hand()["total"] == 30
 
 
+def test_a_person_with_a_dead_link_reads_a_page_and_a_script_gets_json(serve, pairs):
+    visitor = serve(pairs).visitor()
+    page = visitor.ask("GET", "/r/1.x.y", accept="text/html")
+    assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "This link is of no rater here: ask the organiser for another." in page.text
+    assert visitor.ask("GET", "/r/1.x.y").json()["error"].startswith("this link is of no rater")
+
+
+def test_pairs_can_be_ranked_too(serve, pairs):
+    site = serve(pairs, "--mode", "ranking", "--checks", 0, "--overlap", 1)
+    answer_all(site.visitor().join("ada"), lambda item: {"ranking": [1, 0]})
+    site.stop()
+    rows = read(pairs.with_name("pairs.votes") / "preferences.jsonl")
+    assert {row["id"] for row in rows} == {f"source-row-{n}" for n in range(30)}
+
+
 def test_the_organiser_sees_progress_and_exports_while_people_vote(serve, pairs):
     site = serve(pairs, "--checks", 0, "--repeats", 0, "--overlap", 2)
     for alias in ("ada", "bob"):

@@ -177,7 +177,7 @@ def _asked(
 ) -> Iterable[Item]:
     if mode in ("satisfaction", "harmless"):
         return [_single(mode, response) for response in read.responses or _sides(read.pairs)]
-    if mode == "preference" and read.pairs:
+    if read.pairs and (mode == "preference" or not read.responses):
         return [
             Item(
                 id=pair.id, mode=mode, prompt=pair.prompt, candidates=(pair.a, pair.b),

@@ -132,7 +132,10 @@ async def apart(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """Every expected error as JSON, with a status that the page understands."""
+    """Every expected error: a page for a person, JSON for a page of ours."""
+    status, why = _CODES.get(type(error), 400), str(error)
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code)
-    return JSONResponse({"error": str(error)}, _CODES.get(type(error), 400))
+        status, why = error.status_code, error.detail
+    if "text/html" in request.headers.get("accept", ""):
+        return page("problem.html.j2", status, title="Something is wrong", problem=why)
+    return JSONResponse({"error": why}, status)

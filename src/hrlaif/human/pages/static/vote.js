@@ -13,6 +13,7 @@ let upcoming = []; // items the server gave, the first one shown
 let current = null; // {item, replaces, ranking, since, seen}
 let answered = 0;
 let total = 0;
+let later = 0; // a timer: what others gave back may come free
 const done = new Set(); // ids answered on this page, some of which the server may not know yet
 
 // --- talking to the server
@@ -110,12 +111,15 @@ function next() {
   if (item) show({ item, ranking: [] });
   else {
     current = null;
-    const waiting = pending().length;
-    $("question").textContent = waiting ? "Saving" : "Nothing is left for you: thank you";
-    $("prompt").hidden = $("answers").hidden = true;
-    $("responses").replaceChildren();
-    $("spoken").textContent = $("question").textContent;
-    if (!waiting) $("question").focus();
+    const message = pending().length ? "Saving" : "Nothing is left for you: thank you";
+    if ($("question").textContent !== message) {
+      $("question").textContent = $("spoken").textContent = message;
+      $("prompt").hidden = $("answers").hidden = true;
+      $("responses").replaceChildren();
+      $("question").focus();
+    }
+    clearTimeout(later);
+    later = setTimeout(load, 20000);
   }
   counted();
 }
