@@ -224,6 +224,16 @@ def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):
         ),
         ([{"prompt": "Q", "response": "a"}], ["--mode", "best"], 2, "'best' is none of preference"),
         ([{"prompt": "Q", "response": "a"}], ["--task", "x"], 2, "'x' is none of general"),
+        ([{"prompt": "Q", "response": "a"}], ["--rater", " "], 1, "1 to 40 printable characters"),
+        (
+            [
+                {"prompt_id": "p", "prompt": f"Q{n // 2}", "response": "a", "id": f"{n}"}
+                for n in range(4)
+            ],
+            [],
+            1,
+            "'preference/p' stands for two items",
+        ),
         ([{"prompt": "Q", "response": "a"}], ["--port", "99999"], 2, "another --port"),
         ([{"prompt": "Q", "response": "a"}], ["--public-url", "x"], 2, "https://vote.example.org"),
         (

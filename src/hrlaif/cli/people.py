@@ -85,7 +85,9 @@ def vote(
     if not (write or votes):
         address = server.listen(host, port, public_url)
         desk = _desk(study, url, shown, address.url if public_url else "", host)
-        server.serve(desk, address, lambda: _tell(desk, address, rater or [], asked))
+        _warn_of_names(asked)
+        lines = _addresses(desk, address, rater or [])
+        server.serve(desk, address, lambda: print("\n".join(lines), flush=True))
     _keep(file, folder, opened)
     opened.close()
 
@@ -149,7 +151,7 @@ def _desk(study: Study, url: str, guidelines: Path, public: str, host: str) -> A
     )
 
 
-def _tell(desk: Any, address: Any, aliases: list[str], asked: list[Item]) -> None:
+def _addresses(desk: Any, address: Any, aliases: list[str]) -> list[str]:
     from hrlaif.human.study import every_rater, join
 
     study = desk.study
@@ -157,13 +159,12 @@ def _tell(desk: Any, address: Any, aliases: list[str], asked: list[Item]) -> Non
     invitation = "" if desk.open_to_all else f"?join={desk.token('join')}"
     if invitation:
         say("not on this machine alone: raters need a link with a token, and HTTPS is up to you")
-    _warn_of_names(asked)
-    print(f"raters:    {address.url}/{invitation}")
+    lines = [f"raters:    {address.url}/{invitation}"]
     people = {person.alias: person for person in every_rater(study)}
     for alias in aliases:
         person = people.get(alias) or join(study, alias)
-        print(f"  {person.alias}: {address.url}/r/{study.session(person)}")
-    print(f"organiser: {address.url}/organiser?token={desk.token('organiser')}", flush=True)
+        lines.append(f"  {person.alias}: {address.url}/r/{study.session(person)}")
+    return [*lines, f"organiser: {address.url}/organiser?token={desk.token('organiser')}"]
 
 
 def _warn_of_names(asked: list[Item]) -> None:

@@ -49,7 +49,6 @@ raters = sql.Table(
     sql.Column("seed", sql.Text, nullable=False),
     sql.Column("given", sql.Integer, nullable=False, default=0),
     sql.Column("answered", sql.Integer, nullable=False, default=0),
-    sql.Column("imported", sql.Integer, nullable=False, default=0),
     sql.Column("created", sql.Float, nullable=False),
 )  # fmt: skip
 assignments = sql.Table(

@@ -43,7 +43,7 @@ def bring(study: Study, rows: Sequence[SourceRow]) -> Added:
     for answer in answers:
         name = tidy(answer.said.by.removeprefix("human/"))
         if name not in people:
-            people[name] = join(study, name, imported=True)
+            people[name] = join(study, name)
     calls = [
         (places[_key(answer)], people[tidy(answer.said.by.removeprefix("human/"))], answer.said)
         for answer in answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -86,6 +86,11 @@ def items_of(
     groups = _by_prompt(read.responses)
     chosen = modes or _fitting(read, groups)
     found = [item for mode in chosen for item in _asked(mode, read, groups, source)]
+    twice = [key for key, many in Counter(item.key for item in found).items() if many > 1]
+    if twice:
+        raise DataError(
+            f"{source}: {twice[0]!r:.80} stands for two items: give each prompt its own id"
+        )
     said = _said(read_rows(beside)) if beside else {}
     return [_with_judge(item, said) for item in found]
 

@@ -161,10 +161,10 @@ def tidy(alias: str) -> str:
     return name
 
 
-def join(study_: Study, alias: str, *, imported: bool = False) -> Rater:
+def join(study_: Study, alias: str) -> Rater:
     """A new rater. Raises DataError when the alias is taken: its owner has a link."""
     name, seed = tidy(alias), secrets.token_urlsafe(12)
-    row = {"alias": name, "seed": seed, "created": time.time(), "imported": int(imported)}
+    row = {"alias": name, "seed": seed, "created": time.time()}
     add = raters.insert().values(row).returning(raters.c.id)
     try:
         number = study_.database.write(lambda connection: connection.execute(add).scalar_one())
