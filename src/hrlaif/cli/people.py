@@ -192,6 +192,7 @@ def _keep(file: str, folder: Path, database: Any) -> None:
     from hrlaif.human.server import keep
     from hrlaif.report import write_votes
 
+    say(f"writing the votes to {folder}")
     found = keep(folder, cast(database))
     page = write_votes(folder)
     print(f"{found['votes']} votes by {found['raters']} raters in {folder}; {page}")

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from hrlaif.human.answers import passed_check
+from hrlaif.human.answers import Answer, passed_check
 from hrlaif.human.results import Vote
 from hrlaif.records import Row
 
@@ -20,7 +20,7 @@ def quality(cast: Sequence[Vote]) -> list[Row]:
     return [{"rater": name, **_quality(votes, others)} for name, votes in sorted(by_rater.items())]
 
 
-def _quality(votes: Sequence[Vote], others: dict[str, Counter[str]]) -> Row:
+def _quality(votes: Sequence[Vote], others: dict[str, Counter[Answer]]) -> Row:
     checks = [
         passed_check(v.answer, v.item) for v in votes if v.item.check and not v.answer.skipped
     ]
@@ -49,19 +49,19 @@ def _left(vote: Vote) -> bool | None:
     return vote.shown[0] == vote.answer.ranking[0] if vote.answer.ranking else None
 
 
-def _majorities(cast: Iterable[Vote]) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+def _majorities(cast: Iterable[Vote]) -> dict[str, Counter[Answer]]:
+    found: dict[str, Counter[Answer]] = defaultdict(Counter)
     for vote in cast:
         if vote.counts and not vote.answer.silent:
-            found[vote.item.key][vote.answer.model_dump_json()] += 1
+            found[vote.item.key][vote.answer] += 1
     return found
 
 
-def _with_others(vote: Vote, found: dict[str, Counter[str]]) -> bool | None:
+def _with_others(vote: Vote, found: dict[str, Counter[Answer]]) -> bool | None:
     """Whether the others' most frequent answer is this rater's; None where there is none."""
     if vote.answer.silent:
         return None
-    mine = vote.answer.model_dump_json()
+    mine = vote.answer
     rest = found[vote.item.key] - Counter([mine])
     best = rest.most_common(2)
     if not best or (len(best) == 2 and best[0][1] == best[1][1]):

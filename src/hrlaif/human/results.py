@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import sqlalchemy as sql
@@ -71,12 +72,14 @@ def cast(database: Database) -> list[Vote]:
         .join(raters, raters.c.id == assignments.c.rater)
         .order_by(votes.c.at, votes.c.key)
     )  # fmt: skip
+    # Few answers differ, and an answer is frozen: each is read once.
+    read = lru_cache(maxsize=4096)(Answer.model_validate_json)
     with database.reading() as connection:
         bodies = connection.execute(sql.select(items.c.id, items.c.body))
         known = {row.id: Item.model_validate_json(row.body) for row in bodies}
         return [
             Vote(
-                known[item], alias, Answer.model_validate_json(answer), tuple(json.loads(shown)),
+                known[item], alias, read(answer), tuple(json.loads(shown)),
                 bool(again), comment, seconds, at,
             )
             for item, alias, answer, shown, again, comment, seconds, at in connection.execute(query)

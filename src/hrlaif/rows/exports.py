@@ -81,14 +81,16 @@ def exported(rows: Iterable[SourceRow], form: str) -> Exported:
 
 def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
     """What was said, by item; rows without a verdict are left out and counted."""
-    found: dict[tuple[str, int], Subject] = {}
+    found: dict[tuple[str, str], Subject] = {}
     for row in rows:
         said = _said(row)
         if said is None:
             left["rows without a verdict"] += 1
             continue
-        subject = _subject(row, said)
-        found.setdefault((subject.id, len(subject.texts)), subject).said.append(said)
+        name = (str(row.values.get("id") or row.where), said.question)
+        if name not in found:
+            found[name] = _subject(row, said)
+        found[name].said.append(said)
     return list(found.values())
 
 
