@@ -107,8 +107,8 @@ async def rate(port: int, alias: str, given: argparse.Namespace, out: Measured) 
 
 async def rate_all(port: int, given: argparse.Namespace) -> Measured:
     """All raters at once."""
-    out, begun = Measured(), time.perf_counter()
-    await asyncio.gather(*(rate(port, f"rater {n}", given, out) for n in range(given.raters)))
+    out, begun, run = Measured(), time.perf_counter(), secrets.token_hex(4)
+    await asyncio.gather(*(rate(port, f"{run} {n}", given, out) for n in range(given.raters)))
     out.seconds = time.perf_counter() - begun
     return out
 

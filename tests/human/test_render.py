@@ -80,7 +80,8 @@ def test_the_difference_marks_words_that_the_other_lacks_in_english_and_chinese(
 def test_hostile_and_huge_texts_take_less_than_two_seconds_of_a_processor():
     for text in (
         "[" * 20_000, "*a_" * 20_000, "> " * 5_000 + "x", "$" * 20_000, "`" * 20_000,
-        "\\frac{" * 500, "$" + "{" * 3_000 + "$", "a" * 1_000_000, "<" * 50_000,
+        "\\frac{" * 500, "$" + "{" * 3_000 + "$", "![" * 15_000,
+        "\\(" * 19_000, "a" * 1_000_000, "<" * 50_000,
     ):  # fmt: skip
         begun = time.process_time()
         shown(text)

@@ -26,7 +26,8 @@ _MATH = """math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroo
 munderover mtable mtr mtd mstyle mpadded mphantom menclose mmultiscripts"""
 _TAGS = {*_TEXT.split(), *_MATH.split()}
 _ATTRIBUTES = {"span": {"class"}, "div": {"class"}, "math": {"display"}}
-_LONGEST = 100_000
+_LONGEST = 40_000
+_TEX = re.compile(r"\\\((.{1,1000}?)\\\)|\\\[(.{1,1000}?)\\\]", re.S)
 _WORDS = re.compile(r"\s+|[A-Za-z0-9_']+|[^A-Za-z0-9_'\s]")
 _MOST_WORDS = 2_500
 
@@ -79,7 +80,7 @@ def _math(source: str, options: dict[str, Any]) -> str:
 
 def _tex_brackets(state: Any, silent: bool) -> bool:
     r"""`\(...\)` and `\[...\]`, which Markdown would take for escaped brackets."""
-    found = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S).match(state.src, state.pos)
+    found = _TEX.match(state.src, state.pos)
     if found is None:
         return False
     if not silent:
