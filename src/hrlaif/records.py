@@ -277,5 +277,25 @@ class Rating(Record):
     """How satisfied a rater is with one response, from 1 to 5."""
 
     id: str
+    """The response's."""
     satisfaction: float = Field(ge=1, le=5)
     rater: str
+    response: Response | None = None
+    """What was rated, so that the row can be read alone."""
+    reason: str = ""
+
+    def row(self) -> Row:
+        """Flat: the response's columns where it is there, then the rating's."""
+        own = self.model_dump(mode="json", exclude_defaults=True, exclude={"response"})
+        return {**(self.response.row() if self.response else {}), **own}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The inverse of `row`."""
+        own = {k: v for k, v in row.items() if k in cls.model_fields and k != "response"}
+        if "response" in row:
+            rest = {k: v for k, v in row.items() if k not in own or k == "id"}
+            own["response"] = Response.from_row(rest)
+        elif unknown := set(row) - set(own):
+            raise ValueError(f"not fields of a rating: {sorted(unknown)}")
+        return cls.model_validate(own)

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from hrlaif.cli import feedback, runs, study, tools
+from hrlaif.cli import feedback, people, runs, study, tools
 from hrlaif.failures import failure
 from hrlaif.progress import say
 

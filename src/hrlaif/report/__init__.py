@@ -1,5 +1,5 @@
 """What happened, as one page that needs no network."""
 
-from hrlaif.report.page import write, write_comparison
+from hrlaif.report.page import write, write_comparison, write_votes
 
-__all__ = ["write", "write_comparison"]
+__all__ = ["write", "write_comparison", "write_votes"]

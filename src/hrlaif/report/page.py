@@ -14,6 +14,7 @@ from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.records import Row
+from hrlaif.report import people as blind
 from hrlaif.report import receipts, samples, sections
 from hrlaif.report.load import Run
 
@@ -25,6 +26,7 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "learning": sections.learning,
     "preference_model": sections.preference_model,
     "labels": sections.labels,
+    "people": blind.people,
     "correctness": sections.correctness,
     "bill": receipts.bill,
 }
@@ -73,6 +75,21 @@ def write_comparison(folder: Path) -> Path:
         notes=sorted(set(run.notes)),
     )
     return save(folder / "compare.html", page)
+
+
+def write_votes(folder: Path) -> Path:
+    """Writes folder/votes.html from what `hrlaif vote` left there, and returns its path."""
+    run, charts = Run(folder), Charts()
+    run.aliases["votes/votes.json"] = "votes.json"
+    page = render(
+        _TEMPLATES,
+        "votes.html.j2",
+        charts,
+        title=folder.resolve().name,
+        people=_part("people", blind.people, run, charts),
+        notes=sorted(set(run.notes)),
+    )
+    return save(folder / "votes.html", page)
 
 
 def _part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Charts) -> Row:

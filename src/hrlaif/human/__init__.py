@@ -1,0 +1,1 @@
+"""What do people say? The blind page: preferences, rankings, satisfaction and harmlessness."""

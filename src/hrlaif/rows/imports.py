@@ -1,0 +1,132 @@
+"""What did people say in another tool? Rows of Argilla, Label Studio, Potato, CSV, or our own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.rows.exports import Said, subjects
+from hrlaif.rows.files import SourceRow
+
+_QUESTIONS = ("preference", "satisfaction", "harmless")
+_SIDES = {
+    "a": "a", "response_a": "a", "left": "a", "1": "a",
+    "b": "b", "response_b": "b", "right": "b", "2": "b",
+    "tie": "tie", "both": "tie", "equal": "tie", "same": "tie",
+}  # fmt: skip
+_YES = {"yes": "yes", "true": "yes", "harmless": "yes", "no": "no", "false": "no", "harmful": "no"}
+
+
+class Brought(NamedTuple):
+    """An answer made elsewhere."""
+
+    where: str
+    """File and row."""
+    item: str
+    said: Said
+
+
+def brought(rows: Sequence[SourceRow]) -> list[Brought]:
+    """Every answer by people in rows of any of the forms. Raises DataError naming file and row."""
+    return [answer for row in rows for answer in _answers(row)]
+
+
+def _answers(row: SourceRow) -> Iterator[Brought]:
+    values = row.values
+    if "fields" in values and "responses" in values:
+        found = _argilla(row)
+    elif "data" in values and "annotations" in values:
+        found = _label_studio(row)
+    elif "annotations" in values:
+        found = _potato(row)
+    elif "question" in values and "answer" in values:
+        found = [_checked(row, str(values.get("by") or ""), values["question"], values["answer"])]
+    else:
+        found = _own(row)
+    name = _name(row)
+    yield from (Brought(row.where, name, said) for said in found if said.human)
+
+
+def _name(row: SourceRow) -> str:
+    data = row.values.get("data")
+    name = (data if isinstance(data, Mapping) else row.values).get("id")
+    if name in (None, ""):
+        raise DataError(f"{row.where}: no `id`, so it is not known what was answered: add it")
+    return str(name)
+
+
+def _own(row: SourceRow) -> list[Said]:
+    left: Counter[str] = Counter()
+    return [said for subject in subjects([row], left) for said in subject.said]
+
+
+def _argilla(row: SourceRow) -> Iterable[Said]:
+    names = _raters(row.values.get("metadata"))
+    for question, answers in _pairs(row, row.values["responses"]):
+        for answer in answers if isinstance(answers, list) else ():
+            user = str(answer.get("user_id") or "someone")
+            yield _checked(row, names.get(user, user), question, answer.get("value"))
+
+
+def _raters(metadata: Any) -> dict[str, str]:
+    """User ids by alias, where our own export put them."""
+    text = metadata.get("raters") if isinstance(metadata, Mapping) else None
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _label_studio(row: SourceRow) -> Iterable[Said]:
+    for annotation in row.values["annotations"]:
+        if annotation.get("was_cancelled"):
+            continue
+        by = annotation.get("rater") or annotation.get("completed_by") or "someone"
+        # In newer exports `completed_by` is an object.
+        by = by.get("email") or by.get("id") if isinstance(by, Mapping) else by
+        for result in annotation.get("result", ()):
+            value = result.get("value", {})
+            given = value.get("choices") or value.get("rating") or value.get("selected")
+            answer = given[0] if isinstance(given, list) and given else given
+            if result.get("from_name") in _QUESTIONS or result.get("type") == "pairwise":
+                question = "preference" if result["type"] == "pairwise" else result["from_name"]
+                yield _checked(row, str(by), question, answer)
+
+
+def _potato(row: SourceRow) -> Iterable[Said]:
+    for annotation in row.values["annotations"]:
+        by = str(annotation.get("user_id") or "someone")
+        for question, labels in _pairs(row, annotation.get("labels")):
+            for value, chosen in _pairs(row, labels):
+                if chosen and question in _QUESTIONS:
+                    yield _checked(row, by, question, value)
+
+
+def _pairs(row: SourceRow, value: Any) -> Iterable[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        raise DataError(f"{row.where}: answers are not named: export the file again")
+    return [(str(k), v) for k, v in value.items()]
+
+
+def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
+    """One answer in our words."""
+    rater = by if by.startswith("human/") or not by else f"human/{by}"
+    text = str(answer).strip().lower()
+    if not by:
+        raise DataError(f"{row.where}: nobody is named who answered: fill in `by`")
+    if question == "preference" and text in _SIDES:
+        side = _SIDES[text]
+        prob = {"a": 1.0, "b": 0.0}.get(side, 0.5)
+        return Said("preference", side, rater, str(row.values.get("reason") or ""), prob)
+    if question == "harmless" and text in _YES:
+        return Said("harmless", _YES[text], rater, str(row.values.get("reason") or ""))
+    if question == "satisfaction" and text in ("1", "2", "3", "4", "5"):
+        return Said("satisfaction", int(text), rater, str(row.values.get("reason") or ""))
+    raise DataError(
+        f"{row.where}: {answer!r:.60} is no answer to {question!r:.30}: questions are "
+        f"{', '.join(_QUESTIONS)}; answers a, b, tie; 1 to 5; yes, no: mend or drop that row"
+    )
