@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (runs, feedback, study, tools):
+for part in (runs, feedback, people, study, tools):
     part.add_to(app)
 
 
