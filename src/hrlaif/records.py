@@ -292,10 +292,8 @@ class Rating(Record):
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """The inverse of `row`."""
+        if "response" not in row:
+            return cls.model_validate(dict(row))
         own = {k: v for k, v in row.items() if k in cls.model_fields and k != "response"}
-        if "response" in row:
-            rest = {k: v for k, v in row.items() if k not in own or k == "id"}
-            own["response"] = Response.from_row(rest)
-        elif unknown := set(row) - set(own):
-            raise ValueError(f"not fields of a rating: {sorted(unknown)}")
-        return cls.model_validate(own)
+        rest = {k: v for k, v in row.items() if k not in own or k == "id"}
+        return cls.model_validate({**own, "response": Response.from_row(rest)})
