@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
 import pytest
 
@@ -48,7 +49,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", file, "--port", port]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", file]
+    command += ["--host", "127.0.0.1", "--port", port]
     command += ["--n_ctx", "4096", "--logits_all", "true", "--n_threads", str(os.cpu_count())]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -64,11 +66,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     for _ in range(600):
         assert process.poll() is None, log.read_text("utf-8", "replace")[-2000:]
-        with closing(socket.socket()) as asking:
-            if asking.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5):
+            return
         time.sleep(0.5)
-    raise AssertionError("the server did not open its port")
+    raise AssertionError("the server does not answer")
 
 
 def test_it_answers_and_stops(running):
