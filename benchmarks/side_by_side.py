@@ -1,16 +1,16 @@
-"""Two ways to do the same work, in turn, each in a process of its own: equal results, then speed.
+"""Which of several ways to do the same work is quicker? Equal results first, then speed.
 
-A benchmark is a script with `arms`: functions that prepare the work and return it as a function.
-`main` runs every arm `--repeats` times, interleaved A B A B, checks that all arms say the same, and
-prints medians, ratios to ours and peak memory; `--json` for machines.
+A benchmark is a script with `arms`: functions that do the work and say how fast it was and what
+came out, each in a process of its own. `main` first runs every arm once in float32 (`given.exact`)
+on a little work and checks that all say the same. Then it picks the best of a peer's settings, runs
+every arm `--repeats` times, interleaved A B A B, and prints medians, ratios to ours and peak
+memory; `--json` for machines.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,19 +19,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from machine import machine
+
 OURS = "ours"
 
 
-class Work(NamedTuple):
-    """What one arm does, and how much of it that is."""
+class Result(NamedTuple):
+    """What one arm found, and how fast."""
 
-    run: Callable[[], Sequence[float]]
-    """Does the work and returns numbers that must be the same in every arm."""
-    units: int
-    """Pairs, scores or tokens in one run."""
+    rate: float
+    """Units a second."""
+    numbers: Sequence[float]
+    """Must be the same in every arm when `given.exact`."""
+    phases: Mapping[str, float] = {}
+    """Seconds of each part of the work, where an arm tells them apart."""
 
 
-Arm = Callable[[argparse.Namespace], Work]
+Arm = Callable[[argparse.Namespace], Result]
 
 
 class Benchmark(NamedTuple):
@@ -41,10 +45,22 @@ class Benchmark(NamedTuple):
     unit: str
     arms: Mapping[str, Arm]
     """`ours` first."""
-    tolerance: float
-    """Largest difference between the numbers of two arms."""
     sizes: Mapping[str, int]
     """Options of the script and their defaults."""
+    exact: Mapping[str, int]
+    """Smaller sizes for the comparison in float32."""
+    tolerance: float
+    """Largest difference there between the numbers of two arms."""
+    sweeps: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+    """Settings of an arm, as `given.options`, of which the quickest is used."""
+
+
+def timed(work: Callable[[], Sequence[float]], units: float) -> Result:
+    """Does the work twice and times the second: the first fills caches."""
+    work()
+    begun = time.perf_counter()
+    numbers = work()
+    return Result(units / (time.perf_counter() - begun), numbers)
 
 
 def main(benchmark: Benchmark, script: str) -> None:
@@ -52,67 +68,86 @@ def main(benchmark: Benchmark, script: str) -> None:
     parser = argparse.ArgumentParser(description=benchmark.name)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", nargs="*", default=list(benchmark.arms), choices=benchmark.arms)
     parser.add_argument("--arm", choices=benchmark.arms, help=argparse.SUPPRESS)
+    parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
     for name, default in benchmark.sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     if given.arm:
-        print(json.dumps(_measured(benchmark.arms[given.arm](given))))
+        print(json.dumps(_measured(benchmark.arms[given.arm], given)))
         return
-    options = [f"--{name}={getattr(given, name)}" for name in benchmark.sizes]
-    rounds: dict[str, list[dict[str, Any]]] = {arm: [] for arm in benchmark.arms}
-    for number in range(given.repeats):
-        for arm in benchmark.arms:
-            print(f"{benchmark.name}: {arm}, run {number + 1}", file=sys.stderr)
-            rounds[arm].append(_in_own_process(script, [f"--arm={arm}", *options]))
-    difference = _difference(rounds)
+    arms = [arm for arm in benchmark.arms if arm in given.only]
+    sizes = {name: getattr(given, name) for name in benchmark.sizes}
+    small = [f"--{name}={size}" for name, size in {**sizes, **benchmark.exact}.items()]
+    numbers = {arm: _run(script, arm, [*small, "--exact"])["numbers"] for arm in arms}
+    difference = _difference(numbers)
     if difference > benchmark.tolerance:
         sys.exit(f"the arms differ by {difference:.2g}, more than {benchmark.tolerance:.2g}")
+    full = [f"--{name}={size}" for name, size in sizes.items()]
+    options = {arm: _quickest(script, arm, full, benchmark.sweeps.get(arm, ())) for arm in arms}
+    rounds: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
+    for _ in range(given.repeats):
+        for arm in arms:
+            rounds[arm].append(_run(script, arm, [*full, f"--options={json.dumps(options[arm])}"]))
     result = {
         "benchmark": benchmark.name,
         "unit": f"{benchmark.unit} a second",
-        "sizes": {name: getattr(given, name) for name in benchmark.sizes},
+        "sizes": sizes,
         "largest_difference": difference,
-        "arms": _summary(rounds),
+        "arms": {arm: {**_summary(rounds, arm), "options": options[arm]} for arm in arms},
         "machine": machine(),
     }
     print(json.dumps(result, indent=2) if given.json else _table(result))
 
 
-def _measured(work: Work) -> dict[str, Any]:
-    work.run()  # the first run fills caches
-    begun = time.perf_counter()
-    numbers = [float(number) for number in work.run()]
-    seconds = time.perf_counter() - begun
-    return {"rate": work.units / seconds, "numbers": numbers, "peak_gib": _peak_gib()}
+def _measured(arm: Arm, given: argparse.Namespace) -> dict[str, Any]:
+    found = arm(given)
+    numbers = [float(number) for number in found.numbers]
+    phases = {name: round(seconds, 3) for name, seconds in found.phases.items()}
+    return {"rate": found.rate, "numbers": numbers, "phases": phases, "peak_gib": _peak_gib()}
 
 
-def _in_own_process(script: str, arguments: list[str]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
+def _run(script: str, arm: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """One arm in a fresh process, so that its peak memory is its own."""
+    command = [sys.executable, script, f"--arm={arm}", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told = " ".join(argument for argument in arguments if argument.startswith(("--e", "--o")))
+    print(f"{arm:14} {found['rate']:8.3g} {found['peak_gib']} GiB {told}", file=sys.stderr)
     return found
 
 
-def _difference(rounds: Mapping[str, list[dict[str, Any]]]) -> float:
-    first = rounds[OURS][0]["numbers"]
-    others = [run["numbers"] for runs in rounds.values() for run in runs]
-    return max(abs(a - b) for numbers in others for a, b in zip(numbers, first, strict=True))
+def _quickest(
+    script: str, arm: str, sizes: list[str], sweep: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    if len(sweep) < 2:
+        return next(iter(sweep), {})
+    rates = [_run(script, arm, [*sizes, f"--options={json.dumps(o)}"])["rate"] for o in sweep]
+    return sweep[rates.index(max(rates))]
 
 
-def _summary(rounds: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    found = {}
-    for arm, runs in rounds.items():
-        rates = [run["rate"] for run in runs]
-        pairs = zip(rounds[OURS], runs, strict=True)
-        found[arm] = {
-            "median": statistics.median(rates),
-            "least": min(rates),
-            "most": max(rates),
-            "ours_is_times": statistics.median(a["rate"] / b["rate"] for a, b in pairs),
-            "peak_gib": max(run["peak_gib"] for run in runs),
-        }
+def _difference(numbers: Mapping[str, Sequence[float]]) -> float:
+    first = next(iter(numbers.values()))
+    gaps = [abs(a - b) for other in numbers.values() for a, b in zip(other, first, strict=True)]
+    return max(gaps)
+
+
+def _summary(rounds: Mapping[str, list[dict[str, Any]]], arm: str) -> dict[str, Any]:
+    rates = [run["rate"] for run in rounds[arm]]
+    found = {
+        "median": statistics.median(rates),
+        "least": min(rates),
+        "most": max(rates),
+        "peak_gib": max(run["peak_gib"] for run in rounds[arm]),
+        "phases": rounds[arm][-1]["phases"],
+    }
+    if OURS in rounds:
+        pairs = zip(rounds[OURS], rounds[arm], strict=True)
+        found["ours_is_times"] = statistics.median(a["rate"] / b["rate"] for a, b in pairs)
+        mine = max(run["peak_gib"] for run in rounds[OURS])
+        found["ours_memory_share"] = mine / found["peak_gib"]
     return found
 
 
@@ -123,56 +158,18 @@ def _peak_gib() -> float:
     return float("nan")
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, versions, and the speed of its matrix products and memory."""
-    import torch
-    import transformers
-
-    facts = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in facts if "model name" in line), "")
-    flags = next((line for line in facts if line.startswith("flags")), "")
-    known = ("avx512_vnni", "avx512_bf16", "amx_bf16")
-    return {
-        "processor": model or platform.processor(),
-        "cores": os.cpu_count(),
-        "instructions": [name for name in known if name in flags.split()],
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "gflops": {kind: _gflops(getattr(torch, kind)) for kind in ("float32", "bfloat16")},
-        "read_gb_per_second": _bandwidth(),
-    }
-
-
-def _gflops(dtype: Any) -> float:
-    import torch
-
-    a = torch.ones(2048, 2048, dtype=dtype)
-    seconds = min(_seconds(lambda: a @ a) for _ in range(8))
-    return round(2 * 2048**3 / seconds / 1e9, 1)
-
-
-def _bandwidth() -> float:
-    import torch
-
-    a = torch.ones(2**27)
-    return round(a.nbytes / min(_seconds(a.sum) for _ in range(5)) / 1e9, 1)
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
 def _table(result: Mapping[str, Any]) -> str:
     sizes = ", ".join(f"{name} {value}" for name, value in result["sizes"].items())
     lines = [f"{result['benchmark']} ({sizes}), {result['unit']}"]
     for arm, found in result["arms"].items():
         spread = f"({found['least']:.3g} to {found['most']:.3g})"
-        times = "" if arm == OURS else f"  ours is {found['ours_is_times']:.2f} times as quick"
-        memory = f"{found['peak_gib']:.2f} GiB"
-        lines.append(f"  {arm:20} {found['median']:8.3g} {spread:20} {memory}{times}")
-    lines.append(f"  largest difference {result['largest_difference']:.2g}")
+        line = f"  {arm:14} {found['median']:8.3g} {spread:20} {found['peak_gib']:.2f} GiB"
+        if arm != OURS and "ours_is_times" in found:
+            line += f"  ours is {found['ours_is_times']:.2f} times as quick"
+            line += f" in {found['ours_memory_share']:.2f} of the memory"
+        said = {**found["options"], **{f"{k} s": v for k, v in found["phases"].items()}}
+        lines.append(f"{line}  {said or ''}".rstrip())
+    lines.append(f"  largest difference in float32: {result['largest_difference']:.2g}")
     about = result["machine"]
     lines.append(
         f"  {about['processor']}, {about['cores']} cores, {' '.join(about['instructions'])}; "

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import core_schema
@@ -149,6 +149,8 @@ class Compute(Settings):
     """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (frozen models on a CPU), or `auto`: what is quick there."""
+    attention: Literal["sdpa", "flex"] = "sdpa"
+    """How shared tokens attend: `flex` is FlexAttention, for long trees on a GPU."""
     batch_tokens: int | None = None
     """Tokens in one forward pass of a local model, padding included; empty: 512 on a CPU, whose
     caches larger batches overrun, and 16,384 elsewhere."""

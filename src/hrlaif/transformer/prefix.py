@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, final
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from hrlaif.transformer import flex
 from hrlaif.transformer.body import accepts, device_of, evaluating
 from hrlaif.transformer.cache import KeyValues, masks
 from hrlaif.transformer.tree import Forest, Row, plant, shared
@@ -31,6 +33,11 @@ def forest_states(body: Any, forest: Forest, prefix: KeyValues | None = None) ->
 
     Gradients flow where they are enabled, except into a prefix.
     """
+    with flex.in_force(body) if flex.wanted(body) else nullcontext():
+        return _forest_states(body, forest, prefix)
+
+
+def _forest_states(body: Any, forest: Forest, prefix: KeyValues | None) -> Tensor:
     visible = forest.visible()
     if prefix is None:
         out = body(
@@ -51,16 +58,24 @@ def can_share(body: Any) -> bool:
     Without it all is still computed, in plain padded batches.
     """
     if body not in _CAN_SHARE:
-        try:
-            reason = _difference(body)
-        except Exception as error:  # any family may fail in its own way; the plain path still works
-            reason = f"{type(error).__name__}: {error}"
+        reason = _reason(body)
+        if reason and flex.wanted(body):
+            flex.refuse(body, reason)
+            reason = _reason(body)
         if reason:
             logger.warning(
                 "%s computes shared tokens again for each row (%s)", type(body).__name__, reason
             )
         _CAN_SHARE[body] = not reason
     return _CAN_SHARE[body]
+
+
+def _reason(body: Any) -> str:
+    """Why trees do not work here; empty when they do."""
+    try:
+        return _difference(body)
+    except Exception as error:  # any family may fail in its own way; the plain path still works
+        return f"{type(error).__name__}: {error}"
 
 
 def _difference(body: Any) -> str:

@@ -1,0 +1,52 @@
+"""What do the benchmarks run on? Packaged models in the arm's precision, and made-up tokens."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from hrlaif.llm.packaged import fetch
+from hrlaif.settings import Compute, using
+from hrlaif.transformer.load import Loaded, load_causal
+
+POLICY, JUDGE = "gemma-3-270m", "qwen2.5-coder-1.5b-instruct"
+VOCABULARY = range(1000, 100_000)  # known to both, no special token among them
+
+
+@contextmanager
+def loaded(name: str, given: argparse.Namespace, *, train: bool = False) -> Iterator[Loaded]:
+    """A packaged model, in float32 where results are compared, and its precision in force."""
+    with using(Compute(precision="float32" if given.exact else "auto")):
+        yield load_causal(fetch(name), train=train)
+
+
+class Text:
+    """Token ids drawn from a seed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._stream = torch.Generator().manual_seed(seed)
+
+    def of(self, length: int) -> list[int]:
+        """So many tokens."""
+        ends = (VOCABULARY.start, VOCABULARY.stop)
+        return torch.randint(*ends, (length,), generator=self._stream).tolist()
+
+    def about(self, length: int, spread: float) -> list[int]:
+        """Tokens of a length drawn evenly from length (1 - spread) .. length (1 + spread)."""
+        low, high = round(length * (1 - spread)), round(length * (1 + spread))
+        return self.of(int(torch.randint(low, high + 1, (1,), generator=self._stream)))
+
+
+def same_adapters(model: Any) -> None:
+    """Gives the first matrix of every LoRA adapter values that depend on its layer alone."""
+    for name, weight in model.named_parameters():
+        if (found := re.search(r"layers\.\d+\..*(?=\.lora_A)", name)) is not None:
+            stream = torch.Generator().manual_seed(zlib.crc32(found.group().encode()))
+            values = torch.rand(weight.shape, generator=stream).sub_(0.5)
+            weight.data.copy_(values.mul_(2 / weight.shape[1] ** 0.5))
