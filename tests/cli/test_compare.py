@@ -41,3 +41,38 @@ def test_files_of_other_prompts_are_refused(hrlaif, sides, write, tmp_path):
     out = tmp_path / "out"
     told = hrlaif("compare", sides[0], other, "-o", out, "--judge", "scripted:", code=1)
     assert "no prompt id is in both lists" in told.stderr
+
+
+def test_two_comparisons_with_one_baseline_are_tested_prompt_by_prompt(
+    hrlaif, sides, write, tmp_path
+):
+    a, b = sides
+    row = {"prompt": "Tell me about {n}.", "response": "{n} is very long-winded, on and on {n}."}
+    longer = [
+        {"id": f"p{n}", **{key: text.format(n=n) * (1 + (key == "response"))
+                           for key, text in row.items()}}
+        for n in range(30)
+    ]  # fmt: skip
+    c, judge = write("c.jsonl", longer), ("--judge", "scripted:length_bias=0.45,position_bias=0")
+    hrlaif("compare", a, b, "-o", tmp_path / "b", *judge)
+    done = hrlaif(
+        "compare", a, c, "-o", tmp_path / "c", *judge, "--against", tmp_path / "b", "--json"
+    )
+    found = json.loads(done.stdout)
+    other = json.loads((tmp_path / "b" / "compare.json").read_text())
+    gap = found["win_rate"]["overall"]["value"] - other["win_rate"]["overall"]["value"]
+    assert found["against"]["difference"]["value"] == pytest.approx(gap)
+    assert found["against"]["unmatched"] == 0
+    assert 0 < found["against"]["p"] <= 1
+    same = hrlaif("compare", a, b, "-o", tmp_path / "b", *judge, "--against", tmp_path / "b")
+    assert "+0.0 points" in same.stdout
+    assert "not distinguishable from none" in same.stdout
+
+
+def test_verdicts_of_two_judges_are_not_subtracted(hrlaif, sides, tmp_path):
+    hrlaif("compare", *sides, "-o", tmp_path / "one", "--judge", "scripted:seed=1")
+    other = ("-o", tmp_path / "two", "--judge", "scripted:seed=1", "--task", "helpful")
+    told = hrlaif("compare", *sides, *other, "--against", tmp_path / "one", code=1)
+    assert "only verdicts of one judge can be subtracted" in told.stderr
+    told = hrlaif("compare", *sides, *other, "--against", tmp_path / "none", code=1)
+    assert "comparisons.jsonl is missing" in told.stderr

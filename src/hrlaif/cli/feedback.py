@@ -26,6 +26,12 @@ Gamed = Annotated[
     str | None,
     typer.Option(help="AlpacaEval's df_gamed.csv, beside --difficulty: lc_alpaca_v1."),
 ]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        help="Another comparison's folder, or RUN/evaluation: is its win rate a different one?"
+    ),
+]
 Judge = Annotated[
     str,
     typer.Option(
@@ -175,6 +181,7 @@ def compare(
     task: Task = "general",
     difficulty: Difficulty = None,
     gamed: Gamed = None,
+    against: Against = None,
     base_url: BaseUrl = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
@@ -208,8 +215,12 @@ def compare(
         found = evaluation.compare(baseline, other, labeler, model, out, known=known)
         (out / "compare.partial.json").unlink()
         found["cost"] = cost_of(ledger)
+    said = [found["win_rate"]["statement"]]
+    if against is not None:
+        found["against"] = evaluation.two_runs(out, against).model_dump(mode="json")
+        said.append(found["against"]["statement"])
     write_json(out / "compare.json", found)
-    tell(found, [found["win_rate"]["statement"], f"{out / 'compare.json'}"], as_json)
+    tell(found, [*said, f"{out / 'compare.json'}"], as_json)
 
 
 def _settings(part: object) -> Settings:

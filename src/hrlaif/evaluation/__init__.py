@@ -5,6 +5,7 @@ from hrlaif.evaluation.agreement import Agreement, agreement
 from hrlaif.evaluation.compose import compare, evaluate
 from hrlaif.evaluation.cost import Cost, cost
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
+from hrlaif.evaluation.two_runs import TwoRuns, two_runs
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Agreement",
     "Cost",
     "HeldOutReward",
+    "TwoRuns",
     "WinRate",
     "accuracy",
     "agreement",
@@ -20,5 +22,6 @@ __all__ = [
     "evaluate",
     "held_out_reward",
     "summarise",
+    "two_runs",
     "win_rate",
 ]
