@@ -7,7 +7,12 @@ from typing import Annotated, Literal, final
 from pydantic import Field
 
 from hrlaif.policy.algorithm import Algorithm
+from hrlaif.policy.dpo import Dpo
+from hrlaif.policy.grpo import Grpo
+from hrlaif.policy.online_dpo import OnlineDpo
+from hrlaif.policy.ppo import Ppo
 from hrlaif.policy.reinforce import Reinforce
+from hrlaif.policy.rloo import Rloo
 from hrlaif.settings import Settings, one_of
 from hrlaif.training.checkpoint import Checkpoints
 from hrlaif.training.lora import Lora
@@ -51,8 +56,10 @@ class Validation(Settings):
 class Policy(Settings):
     """Reinforcement learning from the SFT policy, RLAIF (arXiv 2309.00267)."""
 
-    algorithm: Annotated[Algorithm, one_of(Reinforce)] = Reinforce()
-    """How rewards become a loss."""
+    algorithm: Annotated[Algorithm, one_of(Reinforce, Ppo, Rloo, Grpo, OnlineDpo, Dpo)] = (
+        Reinforce()
+    )
+    """How rewards, or labels, become a loss."""
     steps: int = Field(default=200, ge=1)
     """Steps of the whole run; the prompts are shuffled anew at the end of each epoch."""
     sampling: Sampling = Sampling()
