@@ -32,37 +32,26 @@ class Judged(NamedTuple):
         if judge is None:
             raise ValueError("labels need a judge")
         found: dict[str, Score] = {}
-        asked: list[tuple[Response, Response]] = []
+        pairs: list[tuple[Response, Response]] = []
+        alone: list[tuple[Response, Response]] = []  # with the SFT policy's answer, which gets none
         for _, group in groupby(responses, key=lambda response: response.prompt.id):
             several = list(group)
-            asked += zip(several[0::2], several[1::2], strict=False)
-            if len(several) % 2:
-                last = several[-1]
+            pairs += zip(several[0::2], several[1::2], strict=False)
+            for last in several[len(several) // 2 * 2 :]:
                 before = self._before(last)
                 if before is None:
-                    reason = "no response to compare with"
-                    found[last.key] = self._score(last, None, reason)
+                    found[last.key] = _score(last, None, "no response to compare with")
                 elif before.text == last.text:
-                    found[last.key] = self._score(last, 0.0)
+                    found[last.key] = _score(last, 0.0)
                 else:
-                    asked.append((last, before))
-        wanted = {response.key for response in responses}
-        comparisons = [_comparison(a, b) for a, b in asked]
-        answers = self.labeler.label(comparisons, judge) if comparisons else []
-        for (a, b), answer in zip(asked, answers, strict=True):
-            paired = b.key in wanted
-            for side, sign in ((a, 1.0), (b, -1.0)) if paired else ((a, 2.0),):
-                found[side.key] = self._of(side, answer, sign / 2)
+                    alone.append((last, before))
+        asked = [_comparison(a, b) for a, b in (*pairs, *alone)]
+        answers = self.labeler.label(asked, judge) if asked else []
+        for (a, b), answer in zip(pairs, answers[: len(pairs)], strict=True):
+            found[a.key], found[b.key] = _of(a, answer, 0.5), _of(b, answer, -0.5)
+        for (a, _), answer in zip(alone, answers[len(pairs) :], strict=True):
+            found[a.key] = _of(a, answer, 1.0)
         return [found[response.key] for response in responses]
-
-    def _of(self, response: Response, answer: Preference | Abstention, share: float) -> Score:
-        if isinstance(answer, Abstention):
-            return self._score(response, None, answer.reason)
-        prob = min(max(answer.prob_a, _SURE), 1 - _SURE)
-        return self._score(response, share * (math.log(prob) - math.log1p(-prob)))
-
-    def _score(self, response: Response, value: float | None, reason: str = "") -> Score:
-        return Score(id=response.key, value=value, scorer="judged", reason=reason)
 
     def _before(self, response: Response) -> Response | None:
         """The SFT policy's answer: itself before the first step, None to a training prompt."""
@@ -70,6 +59,17 @@ class Judged(NamedTuple):
             return response
         known = {r.prompt.id: r for r in candidates.load(self.folder, 0)}
         return known.get(response.prompt.id)
+
+
+def _of(response: Response, answer: Preference | Abstention, share: float) -> Score:
+    if isinstance(answer, Abstention):
+        return _score(response, None, answer.reason)
+    prob = min(max(answer.prob_a, _SURE), 1 - _SURE)
+    return _score(response, share * (math.log(prob) - math.log1p(-prob)))
+
+
+def _score(response: Response, value: float | None, reason: str = "") -> Score:
+    return Score(id=response.key, value=value, scorer="judged", reason=reason)
 
 
 def _comparison(a: Response, b: Response) -> Comparison:
