@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -39,3 +40,17 @@ def test_the_pairs_are_fair():
     assert sum(first) == 5
     longer = [len(row["responses"][0]) > len(row["responses"][1]) for row in rows]
     assert sum(x == bool(y) for x, y in zip(longer, first, strict=True)) == 5
+
+
+def test_an_algorithm_of_one_s_own_is_named_as_module_and_class(finished, hrlaif, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.folder, run)
+    own = "policy.algorithm={kind: 'own_algorithm:AgainstTheBatch', beta: 0.1}"
+    hrlaif(
+        *("run", run, "--redo", "policy", "--until", "policy", *finished.set, "--set", own),
+        environment={"PYTHONPATH": str(EXAMPLES)},
+    )
+    receipt = json.loads((run / "receipts" / "policy.json").read_text("utf-8"))
+    kind = receipt["settings"]["policy"]["algorithm"]["kind"]
+    assert kind == "own_algorithm:AgainstTheBatch"
+    assert receipt["finished"]

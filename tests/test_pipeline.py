@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from hrlaif.config import Config
 from hrlaif.pipeline import stages
 from hrlaif.run import flatten
@@ -16,9 +18,12 @@ def changed(**values):
     return [name for name in new if old[name] != new[name]]
 
 
-def test_each_stage_reads_only_what_earlier_ones_wrote():
+@pytest.mark.parametrize(
+    "algorithm", ["reinforce", "ppo", "dpo", {"kind": "online_dpo", "labels": "judge"}]
+)
+def test_each_stage_reads_only_what_earlier_ones_wrote(algorithm):
     written = set()
-    for stage in stages(Config()):
+    for stage in stages(Config.parse({"policy": {"algorithm": algorithm}})):
         assert set(stage.reads) <= written, stage.name
         written |= set(stage.writes)
 
@@ -27,6 +32,17 @@ def test_without_sft_no_stage_reads_it():
     table = stages(Config.parse({"sft": None}))
     assert "sft" not in [stage.name for stage in table]
     assert all("sft" not in stage.reads for stage in table)
+
+
+def test_what_the_policy_learns_from_decides_which_stages_there_are():
+    def names(algorithm):
+        return [s.name for s in stages(Config.parse({"policy": {"algorithm": algorithm}}))]
+
+    whole = names("ppo")
+    assert whole == names("reinforce")
+    assert [name for name in whole if name not in names("dpo")] == ["reward"]
+    fresh = names({"kind": "online_dpo", "labels": "judge"})
+    assert [name for name in whole if name not in fresh] == ["responses", "label", "reward"]
 
 
 def test_speed_and_limits_leave_all_work_good():

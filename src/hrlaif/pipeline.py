@@ -1,6 +1,7 @@
 """The flow: which stages there are, what each reads, and what each writes.
 
     prompts ─► sft ─► responses ─► label ─► reward ─► policy ─► evaluate ─► report
+                                      └─── offline DPO ──┘
 
 A stage is given only the files and the settings that its line in `stages` declares; both are
 fingerprinted in its receipt, so that line is all that decides whether its work is still good.
@@ -55,8 +56,11 @@ def stages(config: Config) -> list[Stage]:
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     learnt = ("preferences.jsonl", *responses, *sft)
-    raised = (*prompts, "reward_model", *sft)
-    told = (*prompts, "preferences.jsonl", "policy", *sft)
+    source = config.policy.learns_from
+    taste = {"reward": ("reward_model",), "labels": labels[:1], "judge": ()}[source]
+    raised = (*prompts, *taste, *sft)
+    rl = (*judged, "policy", "labeling") if source == "judge" else (*judged, "policy")
+    told = (*prompts, *(() if source == "judge" else labels[:1]), "policy", *sft)
     table = [
         # name, reads, writes, settings, work
         Stage("prompts", (), prompts, ("prompts", "judge"), work.prompts),
@@ -64,8 +68,10 @@ def stages(config: Config) -> list[Stage]:
         Stage("responses", (*prompts, *sft), responses, ("model", "sampling"), work.responses),
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
         Stage("reward", learnt, ("reward_model",), ("model", "reward"), work.reward),
-        Stage("policy", raised, ("policy",), (*judged, "policy"), work.policy),
+        Stage("policy", raised, ("policy",), rl, work.policy),
         Stage("evaluate", told, ("evaluation",), judged, work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
-    return [stage for stage in table if stage.name != "sft" or config.sft]
+    off = {"sft": config.sft is None, "reward": source != "reward"}
+    off |= dict.fromkeys(("responses", "label"), source == "judge")
+    return [stage for stage in table if not off.get(stage.name)]

@@ -15,6 +15,7 @@ from hrlaif.llm import Local, Packaged
 from hrlaif.llm.prices import dollars, price
 from hrlaif.llm.remote import Remote
 from hrlaif.pipeline import Stage, stages
+from hrlaif.policy import Dpo
 from hrlaif.prompts import collect
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Prompt
@@ -90,6 +91,9 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
         pairs = len(asked) * config.labeling.pairing.per_prompt
         read = 2 * pairs * (how.max_tokens + words // max(len(asked), 1))
         return Work(0, read * config.reward.epochs, 0, passes=3.0), config.model
+    if name == "policy" and isinstance(steps.algorithm, Dpo):
+        read = 2 * steps.algorithm.batch_size * (how.max_tokens + words // max(len(asked), 1))
+        return Work(0, read * steps.steps, 0, passes=4.0), config.model
     if name == "policy":
         batch = steps.sampling.prompts_per_step * steps.sampling.samples_per_prompt * steps.steps
         written = batch * steps.sampling.max_tokens

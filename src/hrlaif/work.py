@@ -6,18 +6,23 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.llm import Local, Packaged
+from hrlaif.policy import Dpo
 from hrlaif.protocols import LanguageModel, pairs_at_once
 from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response, Row
+from hrlaif.reward.labels import learnt_from
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows, read_receipt
 from hrlaif.sampling import Sampling, key
+
+if TYPE_CHECKING:
+    from hrlaif.policy.rollouts import Scorer
 
 Counts = Mapping[str, Any]
 
@@ -120,10 +125,9 @@ def reward(config: Config, folder: Path) -> Counts:
     """Trains the reward model on the labels."""
     from hrlaif.reward.train import train
 
-    rows = read_rows(folder / "preferences.jsonl")
     return train(
         config.reward,
-        [Preference.from_row(row.values) for row in rows],
+        read_preferences(folder),
         config.reward.base or start(config, folder),
         folder / "reward_model",
         seed=config.seed,
@@ -132,27 +136,42 @@ def reward(config: Config, folder: Path) -> Counts:
 
 
 def policy(config: Config, folder: Path) -> Counts:
-    """Raises the reward by RL, and keeps the checkpoint that the judge likes best."""
-    from hrlaif.policy import candidates, loop
-    from hrlaif.policy.rollouts import Scorer
-    from hrlaif.reward import Learned, learned
+    """Raises the reward by RL, or learns from the labels, and keeps what the judge likes best."""
+    from hrlaif.policy import candidates, loop, offline
+    from hrlaif.reward import learned
+    from hrlaif.reward.evaluate import held_out
 
-    out, begin = folder / "policy", start(config, folder)
-    scorer = Scorer(Learned(path=str(folder / "reward_model")))
-    loop.train(
-        config.policy,
-        read_prompts(folder, "train"),
-        scorer,
-        start=begin,
-        folder=out,
-        validation=read_prompts(folder, "validation"),
-        seed=config.seed,
-    )
+    part, out, begin = config.policy, folder / "policy", start(config, folder)
+    watched = read_prompts(folder, "validation")
+    where: dict[str, Any] = {"start": begin, "folder": out, "validation": watched}
+    counts: dict[str, Any] = {}
+    if isinstance(part.algorithm, Dpo):
+        probabilities, share = part.algorithm.probabilities, part.algorithm.heldout_share
+        told = [learnt_from(p, probabilities) for p in read_preferences(folder)]
+        rows, aside = held_out(told, share=share, seed=config.seed)
+        kept = [told[i] for i in aside]
+        counts = offline.train(
+            part, [told[i] for i in rows], heldout=kept, seed=config.seed, **where
+        )
+    else:
+        scorer = _scorer(config, folder)
+        loop.train(part, read_prompts(folder, "train"), scorer, seed=config.seed, **where)
     learned.unload()
     judge = config.evaluation.judge or config.judge
-    chosen = candidates.decide(config.policy, out, config.evaluation.labeler, judge)
-    candidates.save_chosen(config.policy, begin, out, chosen.chosen)
-    return {"steps": config.policy.steps, "chosen_step": chosen.chosen}
+    chosen = candidates.decide(part, out, config.evaluation.labeler, judge)
+    candidates.save_chosen(part, begin, out, chosen.chosen)
+    return {"steps": part.steps, "chosen_step": chosen.chosen, **counts}
+
+
+def _scorer(config: Config, folder: Path) -> Scorer:
+    """What a response is worth: the reward model's word, or the labeler's on fresh pairs."""
+    from hrlaif.policy.judged import Judged
+    from hrlaif.policy.rollouts import Scorer
+    from hrlaif.reward import Learned
+
+    if config.policy.learns_from == "judge":
+        return Scorer(Judged(config.labeling.labeler, folder / "policy"), config.judge)
+    return Scorer(Learned(path=str(folder / "reward_model")))
 
 
 def evaluate(config: Config, folder: Path) -> Counts:
@@ -200,9 +219,7 @@ def _known(folder: Path) -> dict[str, Any]:
     }
     return {
         "check": Answer(),
-        "preferences": [
-            Preference.from_row(r.values) for r in read_rows(folder / "preferences.jsonl")
-        ],
+        "preferences": read_preferences(folder),
         "validation": watched,
         "chosen_step": choice["chosen"],
         "totals": totals,
@@ -260,3 +277,9 @@ def read_prompts(folder: Path, *splits: str) -> list[Prompt]:
 def read_responses(path: Path) -> list[Response]:
     """Responses that a stage wrote."""
     return [Response.from_row(row.values) for row in read_rows(path)]
+
+
+def read_preferences(folder: Path) -> list[Preference]:
+    """The run's labels; none where the judge is asked during RL instead."""
+    path = folder / "preferences.jsonl"
+    return [Preference.from_row(r.values) for r in read_rows(path)] if path.exists() else []

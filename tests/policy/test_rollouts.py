@@ -96,10 +96,39 @@ def test_the_flat_batch_is_in_the_order_of_the_rollouts_whatever_the_micro_batch
 ) -> None:
     rollouts = [rollout(prompts[0], t, k) for k, t in enumerate(([1, 25], [2, 3, 4, 25], [5]))]
     with using(Compute(batch_tokens=budget)):
-        batch = Batch([(r, float(r.group)) for r in rollouts], torch.device("cpu"))
+        batch = Batch.of([(r, float(r.group)) for r in rollouts], torch.device("cpu"))
+        said = batch.each(
+            lambda part: torch.tensor([-float(t) for s in part for t in s.tokens[s.start :]])
+        )
+    assert batch.old is not None
     assert batch.rows.tolist() == [0, 0, 1, 1, 1, 1, 2]
     assert batch.old.tolist() == [-1, -25, -2, -3, -4, -25, -5]
-    said = batch.each(
-        lambda part: torch.tensor([-float(t) for s in part for t in s.tokens[s.start :]])
-    )
     assert torch.equal(said, batch.old)
+
+
+@pytest.mark.parametrize("budget", [4096, 7, 1])
+def test_the_responses_to_a_prompt_stay_in_one_micro_batch_side_by_side(
+    budget: int, prompts: list[Prompt]
+) -> None:
+    rollouts = [rollout(prompts[0], [1 + n, 25], k) for k in range(3) for n in range(2)]
+    with using(Compute(batch_tokens=budget)):
+        batch = Batch.of([(r, 0.0) for r in rollouts], torch.device("cpu"))
+        parts = [part.responses for part in batch.parts()]
+        some = [part.responses for part in batch.parts([0, 1, 4, 5])]
+    pairs = {tuple(part[n : n + 2]) for part in parts for n in range(0, len(part), 2)}
+    assert pairs == {(0, 1), (2, 3), (4, 5)}
+    assert sorted(i for part in some for i in part) == [0, 1, 4, 5]
+
+
+def test_minibatches_are_whole_prompts_each_once_and_the_same_for_a_seed(
+    prompts: list[Prompt],
+) -> None:
+    rollouts = [rollout(prompts[0], [1, 25], k) for k in range(5) for _ in range(2)]
+    batch = Batch.of([(r, 0.0) for r in rollouts], torch.device("cpu"))
+    found = batch.minibatches(2, seed=3)
+    assert found == batch.minibatches(2, seed=3)
+    assert found != batch.minibatches(2, seed=4)
+    assert sorted(map(len, found)) == [4, 6]
+    assert sorted(i for part in found for i in part) == list(range(10))
+    assert all({i ^ 1 for i in part} == set(part) for part in found)
+    assert len(batch.minibatches(9, seed=0)) == 5  # no empty ones

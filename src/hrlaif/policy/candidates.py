@@ -29,20 +29,29 @@ def store(folder: Path, step: int, responses: Sequence[Response]) -> None:
     write_rows(path, [r.row() for r in responses])
 
 
+def stored(folder: Path, step: int) -> bool:
+    """Whether the validation responses of a step are there."""
+    return _responses(folder, step).exists()
+
+
 def load(folder: Path, step: int) -> list[Response]:
     """The validation responses of a step."""
     return [Response.from_row(row.values) for row in read_rows(_responses(folder, step))]
 
 
 def best(folder: Path, count: int) -> list[int]:
-    """The steps after the first with the highest validation reward, at most `count`, ascending."""
+    """The steps after the first with the highest validation reward, at most `count`, ascending.
+
+    Without a reward (offline DPO) those with the lowest loss on labels that were held out.
+    """
     rows = [r for r in metrics.read(folder / "validation.jsonl") if r["step"] > 0]
-    known = [r for r in rows if r["reward_mean"] is not None]
-    return sorted(r["step"] for r in sorted(known, key=_rank)[:count])
+    ranked = sorted((worse, r["step"]) for r in rows if (worse := _worse(r)) is not None)
+    return sorted(step for _, step in ranked[:count])  # of equal ones the earlier steps
 
 
-def _rank(row: dict[str, float]) -> tuple[float, float]:
-    return -row["reward_mean"], row["step"]  # of equal rewards the earlier step
+def _worse(row: dict[str, float | None]) -> float | None:
+    reward = row["reward_mean"]
+    return row.get("heldout_loss") if reward is None else -reward
 
 
 def decide(settings: Policy, folder: Path, labeler: Labeler, judge: LanguageModel) -> Choice:

@@ -1,9 +1,11 @@
-"""How does one batch of scored rollouts move the weights?"""
+"""How does one batch of scored responses move the weights?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -12,67 +14,123 @@ from torch import Tensor, nn
 from hrlaif.errors import ModelError
 from hrlaif.policy import maths
 from hrlaif.policy.actor import Actor
-from hrlaif.policy.algorithm import Algorithm, Credit, Rollouts
+from hrlaif.policy.algorithm import Algorithm, Clips, Credit, Rollouts
 from hrlaif.policy.rollouts import Batch
 from hrlaif.training import optimizer
 from hrlaif.training.optimizer import Optimizer
-from hrlaif.transformer import forward
 
 _GAP = 1e-3  # nats between sampler and learner; more in float32 is an error, not rounding
 
 Figures = dict[str, float | None]
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What one step learns from, and how its failure is named."""
+
+    batch: Batch
+    rollouts: Rollouts
+    credit: Credit
+    algorithm: Algorithm
+    temperature: float
+    names: Sequence[str]
+    """Of each response, such as its key."""
+    where: str
+    """Such as `step 3 of 20`."""
+
+
 def judged(actor: Actor, batch: Batch, algorithm: Algorithm, temperature: float) -> Rollouts:
     """What the algorithm may look at: rewards, log-probabilities, and values if it wants them."""
-    reference, values = torch.empty_like(batch.old), torch.empty_like(batch.old)
-    batch.states.clear()
-    for sequences, tokens in batch.parts():
-        said = actor.reference(sequences, temperature)
-        reference[tokens] = said.logprobs
-        batch.states.append(said.states if actor.value == "frozen" else None)
+    reference = torch.empty(len(batch.rows), device=batch.device)
+    values = torch.empty_like(reference)
+    for part in batch.parts():
+        said = actor.reference(part.sequences, temperature)
+        reference[part.tokens] = said.logprobs
+        if actor.value == "frozen":
+            if batch.states is None:
+                batch.states = said.states.new_empty(len(reference), said.states.shape[-1])
+            batch.states[part.tokens] = said.states
         if algorithm.uses_values:
             with torch.no_grad():
-                values[tokens] = actor.values(sequences, batch.states[-1])
+                values[part.tokens] = actor.values(part.sequences, said.states)
     return Rollouts(
         rows=batch.rows,
         groups=batch.groups,
         rewards=batch.rewards,
-        old=batch.old,
+        old=reference if batch.old is None else batch.old,
         reference=reference,
         values=values if algorithm.uses_values else None,
     )
 
 
 def gradients(
-    actor: Actor, batch: Batch, algorithm: Algorithm, credit: Credit, temperature: float
+    actor: Actor, lesson: Lesson, responses: Sequence[int] | None = None
 ) -> tuple[Tensor, Figures]:
-    """Adds up the gradients of all micro-batches; returns the new log-probabilities [N]."""
-    new, entropies = torch.empty_like(batch.old), torch.empty_like(batch.old)
-    losses = {"policy_loss": 0.0, "value_loss": 0.0}
-    for (sequences, tokens), states in zip(batch.parts(), batch.states, strict=True):
-        part = credit.at(tokens)
-        scores = actor.scores(sequences, temperature)
-        loss = algorithm.loss(scores.logprobs, batch.old[tokens], part)
-        losses["policy_loss"] += _backward(loss, "policy", sequences)
-        new[tokens], entropies[tokens] = scores.logprobs.detach(), scores.entropies.detach()
+    """Adds up the gradients of these responses (all when empty), a micro-batch at a time.
+
+    Returns the new log-probabilities [N], NaN where not asked. The loss of a minibatch is scaled up
+    to the size of the batch, as if it were all of it.
+    """
+    batch, algorithm, found = lesson.batch, lesson.algorithm, _Sums()
+    new = torch.full((len(batch.rows),), math.nan, device=batch.device)
+    scale = 1.0 if responses is None else len(batch.rewards) / len(responses)
+    for part in batch.parts(responses):
+        names = [lesson.names[i] for i in part.responses]
+        own, credit = lesson.rollouts.at(part.tokens), lesson.credit.at(part.tokens)
+        scores = actor.scores(part.sequences, lesson.temperature)
+        loss = scale * algorithm.loss(scores.logprobs, own, credit)
+        found.add("policy_loss", _backward(loss, "policy", lesson.where, names))
+        new[part.tokens] = scores.logprobs.detach()
+        found.mean("entropy", scores.entropies)
+        if isinstance(algorithm, Clips):
+            found.mean("clip_share", algorithm.clipped(new[part.tokens], own, credit))
         if algorithm.uses_values:
-            if part.returns is None:
-                raise ModelError(f"{type(algorithm).__name__} uses values, but credits no returns")
-            loss = maths.value_loss(actor.values(sequences, states), part.returns, part.weights)
-            losses["value_loss"] += _backward(loss, "value", sequences)
-    figures: Figures = {"policy_loss": losses["policy_loss"], "entropy": float(entropies.mean())}
-    if algorithm.uses_values:
-        figures["value_loss"] = losses["value_loss"]
-    return new, figures
+            states = None if batch.states is None else batch.states[part.tokens]
+            loss = scale * _value_loss(actor.values(part.sequences, states), own, credit)
+            found.add("value_loss", _backward(loss, "value", lesson.where, names))
+    return new, found.figures()
 
 
-def _backward(loss: Tensor, what: str, sequences: Sequence[forward.Sequence]) -> float:
+def _value_loss(values: Tensor, rollouts: Rollouts, credit: Credit) -> Tensor:
+    if credit.returns is None or rollouts.values is None:
+        raise ModelError("the algorithm uses values, but credits no returns")
+    if credit.value_clip is None:
+        return maths.value_loss(values, credit.returns, credit.weights)
+    old, clip = rollouts.values, credit.value_clip
+    return maths.clipped_value_loss(values, old, credit.returns, credit.weights, clip=clip)
+
+
+class _Sums:
+    """Sums and means over micro-batches."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, name: str, value: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def mean(self, name: str, values: Tensor) -> None:
+        self.add(name, float(values.detach().float().sum()))
+        self.counts[name] = self.counts.get(name, 0) + len(values)
+
+    def figures(self) -> Figures:
+        return {name: value / self.counts.get(name, 1) for name, value in self.sums.items()}
+
+
+def means(rows: Sequence[Figures]) -> Figures:
+    """The mean of each figure over the updates of a step."""
+    known = {k: [v for row in rows if (v := row[k]) is not None] for k in rows[0]}
+    return {name: fmean(values) if values else None for name, values in known.items()}
+
+
+def _backward(loss: Tensor, what: str, where: str, names: Sequence[str]) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
         raise ModelError(
-            f"the {what} loss is {value} on a micro-batch of {len(sequences)} responses: lower the "
-            "learning rate, or train in float32 (compute.precision)"
+            f"{where}: the {what} loss is {value} on {', '.join(names):.400}; the last checkpoint "
+            "is whole: lower optimizer.learning_rate or train in float32 (compute.precision), and "
+            "run the same command"
         )
     loss.backward()  # type: ignore[no-untyped-call]
     return value
@@ -102,7 +160,7 @@ def check_same_start(actor: Actor, batch: Batch, temperature: float) -> None:
 
     Log-probabilities of the same micro-batch, computed alike, with the adapters on and off.
     """
-    sequences, _ = batch.parts()[0]
+    sequences = batch.parts()[0].sequences
     with torch.no_grad():
         policy = actor.scores(sequences, temperature).logprobs
     if not torch.equal(policy, actor.reference(sequences, temperature).logprobs):
@@ -113,8 +171,11 @@ def check_same_start(actor: Actor, batch: Batch, temperature: float) -> None:
 
 
 def check_same_sampler(new: Tensor, old: Tensor, dtype: Any) -> float:
-    """The largest gap between what sampler and learner say; an error above 1e-3 in float32."""
-    gap = float((new - old).abs().max())
+    """The largest gap between what sampler and learner say; an error above 1e-3 in float32.
+
+    `new` is NaN where it was not computed.
+    """
+    gap = float((new - old).nan_to_num().abs().max())
     if dtype == torch.float32 and not gap <= _GAP:
         raise ModelError(
             f"the learner's log-probabilities are up to {gap:.2g} off the sampler's: this model's "

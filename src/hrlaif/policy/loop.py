@@ -7,7 +7,7 @@ a run that was killed and continued is bit for bit the run that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,8 @@ import torch
 from hrlaif.errors import UsageError
 from hrlaif.policy import candidates, learn, maths
 from hrlaif.policy.actor import Actor
-from hrlaif.policy.learn import Figures
+from hrlaif.policy.algorithm import Adapts, Algorithm
+from hrlaif.policy.learn import Figures, Lesson
 from hrlaif.policy.rollouts import MODEL, Asked, Batch, Draw, Rollout, Scorer, respond, rewarded
 from hrlaif.policy.settings import Policy
 from hrlaif.progress import track
@@ -33,16 +34,16 @@ _SHOWN = 3  # texts a step in samples.jsonl
 _LOGS = ("metrics.jsonl", "samples.jsonl", "validation.jsonl")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
-    """What a run works with."""
+    """What a run works with; only the algorithm may change, from step to step."""
 
     settings: Policy
     actor: Actor
-    scorer: Scorer
     trainee: Trainee
     folder: Path
     seed: int
+    algorithm: Algorithm
 
 
 def train(
@@ -62,6 +63,19 @@ def train(
     """
     if not prompts:
         raise UsageError("there are no prompts to train the policy on")
+    work = begin(settings, start, folder, seed)
+    asked, watched = prepared(work, prompts), prepared(work, validation)
+    size = min(settings.sampling.prompts_per_step, len(asked))
+    plan = schedule(work, len(asked), size)
+
+    def step(number: int) -> dict[str, Any]:
+        return _step(work, scorer, number, [asked[i] for i in plan[number]])
+
+    run(work, step, lambda done: evaluate(work, done, watched, scorer), watched=bool(watched))
+
+
+def begin(settings: Policy, start: str | Path | Loaded, folder: Path, seed: int) -> Work:
+    """The models and the optimizer before the first step."""
     loaded = start if isinstance(start, Loaded) else load_causal(start, train=True)
     algorithm = settings.algorithm
     trunk = settings.value_trunk if algorithm.uses_values else "none"
@@ -72,62 +86,86 @@ def train(
         settings.optimizer, modules, heads=("value.head",), rates={"value": ratio}
     )
     trainee = Trainee(modules=modules, optimizer=adamw)
-    work = Work(settings, actor, scorer, trainee, folder, seed)
-    asked = _asked(loaded, prompts)
-    watched = _asked(loaded, validation[: settings.validation.prompts])
-    begin = _resume(work)
-    if begin == 0 and watched and not metrics.read(folder / "validation.jsonl"):
-        _evaluate(work, 0, watched)
-    with track("policy", settings.steps, unit="steps", done=begin) as bar:
-        for number in range(begin, settings.steps):
-            row = _step(work, number, [asked[i] for i in _plan(work, len(asked))[number]])
-            metrics.append(folder / "metrics.jsonl", {"step": number + 1, **row})
-            _pause(work, number + 1, watched)
-            bar.advance(note=f"reward {row['reward_mean']:+.2f} KL {row['kl']:.2f}")
+    return Work(settings, actor, trainee, folder, seed, algorithm)
 
 
-def _asked(loaded: Loaded, prompts: Sequence[Prompt]) -> list[Asked]:
+def run(
+    work: Work,
+    step: Callable[[int], dict[str, Any]],
+    look: Callable[[int], None],
+    *,
+    watched: bool,
+) -> None:
+    """Every step that is not done yet; `look` evaluates after so many steps, if `watched`."""
+    steps, done = work.settings.steps, _resume(work)
+    if done == 0 and watched and not metrics.read(work.folder / "validation.jsonl"):
+        look(0)
+    with track("policy", steps, unit="steps", done=done) as bar:
+        for number in range(done, steps):
+            row = step(number)
+            metrics.append(work.folder / "metrics.jsonl", {"step": number + 1, **row})
+            _pause(work, number + 1, look if watched else None)
+            bar.advance(note=_note(row))
+
+
+def _note(row: dict[str, Any]) -> str:
+    if "kl" not in row:
+        return f"loss {row['policy_loss']:.4f}"
+    return f"reward {row['reward_mean']:+.2f} KL {row['kl']:.2f}"
+
+
+def prepared(work: Work, prompts: Sequence[Prompt]) -> list[Asked]:
+    """Prompts in tokens."""
     from hrlaif.llm.chat import prompt_ids
 
-    return [Asked(p, prompt_ids(loaded.tokenizer, p.messages)) for p in prompts]
+    return [Asked(p, prompt_ids(work.actor.loaded.tokenizer, p.messages)) for p in prompts]
 
 
-def _plan(work: Work, count: int) -> list[list[int]]:
-    """The prompts of each step: every epoch a new shuffle of them all."""
-    size = min(work.settings.sampling.prompts_per_step, count)
+def schedule(work: Work, count: int, size: int) -> list[list[int]]:
+    """The prompts, or pairs, of each step: every epoch a new shuffle of them all."""
     epochs = -(-work.settings.steps // -(-count // size))
     return order(count, batch_size=size, epochs=epochs, seed=work.seed)
 
 
 def _resume(work: Work) -> int:
     saved = checkpoint.newest(work.folder)
-    begin = int(checkpoint.restore(saved, work.trainee)["step"]) if saved else 0
+    kept = checkpoint.restore(saved, work.trainee) if saved else {"step": 0}
+    if "algorithm" in kept:
+        algorithm: Any = type(work.algorithm)
+        work.algorithm = algorithm.model_validate(kept["algorithm"])
+    done = int(kept["step"])
     for name in _LOGS:
-        metrics.cut(work.folder / name, after=begin)
-    return begin
+        metrics.cut(work.folder / name, after=done)
+    return done
 
 
-def _pause(work: Work, done: int, watched: Sequence[Asked]) -> None:
+def _pause(work: Work, done: int, look: Callable[[int], None] | None) -> None:
     """After a step: evaluates and saves if it is time; a checkpoint follows its evaluation."""
     settings, last = work.settings, done == work.settings.steps
-    time_to_look = bool(watched) and (done % settings.validation.every == 0 or last)
-    if time_to_look:
-        _evaluate(work, done, watched)
+    time_to_look = look is not None and (done % settings.validation.every == 0 or last)
+    if look is not None and time_to_look:
+        look(done)
     if time_to_look or last or done % settings.checkpoints.every == 0:
-        pinned = candidates.best(work.folder, settings.validation.candidates)
+        algorithm: Any = work.algorithm  # with the KL's weight of the next step
+        adapts = isinstance(algorithm, Adapts)
         checkpoint.save(
-            work.folder, done, work.trainee, keep=settings.checkpoints.keep, pinned=pinned
+            work.folder,
+            done,
+            work.trainee,
+            extra={"algorithm": algorithm.model_dump(mode="json")} if adapts else {},
+            keep=settings.checkpoints.keep,
+            pinned=candidates.best(work.folder, settings.validation.candidates),
         )
 
 
-def _step(work: Work, number: int, asked: Sequence[Asked]) -> dict[str, Any]:
+def _step(work: Work, scorer: Scorer, number: int, asked: Sequence[Asked]) -> dict[str, Any]:
     """Answer, score, learn; the step's row of metrics.jsonl."""
     how, clock = work.settings.sampling, [time.perf_counter()]
     seed = int(digest([work.seed, "rollouts", number], length=8), 16)
     draw = Draw(how.temperature, how.max_tokens, how.samples_per_prompt, seed, f"{MODEL}@{number}")
     rollouts = respond(work.actor, asked, draw)
     clock.append(time.perf_counter())
-    scored = rewarded(rollouts, work.scorer, how)
+    scored = rewarded(rollouts, scorer, how)
     clock.append(time.perf_counter())
     known = [(rollout, value) for rollout, value in scored if value is not None]
     figures = _learn(work, number, known)
@@ -143,34 +181,49 @@ def _step(work: Work, number: int, asked: Sequence[Asked]) -> dict[str, Any]:
 
 
 def _learn(work: Work, number: int, scored: Sequence[tuple[Rollout, float]]) -> Figures:
-    settings, actor, figures = work.settings, work.actor, Figures()
-    algorithm, temperature = settings.algorithm, settings.sampling.temperature
-    batch = Batch(scored, actor.loaded.device)
+    actor, algorithm, temperature = work.actor, work.algorithm, work.settings.sampling.temperature
+    batch = Batch.of(scored, actor.loaded.device)
     if number == 0:
         learn.check_same_start(actor, batch, temperature)
     rollouts = learn.judged(actor, batch, algorithm, temperature)
-    credit = algorithm.credit(rollouts)
-    for epoch in range(algorithm.epochs):
-        new, losses = learn.gradients(actor, batch, algorithm, credit, temperature)
-        if epoch == 0:
-            dtype = next(actor.model.parameters()).dtype
-            figures["logprob_gap"] = learn.check_same_sampler(new, batch.old, dtype)
-        moved = learn.move(
-            work.trainee.optimizer,
-            work.trainee.modules,
-            settings.optimizer,
-            step=number,
-            total=settings.steps,
-        )
-        figures.update({**losses, **moved})
+    credit, names = algorithm.credit(rollouts), [r.response.key for r, _ in scored]
+    where = f"step {number + 1} of {work.settings.steps}"
+    lesson = Lesson(batch, rollouts, credit, algorithm, temperature, names, where)
+    figures = update(work, number, lesson)
     count = len(scored)
     for name, estimate in (("kl", maths.k1), ("kl_k3", maths.k3)):
         tokens = estimate(rollouts.old, rollouts.reference)
         figures[name] = float(maths.per_sequence(tokens, rollouts.rows, count).mean())
+    figures["tied_share"] = maths.tied_share(rollouts.rewards, rollouts.groups)
     if rollouts.values is not None and credit.returns is not None:
         explained = maths.explained_variance(rollouts.values, credit.returns)
         figures["explained_variance"] = explained
+    if isinstance(algorithm, Adapts):
+        work.algorithm = algorithm.adapted(figures["kl"] or 0.0)
     return figures
+
+
+def update(work: Work, number: int, lesson: Lesson) -> Figures:
+    """All optimizer steps on one batch; the mean of their figures."""
+    algorithm, batch = lesson.algorithm, lesson.batch
+    whole, gap = algorithm.minibatches == 1, Figures()
+    rows: list[Figures] = []
+    for epoch in range(algorithm.epochs):
+        seed = int(digest([work.seed, "minibatches", number, epoch], length=8), 16)
+        for responses in batch.minibatches(algorithm.minibatches, seed):
+            new, losses = learn.gradients(work.actor, lesson, None if whole else responses)
+            if not rows and batch.old is not None:
+                dtype = next(work.actor.model.parameters()).dtype
+                gap = {"logprob_gap": learn.check_same_sampler(new, batch.old, dtype)}
+            moved = learn.move(
+                work.trainee.optimizer,
+                work.trainee.modules,
+                work.settings.optimizer,
+                step=number,
+                total=work.settings.steps,
+            )
+            rows.append({**losses, **moved})
+    return gap | learn.means(rows)
 
 
 def _described(rollouts: Sequence[Rollout], rewards: Sequence[float]) -> Figures:
@@ -193,14 +246,20 @@ def _show(work: Work, number: int, scored: Sequence[tuple[Rollout, float | None]
         metrics.append(work.folder / "samples.jsonl", row)
 
 
-def _evaluate(work: Work, done: int, asked: Sequence[Asked]) -> None:
+def evaluate(
+    work: Work,
+    done: int,
+    asked: Sequence[Asked],
+    scorer: Scorer | None,
+    more: Figures | None = None,
+) -> None:
     """Answers the validation prompts; keeps the responses and a row of validation.jsonl."""
-    how, watch = work.settings.sampling, work.settings.validation
+    how, watch, asked = work.settings.sampling, work.settings.validation, list(asked)
     seed = int(digest([work.seed, "validation"], length=8), 16)  # the same draws at every step
     draw = Draw(watch.temperature, how.max_tokens, 1, seed, f"{MODEL}@{done}")
-    rollouts = respond(work.actor, asked, draw)
-    scored = rewarded(rollouts, work.scorer, how)
-    batch = Batch([(r, 0.0) for r in rollouts], work.actor.loaded.device)
+    rollouts = respond(work.actor, asked[: watch.prompts], draw)
+    scored = rewarded(rollouts, scorer, how) if scorer else [(r, None) for r in rollouts]
+    batch = Batch.of([(r, 0.0) for r in rollouts], work.actor.loaded.device)
     with torch.no_grad():
         new = batch.each(lambda part: work.actor.scores(part, how.temperature).logprobs)
     reference = batch.each(lambda part: work.actor.reference(part, how.temperature).logprobs)
@@ -210,6 +269,7 @@ def _evaluate(work: Work, done: int, asked: Sequence[Asked]) -> None:
         "step": done,
         **_described(rollouts, [value for _, value in scored if value is not None]),
         "kl": float(kl),
+        **(more or {}),
         "rewards": {rollout.response.prompt.id: value for rollout, value in scored},
     }
     metrics.append(work.folder / "validation.jsonl", row)

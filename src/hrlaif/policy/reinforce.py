@@ -30,6 +30,7 @@ class Reinforce(Settings):
 
     uses_values: ClassVar[bool] = True
     epochs: ClassVar[int] = 1
+    minibatches: ClassVar[int] = 1
 
     def credit(self, rollouts: Rollouts) -> Credit:
         """A_t = Z_t - V(s_t); raises ValueError without value estimates."""
@@ -50,8 +51,8 @@ class Reinforce(Settings):
         )
         return Credit(advantages, weights, returns)
 
-    def loss(self, new: Tensor, old: Tensor, credit: Credit) -> Tensor:
-        """L_PG = - sum_t w_t log pi(a_t|s_t) (Z_t - V(s_t)); `old` is not needed on-policy."""
+    def loss(self, new: Tensor, rollouts: Rollouts, credit: Credit) -> Tensor:
+        """L_PG = - sum_t w_t log pi(a_t|s_t) (Z_t - V(s_t)); no ratio is needed on-policy."""
         from hrlaif.policy import maths
 
         return maths.policy_gradient_loss(new, credit.advantages, credit.weights)

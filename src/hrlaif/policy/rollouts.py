@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +17,8 @@ from hrlaif.policy.settings import Sampling
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Prompt, Response, Score
 from hrlaif.transformer import forward, generate
-from hrlaif.transformer.tree import micro_batches
+from hrlaif.transformer.batches import batches
+from hrlaif.transformer.tree import size
 
 MODEL = "policy"
 
@@ -133,33 +136,68 @@ def _value(score: Score, fixed: float | None) -> float | None:
 
 @final
 class Batch:
-    """The scored rollouts of a step, flat: token n of the batch is of response `rows[n]`."""
+    """The scored responses of a step, flat: token n of the batch is of response `rows[n]`."""
 
-    def __init__(self, scored: Sequence[tuple[Rollout, float]], device: torch.device) -> None:
-        self.sequences = [r.sequence for r, _ in scored]
-        lengths = torch.tensor([len(r.logprobs) for r, _ in scored])
-        self.rows = torch.arange(len(scored)).repeat_interleave(lengths).to(device)
-        self.groups = torch.tensor([r.group for r, _ in scored], device=device)
-        self.rewards = torch.tensor([v for _, v in scored], dtype=torch.float32, device=device)
-        old = [p for r, _ in scored for p in r.logprobs]
-        self.old = torch.tensor(old, dtype=torch.float32, device=device)
-        self.states: list[Tensor | None] = []  # the reference's, a micro-batch each, where needed
-        places = torch.split(torch.arange(len(old)), lengths.tolist())
-        self._parts = [
-            (
-                [self.sequences[i] for i in indices],
-                torch.cat([places[i] for i in indices]).to(device),
-            )
-            for indices in micro_batches([s.tokens for s in self.sequences])
-        ]
+    def __init__(
+        self,
+        sequences: Sequence[forward.Sequence],
+        groups: Sequence[int],
+        rewards: Sequence[float],
+        old: Sequence[float] | None,
+        device: torch.device,
+    ) -> None:
+        """Responses to one prompt lie side by side. `old` is None where no sampler is known."""
+        self.sequences, self.device = list(sequences), device
+        lengths = torch.tensor([len(s.tokens) - s.start for s in sequences])
+        self.rows = torch.arange(len(lengths)).repeat_interleave(lengths).to(device)
+        self.groups = torch.tensor(groups, device=device)
+        self.rewards = torch.tensor(rewards, dtype=torch.float32, device=device)
+        self.old = None if old is None else torch.tensor(old, dtype=torch.float32, device=device)
+        self.states: Tensor | None = None  # [N, H] the reference's, for a frozen value trunk
+        self._places = torch.split(torch.arange(len(self.rows)), lengths.tolist())
+        numbered = groupby(range(len(groups)), key=lambda i: groups[i])
+        self._prompts = [list(members) for _, members in numbered]
 
-    def parts(self) -> list[tuple[list[forward.Sequence], Tensor]]:
-        """Micro-batches: sequences, and where their tokens [M] stand in the flat batch."""
-        return self._parts
+    @classmethod
+    def of(cls, scored: Sequence[tuple[Rollout, float]], device: torch.device) -> Batch:
+        """Sampled responses and their rewards."""
+        return cls(
+            [r.sequence for r, _ in scored],
+            [r.group for r, _ in scored],
+            [value for _, value in scored],
+            [p for r, _ in scored for p in r.logprobs],
+            device,
+        )
+
+    def parts(self, responses: Sequence[int] | None = None) -> list[Part]:
+        """Micro-batches of these responses (all when empty); those to one prompt stay together."""
+        among = set(range(len(self.sequences)) if responses is None else responses)
+        prompts = [part for p in self._prompts if (part := [i for i in p if i in among])]
+        sizes = [size([self.sequences[i].tokens for i in prompt]) for prompt in prompts]
+        return [self._part([i for p in part for i in prompts[p]]) for part in batches(sizes)]
+
+    def _part(self, members: list[int]) -> Part:
+        places = torch.cat([self._places[i] for i in members]).to(self.device)
+        return Part([self.sequences[i] for i in members], places, members)
+
+    def minibatches(self, count: int, seed: int) -> list[list[int]]:
+        """The responses of each of `count` minibatches: whole prompts, shuffled; at least one."""
+        count = min(count, len(self._prompts))
+        order = np.random.default_rng(seed).permutation(len(self._prompts))
+        chunks = np.array_split(order, count) if count > 1 else [np.sort(order)]
+        return [[i for p in chunk for i in self._prompts[p]] for chunk in chunks]
 
     def each(self, run: Callable[[Sequence[forward.Sequence]], Tensor]) -> Tensor:
         """[N] what `run` says of all tokens, a micro-batch at a time."""
-        found = torch.empty_like(self.old)
-        for sequences, tokens in self._parts:
-            found[tokens] = run(sequences)
+        found = torch.empty(len(self.rows), device=self.device)
+        for part in self.parts():
+            found[part.tokens] = run(part.sequences)
         return found
+
+
+class Part(NamedTuple):
+    """A micro-batch."""
+
+    sequences: list[forward.Sequence]
+    tokens: Tensor  # [M] where its tokens stand in the flat batch
+    responses: list[int]

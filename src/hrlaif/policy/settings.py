@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hrlaif.policy.algorithm import Algorithm
+from hrlaif.policy.dpo import Dpo
+from hrlaif.policy.grpo import Grpo
+from hrlaif.policy.online_dpo import OnlineDpo
+from hrlaif.policy.ppo import Ppo
 from hrlaif.policy.reinforce import Reinforce
+from hrlaif.policy.rloo import Rloo
 from hrlaif.settings import Settings, one_of
 from hrlaif.training.checkpoint import Checkpoints
 from hrlaif.training.lora import Lora
@@ -51,8 +56,10 @@ class Validation(Settings):
 class Policy(Settings):
     """Reinforcement learning from the SFT policy, RLAIF (arXiv 2309.00267)."""
 
-    algorithm: Annotated[Algorithm, one_of(Reinforce)] = Reinforce()
-    """How rewards become a loss."""
+    algorithm: Annotated[Algorithm, one_of(Reinforce, Ppo, Rloo, Grpo, OnlineDpo, Dpo)] = (
+        Reinforce()
+    )
+    """How rewards, or labels, become a loss."""
     steps: int = Field(default=200, ge=1)
     """Steps of the whole run; the prompts are shuffled anew at the end of each epoch."""
     sampling: Sampling = Sampling()
@@ -72,3 +79,19 @@ class Policy(Settings):
     """How the policy is watched on prompts that it is not trained on."""
     checkpoints: Checkpoints = Checkpoints(every=10)
     """How often everything is saved, so that the same command continues bit for bit."""
+
+    @property
+    def learns_from(self) -> Literal["reward", "labels", "judge"]:
+        """A reward model, the run's preferences, or the labeler's word on fresh responses."""
+        if isinstance(self.algorithm, Dpo):
+            return "labels"
+        fresh = isinstance(self.algorithm, OnlineDpo) and self.algorithm.labels == "judge"
+        return "judge" if fresh else "reward"
+
+    @model_validator(mode="after")
+    def _pairs_are_whole(self) -> Self:
+        if self.learns_from == "judge" and self.sampling.samples_per_prompt % 2:
+            raise ValueError("a judge compares pairs: sampling.samples_per_prompt must be even")
+        if self.learns_from == "judge" and self.sampling.truncated_reward is not None:
+            raise ValueError("a judge's labels take no sampling.truncated_reward: leave it empty")
+        return self

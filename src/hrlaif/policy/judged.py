@@ -1,0 +1,78 @@
+"""How does a label of two fresh responses become a reward? As half its log-odds for each side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple, final
+
+from hrlaif.policy import candidates
+from hrlaif.protocols import Labeler, LanguageModel
+from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Score
+
+_SURE = 1e-6  # log-odds of a certain label are infinite, which is no score
+
+
+@final
+class Judged(NamedTuple):
+    """A reward that compares: of two responses to a prompt, side by side, r_a - r_b = logit(p).
+
+    A response alone is compared with the SFT policy's answer to the same prompt, its reward is the
+    log-odds of being better. A pair on which the labeler abstains has no score on either side.
+    """
+
+    labeler: Labeler
+    folder: Path
+    """The policy's, where the SFT policy's answers to the validation prompts lie."""
+
+    def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
+        """One score a response, in order."""
+        if judge is None:
+            raise ValueError("labels need a judge")
+        found: dict[str, Score] = {}
+        pairs: list[tuple[Response, Response]] = []
+        alone: list[tuple[Response, Response]] = []  # with the SFT policy's answer, which gets none
+        for _, group in groupby(responses, key=lambda response: response.prompt.id):
+            several = list(group)
+            pairs += zip(several[0::2], several[1::2], strict=False)
+            for last in several[len(several) // 2 * 2 :]:
+                before = self._before(last)
+                if before is None:
+                    found[last.key] = _score(last, None, "no response to compare with")
+                elif before.text == last.text:
+                    found[last.key] = _score(last, 0.0)
+                else:
+                    alone.append((last, before))
+        asked = [_comparison(a, b) for a, b in (*pairs, *alone)]
+        answers = self.labeler.label(asked, judge) if asked else []
+        for (a, b), answer in zip(pairs, answers[: len(pairs)], strict=True):
+            found[a.key], found[b.key] = _of(a, answer, 0.5), _of(b, answer, -0.5)
+        for (a, _), answer in zip(alone, answers[len(pairs) :], strict=True):
+            found[a.key] = _of(a, answer, 1.0)
+        return [found[response.key] for response in responses]
+
+    def _before(self, response: Response) -> Response | None:
+        """The SFT policy's answer: itself before the first step, None to a training prompt."""
+        if not candidates.stored(self.folder, 0):
+            return response
+        known = {r.prompt.id: r for r in candidates.load(self.folder, 0)}
+        return known.get(response.prompt.id)
+
+
+def _of(response: Response, answer: Preference | Abstention, share: float) -> Score:
+    if isinstance(answer, Abstention):
+        return _score(response, None, answer.reason)
+    prob = min(max(answer.prob_a, _SURE), 1 - _SURE)
+    return _score(response, share * (math.log(prob) - math.log1p(-prob)))
+
+
+def _score(response: Response, value: float | None, reason: str = "") -> Score:
+    return Score(id=response.key, value=value, scorer="judged", reason=reason)
+
+
+def _comparison(a: Response, b: Response) -> Comparison:
+    return Comparison(
+        id=f"{a.key} vs {b.key}", prompt=a.prompt, a=Candidate.of(a), b=Candidate.of(b)
+    )
