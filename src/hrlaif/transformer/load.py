@@ -176,9 +176,10 @@ def _merged(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"the adapter {adapter} does not fit its base model: {error}") from error
+    return merged.requires_grad_(True)  # as any loaded model: peft had frozen the base
 
 
 def _tokenizer_of(adapter: str, of_base: Any) -> Any:
