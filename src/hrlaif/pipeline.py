@@ -1,6 +1,7 @@
 """The flow: which stages there are, what each reads, and what each writes.
 
     prompts ─► sft ─► responses ─► label ─► reward ─► policy ─► evaluate ─► report
+                 └► redteam ──────────────────┘
 
 A stage is given only the files and the settings that its line in `stages` declares; both are
 fingerprinted in its receipt, so that line is all that decides whether its work is still good.
@@ -38,11 +39,17 @@ class Stage:
         outside = {
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
+            "redteam": _named(config),
         }
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
         found = {"seed": config.seed, **{part: values[part] for part in self.settings}}
         return found | ({"files": hashes} if hashes else {})
+
+
+def _named(config: Config) -> tuple[str | None, ...]:
+    part = config.redteam
+    return (part.seeds, part.benign, part.measured) if part else ()
 
 
 def stages(config: Config) -> list[Stage]:
@@ -54,7 +61,10 @@ def stages(config: Config) -> list[Stage]:
     taught = ("model", "sft", "teacher", "judge", "labeling")
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
-    learnt = ("preferences.jsonl", *responses, *sft)
+    # Without a red team nothing of it is read, nor fingerprinted.
+    attacked = ("redteam_preferences.jsonl", "redteam") if config.redteam else ()
+    mended, hostile = attacked[:1], ("redteam",) if config.redteam else ()
+    learnt = ("preferences.jsonl", *mended, *responses, *sft)
     raised = (*prompts, "reward_model", *sft)
     told = (*prompts, "preferences.jsonl", "policy", *sft)
     table = [
@@ -63,9 +73,11 @@ def stages(config: Config) -> list[Stage]:
         Stage("sft", prompts, ("sft",), taught, work.sft),
         Stage("responses", (*prompts, *sft), responses, ("model", "sampling"), work.responses),
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
+        Stage("redteam", (*prompts, *sft), attacked, ("model", "redteam", "judge"), work.redteam),
         Stage("reward", learnt, ("reward_model",), ("model", "reward"), work.reward),
         Stage("policy", raised, ("policy",), (*judged, "policy"), work.policy),
-        Stage("evaluate", told, ("evaluation",), judged, work.evaluate),
+        Stage("evaluate", told, ("evaluation",), (*judged, *hostile), work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
-    return [stage for stage in table if stage.name != "sft" or config.sft]
+    off = {"sft": config.sft is None, "redteam": config.redteam is None}
+    return [stage for stage in table if not off.get(stage.name)]

@@ -116,11 +116,23 @@ def label(config: Config, folder: Path) -> Counts:
     }
 
 
+def redteam(config: Config, folder: Path) -> Counts:
+    """Attacks the policy before RL, and prefers rewrites to its harmful answers."""
+    from hrlaif.redteam import Models, before_rl
+
+    assert config.redteam is not None
+    target, part = Local(path=start(config, folder)), config.redteam
+    who = Models.of(part, target, config.judge, Path(target.path).name)
+    return before_rl(part, who, folder, read_prompts(folder, "train"), seed=config.seed)
+
+
 def reward(config: Config, folder: Path) -> Counts:
     """Trains the reward model on the labels."""
     from hrlaif.reward.train import train
 
-    rows = read_rows(folder / "preferences.jsonl")
+    names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * bool(config.redteam)
+    files = [folder / name for name in names]
+    rows = [row for path in files if path.stat().st_size for row in read_rows(path)]
     return train(
         config.reward,
         [Preference.from_row(row.values) for row in rows],
@@ -175,6 +187,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         part.judge or config.judge,
         out,
         **_known(folder),
+        harm=_harm(config, folder),
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
@@ -208,6 +221,20 @@ def _known(folder: Path) -> dict[str, Any]:
         "totals": totals,
         "labels": made,
     }
+
+
+def _harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
+    """Harmful answers and over-refusals of both policies, on red-team seeds kept for the end."""
+    from hrlaif.evaluation.harmless import changes
+    from hrlaif.redteam import before_and_after, sureness
+
+    if (part := config.redteam) is None:
+        return None
+    paths = {"sft": start(config, folder), "policy": str(folder / "policy")}
+    sides = {name: Local(path=path) for name, path in paths.items()}
+    judge = config.evaluation.judge or config.judge
+    found = before_and_after(part, sides, judge, folder / "evaluation", seed=config.seed)
+    return changes(found, sureness(part.measured), seed=config.seed)
 
 
 def _sampled(
