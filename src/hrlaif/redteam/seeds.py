@@ -41,7 +41,8 @@ def read_seeds(
     """Seeds to train on, or those held out for the evaluation; without a half all of a file.
 
     The starter set has its own halves, of which training gets one in any case; of a file, a third
-    by lot is held out. Raises DataError for a row without a prompt, and for one whose `harmful` says the opposite.
+    by lot is held out. Raises DataError for a row without a prompt, and for one whose `harmful`
+    says the opposite.
     """
     where = str(STARTER / f"{kind}.{half or 'train'}.jsonl") if source == "starter" else source
     found: dict[str, Seed] = {}
