@@ -18,11 +18,14 @@ from hrlaif.pipeline import Stage, stages
 from hrlaif.prompts import collect
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Prompt
+from hrlaif.redteam import RedTeam, read_seeds
 from hrlaif.run import read_receipt
 from hrlaif.settings import compute
 
 _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
+_QUESTION = 220
+"""Tokens of a check's question beside the response."""
 _WRITING = 3.0
 """A written token takes about this many times as long as a read one, in batches, on a CPU."""
 _REMOTE_SECONDS = 1.5
@@ -86,6 +89,8 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
         return labels(
             config.labeling.labeler, pairs, words / max(len(asked), 1), how.max_tokens
         ), config.judge
+    if name == "redteam" and config.redteam:
+        return red_team(config.redteam, len(found)), config.redteam.judge or config.judge
     if name == "reward":
         pairs = len(asked) * config.labeling.pairing.per_prompt
         read = 2 * pairs * (how.max_tokens + words // max(len(asked), 1))
@@ -114,6 +119,17 @@ def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: 
         return Work(orders, int(orders * read))
     reasons = how.rationale_tokens // 4
     return Work(2 * asked, int(asked * (2 * read + reasons)), asked * reasons)
+
+
+def red_team(how: RedTeam, own: int) -> Work:
+    """The judge's share: two orders a verdict, and rewrites of the third that is harmful, say."""
+    harmful = len(read_seeds(how.seeds, "harmful", half="train", limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half="train", limit=how.limit))
+    attempts = harmful * len(how.families) + own // 12
+    rewrites = attempts // 3
+    asked = 2 * (attempts + 2 * rewrites + 2 * benign)
+    read = asked * (_QUESTION + how.max_tokens) + rewrites * (_QUESTION + how.max_tokens)
+    return Work(asked + rewrites, read, rewrites * how.rewrite_tokens)
 
 
 def tokens_of(prompts: Sequence[Prompt]) -> int:

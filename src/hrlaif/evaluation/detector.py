@@ -132,7 +132,7 @@ def _half(item: Labelled, seed: int) -> int:
 def best_threshold(told: Sequence[tuple[float, bool]]) -> float:
     """Where sensitivity and specificity add up to most; of equally good ones that nearest 1/2."""
     values = sorted({p for p, _ in told})
-    middles = [(a + b) / 2 for a, b in pairwise(values)]
+    middles: list[float] = [(a + b) / 2 for a, b in pairwise(values)]
     positives = sum(truth for _, truth in told)
     if not positives or positives == len(told) or not middles:
         return 0.5
@@ -142,7 +142,8 @@ def best_threshold(told: Sequence[tuple[float, bool]]) -> float:
         clears = sum(not truth and p < threshold for p, truth in told) / (len(told) - positives)
         return round(hits + clears, 12), -abs(threshold - 0.5)
 
-    return round(max(middles, key=rank), 6)
+    best: float = max(middles, key=rank)
+    return round(best, 6)
 
 
 def _figures(judged: Sequence[Judged], threshold: float, seed: int) -> Row:

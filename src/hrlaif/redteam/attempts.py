@@ -79,8 +79,14 @@ class Attempt(Record):
 
     def row(self) -> Row:
         """Flat: the response's columns, then the attempt's; harmful texts are marked."""
-        own = self.model_dump(mode="json", exclude_none=True, exclude={"response"})
-        return {**self.response.row(), **own, "harmful_response": self.harmful}
+        plain = {"id", "seed", "family", "hazard", "source", "request", "reason"}
+        verdicts = {"verdict": self.verdict, "responsive": self.responsive}
+        return {
+            **self.response.row(),
+            **self.model_dump(mode="json", include=plain),
+            **{name: verdict.row() for name, verdict in verdicts.items() if verdict is not None},
+            "harmful_response": self.harmful,
+        }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

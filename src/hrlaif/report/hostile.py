@@ -1,4 +1,4 @@
-"""What did the red team find, and was it mended? From its files to plain values for the template."""
+"""What did the red team find, and was it mended? Its files as plain values for the template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REWRITE = "a harmless rewrite over a harmful answer"
 
 
 def red_team(run: Run, charts: Charts) -> Row:
-    """Attack success by family and hazard, rewrites side by side, over-refusal, and what changed."""
+    """Attack success by family and hazard, rewrites side by side, over-refusal, the change."""
     found = run.json("redteam/figures.json")
     success, refusal = found.get("success") or {}, found.get("over_refusal") or {}
     rewrites = found.get("rewrites") or {}

@@ -14,8 +14,8 @@ from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.records import Row
-from hrlaif.report import people as blind
 from hrlaif.report import hostile, receipts, samples, sections
+from hrlaif.report import people as blind
 from hrlaif.report.load import Run
 
 _TEMPLATES = Path(__file__).parent / "templates"
