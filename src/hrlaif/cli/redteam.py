@@ -28,7 +28,7 @@ from hrlaif.run import (
     write_json,
     write_receipt,
 )
-from hrlaif.settings import Compute, Settings, plain, using
+from hrlaif.settings import Compute, plain, using
 
 Target = Annotated[str, typer.Option(help="The model under test.", show_default=False)]
 Judge = Annotated[
@@ -89,47 +89,50 @@ def redteam(
 
     Harmful texts stay in the folder, marked. docs/redteam.md says what this must not be used for.
     """
-    from hrlaif.redteam import PREFERENCES, Asked, Models, RedTeam, campaign, imported, read_seeds
+    from hrlaif.redteam import Asked, Models, RedTeam, imported, read_seeds
 
     values: dict[str, Any] = {"seeds": seeds, "benign": benign, "limit": limit}
     values |= {"variations": variations, "measured": measured}
     values |= {"attacker": attacker and model_of(attacker, None)}
     values |= {"rewriter": rewriter and model_of(rewriter, None)}
-    if families is not None:
-        values["families"] = tuple(name.strip() for name in families.split(","))
-    if threshold is not None:
-        values["detector"] = {"threshold": threshold}
+    values |= {"families": tuple(f.strip() for f in families.split(","))} if families else {}
+    values |= {"detector": {"threshold": threshold}} if threshold is not None else {}
     part = RedTeam.parse(values, where="redteam")
-    who = Models.of(
-        part, model_of(target, _url(target, base_url)), model_of(judge, _url(judge, base_url))
-    )
-    files = import_from or []
+    models = [model_of(name, _url(name, base_url)) for name in (target, judge)]
+    who, files = Models.of(part, *models), [*map(str, import_from or ())]
     asked = Asked(
         seeds=read_seeds(seeds, "harmful", limit=limit),
         benign=read_seeds(benign, "benign", limit=limit),
         imported=[attempt for path in files for attempt in imported(path)],
     )
-    settings = {
-        "redteam": part.model_dump(mode="json"),
-        "target": _plain(who.target),
-        "judge": _plain(who.judge),
-        "seed": seed,
-    }
     named = [name for name in (seeds, benign, measured) if name and Path(name).is_file()]
     begun = Receipt(
         stage="redteam",
-        settings=settings,
-        inputs={name: sha256(Path(name)) for name in (*named, *map(str, files))},
+        settings={
+            "redteam": part.model_dump(mode="json"),
+            "target": plain(models[0]),
+            "judge": plain(models[1]),
+            "seed": seed,
+        },
+        inputs={name: sha256(Path(name)) for name in (*named, *files)},
         seed=seed,
     )
+    found = _attacked((part, who, out, asked), begun, max_cost)
+    tell(found, _lines(found, out), as_json)
+    _not_too_silent(found, max_abstentions, out)
+
+
+def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, max_cost: float | None) -> Row:
+    """The campaign with its receipt; the figures, the file of pairs, and what it cost."""
+    from hrlaif.redteam import PREFERENCES, campaign
+
+    out = given[2]
     with _working(out, "redteam", max_cost) as ledger:
         receipt = _begun(out, begun)
-        found = campaign(part, who, out, asked, seed=seed)
-        cost = cost_of(ledger)
-        finish(out, receipt, (PREFERENCES, "redteam"), counts={"pairs": found["pairs"]}, cost=cost)
-    summary = {**found, "out": str(out / PREFERENCES), "cost": cost}
-    tell(summary, _lines(found, out), as_json)
-    _not_too_silent(found, max_abstentions, out)
+        found = campaign(*given, seed=begun.seed)
+        cost, counts = cost_of(ledger), {"pairs": found["pairs"]}
+        finish(out, receipt, (PREFERENCES, "redteam"), counts=counts, cost=cost)
+    return {**found, "out": str(out / PREFERENCES), "cost": cost}
 
 
 def detector(
@@ -219,11 +222,6 @@ def _begun(out: Path, receipt: Receipt) -> Receipt:
     started = receipt.model_copy(update=known)
     write_receipt(out, started)
     return started
-
-
-def _plain(model: Any) -> Row:
-    assert isinstance(model, Settings)
-    return plain(model)
 
 
 def _url(model: str, base_url: str | None) -> str | None:
