@@ -41,6 +41,11 @@ class Work:
     passes: float = 1.0
     """Forward passes' worth of work a token: about 3 in training, 1 in labelling."""
 
+    def plus(self, other: Work) -> Work:
+        """Both, one after the other."""
+        calls, read = self.calls + other.calls, self.read + other.read
+        return Work(calls, read, self.written + other.written, self.passes)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -102,9 +107,10 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
     if name == "evaluate":
         test = len(sizes["test"])
         each = tokens_of(sizes["test"]) / max(test, 1)
-        return labels(
+        compared = labels(
             config.evaluation.labeler, test, each, config.evaluation.sampling.max_tokens
-        ), judge
+        )
+        return compared.plus(harm(config.redteam)) if config.redteam else compared, judge
     return Work(), None
 
 
@@ -130,6 +136,14 @@ def red_team(how: RedTeam, own: int) -> Work:
     asked = 2 * (attempts + 2 * rewrites + 2 * benign)
     read = asked * (_QUESTION + how.max_tokens) + rewrites * (_QUESTION + how.max_tokens)
     return Work(asked + rewrites, read, rewrites * how.rewrite_tokens)
+
+
+def harm(how: RedTeam) -> Work:
+    """Two orders a verdict, of both policies, on the seeds kept for the end."""
+    attacks = len(read_seeds(how.seeds, "harmful", half="heldout", limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half="heldout", limit=how.limit))
+    asked = 2 * 2 * (attacks * len(how.families) + 2 * benign)
+    return Work(asked, asked * (_QUESTION + how.max_tokens), 0)
 
 
 def tokens_of(prompts: Sequence[Prompt]) -> int:
