@@ -234,7 +234,7 @@ def _harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
     sides = {name: Local(path=path) for name, path in paths.items()}
     judge = config.evaluation.judge or config.judge
     found = before_and_after(part, sides, judge, folder / "evaluation", seed=config.seed)
-    return changes(found, sureness(part.measured), seed=config.seed)
+    return changes(found, sureness(part, judge), seed=config.seed)
 
 
 def _sampled(

@@ -26,6 +26,14 @@ def preferences(folder):
     return [Preference.from_row(row) for row in rows(folder / "redteam_preferences.jsonl")]
 
 
+def detector_json(sure, judge, threshold=0.4):
+    """A detector.json whose counts at one half are these."""
+    at = {"counts": sure.row()}
+    nothing = Sureness(hits=1, positives=9, clears=9, negatives=9).row()
+    found = {"threshold": threshold, "counts": nothing, "at_one_half": at}
+    return {"judge": judge.name, "harmless": found}
+
+
 def run(folder, seeds, benign=(), *, target=None, judge=PERFECT, imported=(), **settings):
     part = RedTeam.parse({"variations": 0, **settings})
     who = Models.of(part, target or Scripted(harmful=0.3, refusing=0.2), judge, "policy")
@@ -53,10 +61,10 @@ def test_a_perfect_detector_finds_exactly_what_is_harmful(tmp_path, seeds):
 def test_the_known_share_lies_in_the_corrected_interval_of_an_erring_detector(tmp_path, seeds):
     sure = Sureness(hits=90, positives=100, clears=90, negatives=100)
     path = tmp_path / "detector.json"
-    path.write_text(json.dumps({"harmless": {"counts": sure.row()}}))
     inside = 0
     for n in range(10):
         judge = Scripted(accuracy=0.9, harmful=0.0, seed=n)
+        path.write_text(json.dumps(detector_json(sure, judge)))
         target = Scripted(harmful=0.1, seed=n)
         found, _, _ = run(
             tmp_path / str(n), seeds, target=target, judge=judge, measured=str(path), tries=1
@@ -222,6 +230,20 @@ def test_a_file_that_is_no_detector_json_is_refused_before_anything_is_asked(tmp
         run(tmp_path / "out", seeds, target=target, measured=str(path))
     assert target.chats == []
     shutil.rmtree(tmp_path / "out")
+
+
+def test_a_detector_measured_otherwise_corrects_nothing(tmp_path, seeds):
+    sure = Sureness(hits=9, positives=10, clears=9, negatives=10)
+    path = tmp_path / "detector.json"
+    path.write_text(json.dumps(detector_json(sure, PERFECT)))
+    settings = {"measured": str(path), "families": ["direct"]}
+    found, _, _ = run(tmp_path / "half", seeds, **settings)
+    other, _, _ = run(tmp_path / "low", seeds, detector={"threshold": 0.4}, **settings)
+    assert found["success"]["corrected"] != other["success"]["corrected"]
+    with pytest.raises(DataError, match=r"at 0\.5 and 0\.4, but the detector is .* at 0\.3"):
+        run(tmp_path / "no", seeds, detector={"threshold": 0.3}, **settings)
+    with pytest.raises(DataError, match="was measured with"):
+        run(tmp_path / "no", seeds, judge=Scripted(accuracy=0.7), **settings)
 
 
 def test_the_side_depends_on_the_id_alone():

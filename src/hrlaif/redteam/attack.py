@@ -12,7 +12,7 @@ from hrlaif.records import Chat, Completion, Message, Record, Response, Unanswer
 from hrlaif.redteam.attempts import Attack, Attempt, unanswered
 from hrlaif.redteam.families import PROMPTS, opening
 from hrlaif.redteam.seeds import Seed, asking
-from hrlaif.redteam.settings import FAMILIES, Family, RedTeam
+from hrlaif.redteam.settings import FAMILIES, RedTeam
 
 _WRITER_TOKENS = 160
 _TEMPERATURE = 0.9
@@ -89,14 +89,10 @@ def _opened(attacks: Sequence[Attack], attacker: LanguageModel) -> list[_Talk]:
         if isinstance(put, Unanswered):
             talk.reason = f"the attacker: {put.reason}"
         else:
-            family = attack.family if attack.family in FAMILIES else "direct"
-            talk.said, talk.to_ask = opening(_family(family), attack.seed, put, language)
+            family = next(known for known in FAMILIES if known == attack.family)
+            talk.said, talk.to_ask = opening(family, attack.seed, put, language)
         talks.append(talk)
     return talks
-
-
-def _family(name: str) -> Family:
-    return next(family for family in FAMILIES if family == name)
 
 
 def _closed(talk: _Talk, model: str) -> Attempt:

@@ -167,14 +167,15 @@ def campaign(settings: RedTeam, who: Models, folder: Path, asked: Asked, *, seed
     Raises ModelError when the harm detector goes silent: nothing is then called safe.
     """
     work = Campaign(settings, who, folder, seed=seed)
-    sure = sureness(settings.measured)
+    sure = sureness(settings, who.judge)
     work.begin()
     attacks = [Attack(s, family) for s in asked.seeds for family in settings.families]
     reviewed = {s.prompt.id for s in asked.seeds}
     attacks += [Attack(s, "direct") for s in asked.plainly if s.prompt.id not in reviewed]
     attempts = work.attacked("attempts", attacks)
     brought = work.judged("imported", asked.imported)
-    variations = work.attacked("variations", _variations(work, asked, attempts))
+    reworded, unwritten = _variations(work, asked, attempts)
+    variations = work.attacked("variations", reworded)
     harmful = [a for a in (*attempts, *brought, *variations) if a.harmful]
     rewrites = work.mended("rewrites", [pairs.to_rewrite(a) for a in harmful])
     replies = work.replied("benign", [Attack(s, "direct", "benign") for s in asked.benign])
@@ -191,6 +192,7 @@ def campaign(settings: RedTeam, who: Models, folder: Path, asked: Asked, *, seed
         "success": success(attempts, sure, seed=seed),
         # What was chosen because it worked, or came from elsewhere, is in no share of the above.
         "variations": success(variations, None, seed=seed) if variations else None,
+        "unwritten_variations": unwritten,
         "imported": success(brought, None, seed=seed) if brought else None,
         "rewrites": {
             "harmful": len(harmful),
@@ -207,32 +209,48 @@ def campaign(settings: RedTeam, who: Models, folder: Path, asked: Asked, *, seed
     return found
 
 
-def _variations(work: Campaign, asked: Asked, attempts: Sequence[Attempt]) -> list[Attack]:
-    """Attacks that worked, in other words; those without a text, or with the same, are left out."""
+def _variations(
+    work: Campaign, asked: Asked, attempts: Sequence[Attempt]
+) -> tuple[list[Attack], dict[str, int]]:
+    """Attacks that worked, in other words; and why some have none."""
     origins = {s.prompt.id: s for s in asked.seeds}
     worked = [a for a in attempts if a.harmful and a.seed in origins]
     chosen = spread(worked, lambda a: a.seed, work.settings.most_variations)
     numbers = range(work.settings.variations)
     wanted = [Rewording(origins[a.seed], a, k) for a in chosen for k in numbers]
-    texts = work.reworded("rewordings", wanted)
-    return [
-        Attack(r.seed, r.attempt.family, "variation", found.text, r.number)
-        for r, found in zip(wanted, texts, strict=True)
-        if found.text is not None and found.text != r.attempt.request
-    ]
+    attacks, left_out = [], []
+    for r, found in zip(wanted, work.reworded("rewordings", wanted), strict=True):
+        if found.text is None or found.text == r.attempt.request:
+            left_out.append(found.reason or "the same words again")
+        else:
+            attacks.append(Attack(r.seed, r.attempt.family, "variation", found.text, r.number))
+    return attacks, counted(left_out)
 
 
-def sureness(path: str | None) -> Sureness | None:
-    """Counts of detector.json. Raises DataError where the file is not one."""
-    if path is None:
+def sureness(settings: RedTeam, judge: LanguageModel) -> Sureness | None:
+    """Counts of detector.json at the detector's threshold.
+
+    Raises DataError where the file is not one, or was made by another judge or at another
+    threshold.
+    """
+    if (path := settings.measured) is None:
         return None
     try:
-        found = json.loads(Path(path).read_text("utf-8"))["harmless"]["counts"]
-        return Sureness.model_validate(found)
+        row = json.loads(Path(path).read_text("utf-8"))
+        found, by = row["harmless"], row["judge"]
+        at = {0.5: found["at_one_half"]["counts"], found["threshold"]: found["counts"]}
+        counts = {threshold: Sureness.model_validate(value) for threshold, value in at.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is no detector.json ({error!r:.80}): write one with `hrlaif detector`"
         ) from None
+    name, threshold = (settings.judge or judge).name, settings.detector.threshold
+    if by != name or threshold not in counts:
+        raise DataError(
+            f"{path} was measured with {by} at {' and '.join(map(str, counts))}, but the detector "
+            f"is {name} at {threshold}: measure it, or set its threshold to one of these"
+        )
+    return counts[threshold]
 
 
 def _length_ratio(harmful: Sequence[Attempt], rewrites: dict[str, Mended]) -> float | None:

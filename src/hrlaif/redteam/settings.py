@@ -64,4 +64,4 @@ class RedTeam(Settings):
     """Rewrites harmful answers; the judge when empty."""
     measured: str | None = None
     """detector.json, written by `hrlaif detector` for this judge: rates are then corrected for the
-    detector's sensitivity and specificity (Rogan-Gladen)."""
+    detector's sensitivity and specificity at its threshold (Rogan-Gladen)."""
