@@ -45,6 +45,37 @@ def test_what_the_policy_learns_from_decides_which_stages_there_are():
     assert [name for name in whole if name not in fresh] == ["responses", "label", "reward"]
 
 
+def test_without_a_red_team_no_stage_knows_of_one():
+    table = stages(Config())
+    assert "redteam" not in [stage.name for stage in table]
+    named = [name for stage in table for name in (*stage.reads, *stage.writes, *stage.settings)]
+    assert not [name for name in named if "redteam" in name]
+
+
+def test_a_red_team_stands_before_the_reward_model_which_reads_its_labels():
+    table = {stage.name: stage for stage in stages(Config.parse({"redteam": {}}))}
+    assert list(table)[3:6] == ["label", "redteam", "reward"]
+    assert "redteam_preferences.jsonl" in table["redteam"].writes
+    assert "redteam_preferences.jsonl" in table["reward"].reads
+    written = set()
+    for stage in table.values():
+        assert set(stage.reads) <= written, stage.name
+        written |= set(stage.writes)
+
+
+def test_a_red_team_s_settings_change_its_work_and_the_evaluation():
+    old, new = fingerprints(redteam={}), fingerprints(redteam={"tries": 3})
+    assert [name for name in new if old[name] != new[name]] == ["redteam", "evaluate"]
+
+
+def test_seeds_of_one_s_own_are_known_by_their_content(tmp_path: Path):
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("one")
+    one = fingerprints(redteam={"seeds": str(seeds)})["redteam"]
+    seeds.write_text("two")
+    assert fingerprints(redteam={"seeds": str(seeds)})["redteam"] != one
+
+
 def test_speed_and_limits_leave_all_work_good():
     assert changed(compute={"concurrency": 2, "threads": 1}, max_abstentions=0.5) == []
 

@@ -37,3 +37,13 @@ def test_a_priced_judge_costs_and_an_unpriced_one_is_unknown(tmp_path):
     unknown = plan(tmp_path, judge={"kind": "remote", "model": "m", "base_url": url})["label"]
     assert unknown.usd is None
     assert "unknown" in unknown.cells()
+
+
+def test_a_red_team_s_calls_are_planned_in_its_stage_and_in_the_evaluation(tmp_path):
+    part = {"limit": 10, "families": ["direct", "role_play"]}
+    lines = plan(tmp_path, redteam=part)
+    # 20 attacks and 2 of the run's own, a third rewritten and checked twice; 10 benign ones.
+    assert lines["redteam"].work.calls == 2 * (22 + 2 * 7 + 2 * 10) + 7
+    # Both policies answer 10 seeds in two ways, and 10 benign prompts that are judged twice.
+    assert lines["evaluate"].work.calls == 20 + 4 * (20 + 2 * 10)
+    assert lines["redteam"].work.written > 0

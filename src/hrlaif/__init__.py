@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrlaif.checks import ChoiceLetter, Number
+    from hrlaif.checks import ChoiceLetter, Harmless, Number, Responsive
     from hrlaif.config import Config
     from hrlaif.errors import HrlaifError
     from hrlaif.labeling import Human, Pairing, Pairwise
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
         Score,
         Verdict,
     )
+    from hrlaif.redteam import RedTeam
     from hrlaif.reward import Direct, Learned
     from hrlaif.settings import Compute, Settings, using
 
 _HOMES = {
-    "hrlaif.checks": ("ChoiceLetter", "Number"),
+    "hrlaif.checks": ("ChoiceLetter", "Harmless", "Number", "Responsive"),
     "hrlaif.config": ("Config",),
     "hrlaif.errors": ("HrlaifError",),
     "hrlaif.labeling": ("Human", "Pairing", "Pairwise"),
@@ -42,6 +43,7 @@ _HOMES = {
         "Abstention", "Candidate", "Chat", "Comparison", "Message", "Preference", "Prompt",
         "Rating", "Response", "Score", "Verdict",
     ),
+    "hrlaif.redteam": ("RedTeam",),
     "hrlaif.reward": ("Direct", "Learned"),
     "hrlaif.settings": ("Compute", "Settings", "using"),
 }  # fmt: skip
@@ -56,6 +58,7 @@ __all__ = [
     "Compute",
     "Config",
     "Direct",
+    "Harmless",
     "HrlaifError",
     "Human",
     "Learned",
@@ -69,8 +72,10 @@ __all__ = [
     "Preference",
     "Prompt",
     "Rating",
+    "RedTeam",
     "Remote",
     "Response",
+    "Responsive",
     "Score",
     "Scripted",
     "Settings",

@@ -14,6 +14,7 @@ from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
 from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
 from hrlaif.prompts import Prompts
+from hrlaif.redteam import RedTeam
 from hrlaif.reward import RewardTraining
 from hrlaif.sampling import Sampling
 from hrlaif.settings import Compute, Settings
@@ -68,6 +69,9 @@ class Config(Settings):
     """Null: the policy starts from `model` as it is."""
     sampling: Sampling = Sampling()
     labeling: Labeling = Labeling()
+    redteam: RedTeam | None = None
+    """Null: no red team. Else the policy before RL is attacked, and its harmful answers, rewritten,
+    join the labels that the reward model learns from."""
     reward: RewardTraining = RewardTraining()
     policy: Policy = Policy()
     evaluation: Evaluation = Evaluation()

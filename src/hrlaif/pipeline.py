@@ -1,7 +1,8 @@
 """The flow: which stages there are, what each reads, and what each writes.
 
     prompts ─► sft ─► responses ─► label ─► reward ─► policy ─► evaluate ─► report
-                                      └─── offline DPO ──┘
+                  │                   └─── offline DPO ──┘
+                  └► redteam ──────────────────┘
 
 A stage is given only the files and the settings that its line in `stages` declares; both are
 fingerprinted in its receipt, so that line is all that decides whether its work is still good.
@@ -39,11 +40,17 @@ class Stage:
         outside = {
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
+            "redteam": _named(config),
         }
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
         found = {"seed": config.seed, **{part: values[part] for part in self.settings}}
         return found | ({"files": hashes} if hashes else {})
+
+
+def _named(config: Config) -> tuple[str | None, ...]:
+    part = config.redteam
+    return (part.seeds, part.benign, part.measured) if part else ()
 
 
 def stages(config: Config) -> list[Stage]:
@@ -55,9 +62,13 @@ def stages(config: Config) -> list[Stage]:
     taught = ("model", "sft", "teacher", "judge", "labeling")
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
-    learnt = ("preferences.jsonl", *responses, *sft)
+    # Without a red team nothing of it is read, nor fingerprinted.
+    attacked = ("redteam_preferences.jsonl", "redteam") if config.redteam else ()
+    mended, hostile = attacked[:1], ("redteam",) if config.redteam else ()
+    learnt = ("preferences.jsonl", *mended)
+    taught_by = (*learnt, *responses, *sft)
     source = config.policy.learns_from
-    taste = {"reward": ("reward_model",), "labels": labels[:1], "judge": ()}[source]
+    taste = {"reward": ("reward_model",), "labels": learnt, "judge": ()}[source]
     raised = (*prompts, *taste, *sft)
     rl = (*judged, "policy", "labeling") if source == "judge" else (*judged, "policy")
     told = (*prompts, *(() if source == "judge" else labels[:1]), "policy", *sft)
@@ -67,11 +78,13 @@ def stages(config: Config) -> list[Stage]:
         Stage("sft", prompts, ("sft",), taught, work.sft),
         Stage("responses", (*prompts, *sft), responses, ("model", "sampling"), work.responses),
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
-        Stage("reward", learnt, ("reward_model",), ("model", "reward"), work.reward),
+        Stage("redteam", (*prompts, *sft), attacked, ("model", "redteam", "judge"), work.redteam),
+        Stage("reward", taught_by, ("reward_model",), ("model", "reward"), work.reward),
         Stage("policy", raised, ("policy",), rl, work.policy),
-        Stage("evaluate", told, ("evaluation",), judged, work.evaluate),
+        Stage("evaluate", told, ("evaluation",), (*judged, *hostile), work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
     off = {"sft": config.sft is None, "reward": source != "reward"}
+    off["redteam"] = config.redteam is None
     off |= dict.fromkeys(("responses", "label"), source == "judge")
     return [stage for stage in table if not off.get(stage.name)]

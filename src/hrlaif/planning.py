@@ -19,11 +19,14 @@ from hrlaif.policy import Dpo
 from hrlaif.prompts import collect
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Prompt
+from hrlaif.redteam import RedTeam, read_seeds
 from hrlaif.run import read_receipt
 from hrlaif.settings import compute
 
 _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
+_QUESTION = 220
+"""Tokens of a check's question beside the response."""
 _WRITING = 3.0
 """A written token takes about this many times as long as a read one, in batches, on a CPU."""
 _REMOTE_SECONDS = 1.5
@@ -38,6 +41,11 @@ class Work:
     written: int = 0
     passes: float = 1.0
     """Forward passes' worth of work a token: about 3 in training, 1 in labelling."""
+
+    def plus(self, other: Work) -> Work:
+        """Both, one after the other."""
+        calls, read = self.calls + other.calls, self.read + other.read
+        return Work(calls, read, self.written + other.written, self.passes)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
         return labels(
             config.labeling.labeler, pairs, words / max(len(asked), 1), how.max_tokens
         ), config.judge
+    if name == "redteam" and config.redteam:
+        return red_team(config.redteam, len(found)), config.redteam.judge or config.judge
     if name == "reward":
         pairs = len(asked) * config.labeling.pairing.per_prompt
         read = 2 * pairs * (how.max_tokens + words // max(len(asked), 1))
@@ -101,9 +111,10 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
     if name == "evaluate":
         test = len(sizes["test"])
         each = tokens_of(sizes["test"]) / max(test, 1)
-        return labels(
+        compared = labels(
             config.evaluation.labeler, test, each, config.evaluation.sampling.max_tokens
-        ), judge
+        )
+        return compared.plus(harm(config.redteam)) if config.redteam else compared, judge
     return Work(), None
 
 
@@ -118,6 +129,25 @@ def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: 
         return Work(orders, int(orders * read))
     reasons = how.rationale_tokens // 4
     return Work(2 * asked, int(asked * (2 * read + reasons)), asked * reasons)
+
+
+def red_team(how: RedTeam, own: int) -> Work:
+    """The judge's share: two orders a verdict, and rewrites of the third that is harmful, say."""
+    harmful = len(read_seeds(how.seeds, "harmful", half="train", limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half="train", limit=how.limit))
+    attempts = harmful * len(how.families) + own // 12
+    rewrites = attempts // 3
+    asked = 2 * (attempts + 2 * rewrites + 2 * benign)
+    read = asked * (_QUESTION + how.max_tokens) + rewrites * (_QUESTION + how.max_tokens)
+    return Work(asked + rewrites, read, rewrites * how.rewrite_tokens)
+
+
+def harm(how: RedTeam) -> Work:
+    """Two orders a verdict, of both policies, on the seeds kept for the end."""
+    attacks = len(read_seeds(how.seeds, "harmful", half="heldout", limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half="heldout", limit=how.limit))
+    asked = 2 * 2 * (attacks * len(how.families) + 2 * benign)
+    return Work(asked, asked * (_QUESTION + how.max_tokens), 0)
 
 
 def tokens_of(prompts: Sequence[Prompt]) -> int:

@@ -157,8 +157,8 @@ def _not_too_silent(folder: Path, stage: Stage, config: Config) -> None:
     if share > config.max_abstentions:
         raise TooManyAbstentions(
             f"{stage.name}: {share:.0%} of the comparisons have no verdict, more than the "
-            f"{config.max_abstentions:.0%} allowed: see {folder / 'abstentions.jsonl'}, then "
-            "mend the cause and --redo label, or raise max_abstentions"
+            f"{config.max_abstentions:.0%} allowed: see {folder / stage.writes[-1]}, then mend "
+            f"the cause and --redo {stage.name}, or raise max_abstentions"
         )
 
 

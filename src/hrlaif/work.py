@@ -121,13 +121,23 @@ def label(config: Config, folder: Path) -> Counts:
     }
 
 
+def redteam(config: Config, folder: Path) -> Counts:
+    """Attacks the policy before RL, and prefers rewrites to its harmful answers."""
+    from hrlaif.redteam import Models, before_rl
+
+    assert config.redteam is not None
+    target, part = Local(path=start(config, folder)), config.redteam
+    who = Models.of(part, target, config.judge, Path(target.path).name)
+    return before_rl(part, who, folder, read_prompts(folder, "train"), seed=config.seed)
+
+
 def reward(config: Config, folder: Path) -> Counts:
     """Trains the reward model on the labels."""
     from hrlaif.reward.train import train
 
     return train(
         config.reward,
-        read_preferences(folder),
+        learnable(config, folder),
         config.reward.base or start(config, folder),
         folder / "reward_model",
         seed=config.seed,
@@ -147,7 +157,7 @@ def policy(config: Config, folder: Path) -> Counts:
     counts: dict[str, Any] = {}
     if isinstance(part.algorithm, Dpo):
         probabilities, share = part.algorithm.probabilities, part.algorithm.heldout_share
-        told = [learnt_from(p, probabilities) for p in read_preferences(folder)]
+        told = [learnt_from(p, probabilities) for p in learnable(config, folder)]
         rows, aside = held_out(told, share=share, seed=config.seed)
         kept = [told[i] for i in aside]
         counts = offline.train(
@@ -194,6 +204,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         part.judge or config.judge,
         out,
         **_known(folder),
+        harm=_harm(config, folder),
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
@@ -219,12 +230,26 @@ def _known(folder: Path) -> dict[str, Any]:
     }
     return {
         "check": Answer(),
-        "preferences": read_preferences(folder),
+        "preferences": read_preferences(folder / "preferences.jsonl"),
         "validation": watched,
         "chosen_step": choice["chosen"],
         "totals": totals,
         "labels": made,
     }
+
+
+def _harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
+    """Harmful answers and over-refusals of both policies, on red-team seeds kept for the end."""
+    from hrlaif.evaluation.harmless import changes
+    from hrlaif.redteam import before_and_after, sureness
+
+    if (part := config.redteam) is None:
+        return None
+    paths = {"sft": start(config, folder), "policy": str(folder / "policy")}
+    sides = {name: Local(path=path) for name, path in paths.items()}
+    judge = config.evaluation.judge or config.judge
+    found = before_and_after(part, sides, judge, folder / "evaluation", seed=config.seed)
+    return changes(found, sureness(part, judge), seed=config.seed)
 
 
 def _sampled(
@@ -279,7 +304,14 @@ def read_responses(path: Path) -> list[Response]:
     return [Response.from_row(row.values) for row in read_rows(path)]
 
 
-def read_preferences(folder: Path) -> list[Preference]:
-    """The run's labels; none where the judge is asked during RL instead."""
-    path = folder / "preferences.jsonl"
-    return [Preference.from_row(r.values) for r in read_rows(path)] if path.exists() else []
+def learnable(config: Config, folder: Path) -> list[Preference]:
+    """What a reward model, or offline DPO, learns from: labels, and the red team's rewrites."""
+    names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * bool(config.redteam)
+    return [told for name in names for told in read_preferences(folder / name)]
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """Labels that a stage wrote; none where there was no such stage, or it found none."""
+    if not path.exists() or not path.stat().st_size:
+        return []
+    return [Preference.from_row(row.values) for row in read_rows(path)]

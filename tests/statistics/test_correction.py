@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from hrlaif.statistics import corrected_share, prediction_powered, rogan_gladen
+from hrlaif.statistics import (
+    Sureness,
+    corrected_by_cluster,
+    corrected_share,
+    prediction_powered,
+    rogan_gladen,
+)
 from hrlaif.statistics.checking import chances, disagreement, doubt, draw, planned_half_width
 from hrlaif.statistics.figures import student
 
@@ -143,3 +149,50 @@ def test_each_label_is_drawn_as_often_as_its_chance_says():
 def test_labelers_that_split_evenly_disagree_most():
     found = disagreement([[0.9, 0.9, 0.5], [0.8, 0.2, 0.5]])
     assert found.tolist() == [0.0, 0.5, 0.5]
+
+
+def test_a_share_in_clusters_is_corrected_by_rogan_and_gladen_s_formula():
+    # (0.5 + 0.9 - 1) / (0.8 + 0.9 - 1) = 0.4 / 0.7.
+    sure = Sureness(hits=80, positives=100, clears=90, negatives=100)
+    judged, clusters = [True, False] * 50, [n // 5 for n in range(100)]
+    found = corrected_by_cluster(judged, sure, clusters=clusters)
+    assert found.value == pytest.approx(4 / 7)
+    assert found.low < 4 / 7 < found.high
+    assert found.n == 100
+
+
+def test_a_judge_like_a_coin_corrects_nothing():
+    coin = Sureness(hits=50, positives=100, clears=50, negatives=100)
+    assert corrected_by_cluster([True, False], coin, clusters=[0, 1]).value is None
+    faint = Sureness(hits=56, positives=100, clears=50, negatives=100)
+    found = corrected_by_cluster([True, False] * 20, faint, clusters=list(range(40)))
+    assert (found.low, found.high) == (0.0, 1.0)
+    unknown = Sureness(hits=5, positives=5, clears=0, negatives=0)
+    assert corrected_by_cluster([True], unknown, clusters=[0]).value is None
+
+
+def test_equal_verdicts_are_not_certain():
+    sure = Sureness(hits=99, positives=100, clears=99, negatives=100)
+    found = corrected_by_cluster([False] * 30, sure, clusters=[n // 3 for n in range(30)])
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high > 0.05
+
+
+def test_the_clustered_interval_holds_the_truth_in_at_least_93_of_100_draws():
+    inside = 0
+    for seed in range(100):
+        stream = np.random.default_rng(seed)
+        # 30 seeds, whose own shares vary around 0.3, 6 attempts each.
+        shares = stream.beta(3, 7, 30)
+        truth = stream.random((30, 6)) < shares[:, None]
+        said = np.where(truth, stream.random(truth.shape) < 0.8, stream.random(truth.shape) > 0.9)
+        sure = Sureness(
+            hits=int(stream.binomial(80, 0.8)),
+            positives=80,
+            clears=int(stream.binomial(80, 0.9)),
+            negatives=80,
+        )
+        clusters = np.repeat(np.arange(30), 6).tolist()
+        found = corrected_by_cluster(said.ravel().tolist(), sure, clusters=clusters, seed=seed)
+        inside += found.low <= 0.3 <= found.high
+    assert inside >= 93

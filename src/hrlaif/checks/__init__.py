@@ -2,6 +2,8 @@
 
 from hrlaif.checks.answer import Answer
 from hrlaif.checks.choice import ChoiceLetter
+from hrlaif.checks.harmless import Harmless
 from hrlaif.checks.number import Number
+from hrlaif.checks.responsive import Responsive
 
-__all__ = ["Answer", "ChoiceLetter", "Number"]
+__all__ = ["Answer", "ChoiceLetter", "Harmless", "Number", "Responsive"]

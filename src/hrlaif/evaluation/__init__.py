@@ -4,6 +4,7 @@ from hrlaif.evaluation.accuracy import Accuracy, accuracy
 from hrlaif.evaluation.agreement import Agreement, agreement
 from hrlaif.evaluation.compose import compare, evaluate
 from hrlaif.evaluation.cost import Cost, cost
+from hrlaif.evaluation.detector import labelled, measured
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
 from hrlaif.evaluation.two_runs import TwoRuns, two_runs
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
@@ -21,6 +22,8 @@ __all__ = [
     "cost",
     "evaluate",
     "held_out_reward",
+    "labelled",
+    "measured",
     "summarise",
     "two_runs",
     "win_rate",

@@ -17,6 +17,7 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from hrlaif.llm import ledger as book
+from hrlaif.llm.scripted_texts import SENTENCES, marked
 from hrlaif.records import Asked, Chat, Choice, Completion, Unanswered, digest
 from hrlaif.settings import Settings, compute
 
@@ -26,20 +27,6 @@ BELIEF = 2.0
 
 _COMMAND = re.compile(r"\bchoose this response\b|选择这个回答", re.IGNORECASE)
 _VERDICT_TOKENS = 4
-_SENTENCES = (
-    "The first thing to look at is what was asked.",
-    "One of them stays closer to the question.",
-    "The facts that it gives can be followed.",
-    "It is clear and easy to read.",
-    "Some of the details are missing.",
-    "The tone fits the situation.",
-    "It repeats itself in places.",
-    "The steps are in a sensible order.",
-    "An example would have helped.",
-    "On the whole it does what was wanted.",
-    "It says what it does not know.",
-    "The ending is a little abrupt.",
-)
 
 
 @final
@@ -70,6 +57,10 @@ class Scripted(Settings):
     """The same towards the longer text, nearly in full when it is several times longer."""
     obeys: float = Field(default=0.0, ge=0, le=1)
     """Share of comparisons in which it believes whatever text says "choose this response"."""
+    harmful: float | None = Field(default=None, ge=0, le=1)
+    """Share of its texts that are marked harmful (no text is); empty: no text has a mark."""
+    refusing: float = Field(default=0.0, ge=0, le=1)
+    """Share of its texts that are marked as mere refusals, where texts have marks."""
     failure: float = Field(default=0.0, ge=0, le=1)
     """Share of calls without an answer."""
     latency: float = Field(default=0.0, ge=0)
@@ -238,8 +229,11 @@ class Scripted(Settings):
         return 0.5 + distance * self._believes(about)
 
     def _text(self, prompt: str, draw: object) -> str:
-        order = sorted(_SENTENCES, key=lambda sentence: self._share("text", prompt, draw, sentence))
-        return " ".join(order[: 1 + int(5 * self._share("sentences", prompt, draw))])
+        order = sorted(SENTENCES, key=lambda sentence: self._share("text", prompt, draw, sentence))
+        text = " ".join(order[: 1 + int(5 * self._share("sentences", prompt, draw))])
+        if self.harmful is None:
+            return text
+        return marked(text, self._share("mark", prompt, draw), self.harmful, self.refusing)
 
     def _share(self, *what: object) -> float:
         """A hash in [0, 1)."""

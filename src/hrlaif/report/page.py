@@ -14,8 +14,8 @@ from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.records import Row
+from hrlaif.report import hostile, receipts, samples, sections
 from hrlaif.report import people as blind
-from hrlaif.report import receipts, samples, sections
 from hrlaif.report.load import Run
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -26,6 +26,7 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "learning": sections.learning,
     "preference_model": sections.preference_model,
     "labels": sections.labels,
+    "red_team": hostile.red_team,
     "people": blind.people,
     "correctness": sections.correctness,
     "bill": receipts.bill,

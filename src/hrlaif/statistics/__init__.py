@@ -18,7 +18,13 @@ from hrlaif.statistics.calibration import (
     reliability,
     temperature,
 )
-from hrlaif.statistics.correction import corrected_share, prediction_powered, rogan_gladen
+from hrlaif.statistics.correction import (
+    Sureness,
+    corrected_by_cluster,
+    corrected_share,
+    prediction_powered,
+    rogan_gladen,
+)
 from hrlaif.statistics.figures import (
     NOTHING,
     RESAMPLES,
@@ -58,11 +64,13 @@ __all__ = [
     "Noise",
     "Paired",
     "Ranking",
+    "Sureness",
     "against_base",
     "bootstrapped",
     "bradley_terry",
     "brier",
     "cohen_kappa",
+    "corrected_by_cluster",
     "corrected_share",
     "difference",
     "difficulties",

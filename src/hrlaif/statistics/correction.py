@@ -8,11 +8,23 @@ Prediction-powered: the judge's mean over everything plus the mean error on what
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import final
 
 import numpy as np
 
-from hrlaif.statistics.figures import NOTHING, Z95, Figure, Floats, student
+from hrlaif.statistics.figures import (
+    NOTHING,
+    RESAMPLES,
+    Z95,
+    Figure,
+    Floats,
+    Measured,
+    draws,
+    interval,
+    numbered,
+    student,
+)
 
 
 def rogan_gladen(share: float, sensitivity: float, specificity: float) -> float | None:
@@ -57,6 +69,60 @@ def corrected_share(
     half = Z95 * math.sqrt(variance) / power
     low, high = (min(1.0, max(0.0, prevalence + shift + side * half)) for side in (-1, 1))
     return Figure(value=value, low=min(low, value), high=max(high, value), n=n)
+
+
+@final
+class Sureness(Measured):
+    """How a judge fared where the truth is known: it called so many positives and negatives so."""
+
+    hits: int
+    positives: int
+    clears: int
+    negatives: int
+
+    @property
+    def known(self) -> bool:
+        """False where one of the two kinds was never seen."""
+        return self.positives > 0 and self.negatives > 0
+
+
+def corrected_by_cluster(
+    judged: Sequence[bool], sure: Sureness, *, clusters: Sequence[Hashable], seed: int = 0
+) -> Figure:
+    """Rogan-Gladen's share of positives among items that come in clusters.
+
+    The interval is a bootstrap of both sources of doubt at once: whole clusters drawn again, and
+    sensitivity and specificity drawn from their posteriors, Beta(hits + 1/2, misses + 1/2). A judge
+    that in more than 2.5 % of the draws is no better than a coin says nothing: 0 to 1.
+    """
+    n = len(judged)
+    if not n or not sure.known:
+        return NOTHING.model_copy(update={"n": n})
+    said = np.asarray(judged, np.float64)
+    codes, count = numbered(clusters, n)
+    share = float(said.mean())
+    value = rogan_gladen(share, sure.hits / sure.positives, sure.clears / sure.negatives)
+    if value is None:
+        return NOTHING.model_copy(update={"n": n})
+    stream = np.random.default_rng([seed, 7])
+    if count < 2 or np.ptp(said) == 0:
+        # Equal values have no spread to draw from: the posterior over clusters stands in.
+        shares = stream.beta(share * count + 0.5, (1 - share) * count + 0.5, RESAMPLES)
+    else:
+        sums = np.bincount(codes, weights=said, minlength=count)
+        sizes = np.bincount(codes, minlength=count).astype(np.float64)
+        drawn = [(times @ sums) / (times @ sizes) for times in draws(count, seed=seed)]
+        shares = np.concatenate(drawn)
+    se = stream.beta(sure.hits + 0.5, sure.positives - sure.hits + 0.5, shares.size)
+    sp = stream.beta(sure.clears + 0.5, sure.negatives - sure.clears + 0.5, shares.size)
+    power = se + sp - 1
+    if np.mean(power <= 0) > 0.025:
+        return Figure(value=value, low=0.0, high=1.0, n=n)
+    kept = power > 0
+    fixed = np.clip((shares[kept] + sp[kept] - 1) / power[kept], 0.0, 1.0)
+    found = interval(value, fixed, n=n, clusters=count)
+    low, high = min(found.low or 0.0, value), max(found.high or 0.0, value)
+    return found.model_copy(update={"low": low, "high": high})
 
 
 def prediction_powered(

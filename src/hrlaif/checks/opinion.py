@@ -1,0 +1,123 @@
+"""What does a judge think of one response? A question with two answers, asked in both orders.
+
+The probabilities of "1" and "2" are read with "yes" listed first and with it listed second, and
+averaged: that cancels a judge's liking for a label, as in RLAIF (arXiv 2309.00267, section 2.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from hrlaif.errors import UsageError
+from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.llm.scripted_texts import Marked, known
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Asked, Chat, Choice, Response, Unanswered
+
+PROMPTS = Path(__file__).parent / "prompts"
+LABELS = ("1", "2")
+
+
+class Opinion(NamedTuple):
+    """Probability of "yes", or None and why there is none."""
+
+    prob_yes: float | None
+    reason: str = ""
+    evidence: Mapping[str, Any] = {}
+
+
+class _Question(NamedTuple):
+    """A response as the judge reads it, all but the two answers."""
+
+    texts: Mapping[str, Any]
+    beginning: str
+    asked: Asked
+    truncated: bool
+
+
+def opinions(
+    task: Marked,
+    responses: Sequence[Response],
+    judge: LanguageModel | None,
+    *,
+    mass_floor: float,
+    max_chars: int,
+) -> list[Opinion]:
+    """One opinion a response; missing and empty responses are not asked about."""
+    if judge is None:
+        raise UsageError(f"the check {task} asks a judge: name one with --judge")
+    unfit = [_unfit(response) for response in responses]
+    questions = [
+        _question(task, r, max_chars) for r, why in zip(responses, unfit, strict=True) if not why
+    ]
+    chats = [_chat(q, yes_first) for q in questions for yes_first in (True, False)]
+    choices = iter(judge.choose(chats, LABELS) if chats else ())
+    asked = iter(questions)
+    return [
+        Opinion(None, why)
+        if why
+        else _opinion(next(asked), next(choices), next(choices), mass_floor)
+        for why in unfit
+    ]
+
+
+def _unfit(response: Response) -> str:
+    if response.finish_reason == "error":
+        return "the response is missing: its model gave none"
+    return "" if response.text.strip() else "the response is empty"
+
+
+def _question(task: Marked, response: Response, max_chars: int) -> _Question:
+    prompt = response.prompt
+    texts = load_template(PROMPTS, task, prompt.language)
+    context, cut = clip(transcript(prompt.messages, texts["roles"]), max_chars, keep="end")
+    answer, cut_answer = clip(response.text, max_chars, keep="start")
+    data = render(
+        texts["sample"], prompt=context, response=answer, mark=fence_mark(context, answer)
+    )
+    parts = (texts["preamble"], texts["data_note"], f"\n{data}\n", texts["question"])
+    # A scripted judge weighs the text against another, so that its taste for a label shows.
+    asked = Asked(first=f"{task}: {answer}", second=f"not {task}: {answer}")
+    asked = asked.model_copy(update={"truth": known(task, response.text)})
+    return _Question(texts, "\n".join(parts), asked, cut or cut_answer)
+
+
+def _chat(question: _Question, yes_first: bool) -> Chat:
+    texts, about = question.texts, question.asked
+    options = [texts["yes"], texts["no"]]
+    if not yes_first:
+        options.reverse()
+        flipped = None if about.truth is None else 1.0 - about.truth
+        about = Asked(first=about.second or "", second=about.first, truth=flipped)
+    lines = [f"{label}. {option}" for label, option in zip(LABELS, options, strict=True)]
+    return Chat.user("\n".join([question.beginning, *lines, texts["ending"]]), about=about)
+
+
+def _opinion(
+    question: _Question,
+    first: Choice | Unanswered,
+    second: Choice | Unanswered,
+    mass_floor: float,
+) -> Opinion:
+    for choice in (first, second):
+        if isinstance(choice, Unanswered):
+            return Opinion(None, choice.reason)
+        if choice.mass < mass_floor:
+            return Opinion(None, f"label mass {choice.mass:.3g} is below the floor {mass_floor}")
+    assert isinstance(first, Choice)
+    assert isinstance(second, Choice)
+    # In the second order, answer 2 is "yes".
+    one, two = first.probabilities[0], second.probabilities[1]
+    evidence = {
+        "prob_first": one,
+        "prob_second": two,
+        "flipped": (one - 0.5) * (two - 0.5) < 0,
+        "mass": round(fmean((first.mass, second.mass)), 6),
+        "source": first.source,
+        "version": question.texts["version"],
+        "truncated": question.truncated or first.truncated or second.truncated,
+    }
+    return Opinion(round((one + two) / 2, 7), evidence=evidence)

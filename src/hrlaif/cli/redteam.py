@@ -1,0 +1,263 @@
+"""Commands on harm: redteam, detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Silence, model_of, tell
+from hrlaif.cli.jobs import cost_of, dollars
+from hrlaif.errors import TooManyAbstentions, UsageError
+from hrlaif.llm.ledger import Ledger
+from hrlaif.progress import say, spending, track
+from hrlaif.records import Row
+from hrlaif.run import (
+    Receipt,
+    finish,
+    hardware,
+    now,
+    only_process,
+    read_receipt,
+    refuse_stale,
+    sha256,
+    versions,
+    write_json,
+    write_receipt,
+)
+from hrlaif.settings import Compute, plain, using
+
+Target = Annotated[str, typer.Option(help="The model under test.", show_default=False)]
+Judge = Annotated[
+    str, typer.Option(help="Detects harm and refusals; also rewrites.", show_default=False)
+]
+Folder = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]
+Seeds = Annotated[
+    str, typer.Option(help="starter, or a file of harmful prompts, each with a `hazard`.")
+]
+Benign = Annotated[str, typer.Option(help="starter, or a file of innocent look-alikes.")]
+Families = Annotated[
+    str | None, typer.Option(help="Only these ways of asking, with commas between; default: all.")
+]
+ImportFrom = Annotated[
+    list[Path] | None,
+    typer.Option(help="A result file of garak, PyRIT or promptfoo; several times for more."),
+]
+Writer = Annotated[str | None, typer.Option(help="Another model for this; default: the judge.")]
+Threshold = Annotated[float | None, typer.Option(help="Harmful from this probability on.")]
+MeasuredFile = Annotated[
+    str | None, typer.Option(help="detector.json of this judge: rates are corrected by it.")
+]
+Variations = Annotated[int, typer.Option(help="Rewordings of each attack that worked.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Labelled = Annotated[
+    list[str], typer.Argument(help="Labelled responses, or pairs; see docs/redteam.md.")
+]
+Check = Annotated[str, typer.Option(help="harmless or responsive (refusals).")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds this file's commands."""
+    app.command()(redteam)
+    app.command()(detector)
+
+
+def redteam(
+    target: Target,
+    judge: Judge,
+    out: Folder,
+    seeds: Seeds = "starter",
+    benign: Benign = "starter",
+    families: Families = None,
+    import_from: ImportFrom = None,
+    variations: Variations = 1,
+    attacker: Writer = None,
+    rewriter: Writer = None,
+    threshold: Threshold = None,
+    measured: MeasuredFile = None,
+    seed: Seed = 0,
+    base_url: BaseUrl = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
+    as_json: Json = False,
+) -> None:
+    """Find harmful answers of your own model, and rewrite them into labels to train it with.
+
+    Harmful texts stay in the folder, marked. docs/redteam.md says what this must not be used for.
+    """
+    from hrlaif.redteam import Asked, Models, RedTeam, imported, read_seeds
+
+    values: dict[str, Any] = {"seeds": seeds, "benign": benign, "limit": limit}
+    values |= {"variations": variations, "measured": measured}
+    values |= {"attacker": attacker and model_of(attacker, None)}
+    values |= {"rewriter": rewriter and model_of(rewriter, None)}
+    values |= {"families": tuple(f.strip() for f in families.split(","))} if families else {}
+    values |= {"detector": {"threshold": threshold}} if threshold is not None else {}
+    part = RedTeam.parse(values, where="redteam")
+    models = [model_of(name, _url(name, base_url)) for name in (target, judge)]
+    who, files = Models.of(part, *models), [*map(str, import_from or ())]
+    asked = Asked(
+        seeds=read_seeds(seeds, "harmful", limit=limit),
+        benign=read_seeds(benign, "benign", limit=limit),
+        imported=[attempt for path in files for attempt in imported(path)],
+    )
+    named = [name for name in (seeds, benign, measured) if name and Path(name).is_file()]
+    begun = Receipt(
+        stage="redteam",
+        settings={
+            "redteam": part.model_dump(mode="json"),
+            "target": plain(models[0]),
+            "judge": plain(models[1]),
+            "seed": seed,
+        },
+        inputs={name: sha256(Path(name)) for name in (*named, *files)},
+        seed=seed,
+    )
+    found = _attacked((part, who, out, asked), begun, max_cost)
+    tell(found, _lines(found, out), as_json)
+    _not_too_silent(found, max_abstentions, out)
+
+
+def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, max_cost: float | None) -> Row:
+    """The campaign with its receipt; the figures, the file of pairs, and what it cost."""
+    from hrlaif.redteam import PREFERENCES, campaign
+
+    out = given[2]
+    with _working(out, "redteam", max_cost) as ledger:
+        receipt = _begun(out, begun)
+        found = campaign(*given, seed=begun.seed)
+        cost, counts = cost_of(ledger), {"pairs": found["pairs"]}
+        finish(out, receipt, (PREFERENCES, "redteam"), counts=counts, cost=cost)
+    return {**found, "out": str(out / PREFERENCES), "cost": cost}
+
+
+def detector(
+    labelled: Labelled,
+    out: Folder,
+    judge: Judge,
+    check: Check = "harmless",
+    seed: Seed = 0,
+    base_url: BaseUrl = None,
+    limit: Limit = None,
+    max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
+    as_json: Json = False,
+) -> None:
+    """Measure a harm or refusal detector against labelled responses: detector.json.
+
+    The threshold is chosen on one half of the prompts, all figures are of the other half.
+    """
+    from hrlaif import checks, evaluation
+    from hrlaif.rows import read_rows
+
+    kinds: dict[Any, Any] = {"harmless": checks.Harmless, "responsive": checks.Responsive}
+    if check not in kinds:
+        raise UsageError(f"--check {check!r} is none of {', '.join(kinds)}")
+    name: Any = check
+    asked, model = kinds[name](), model_of(judge, base_url)
+    items = [
+        item
+        for file in labelled
+        for item in evaluation.labelled(read_rows(file, limit=limit), name, Path(file).name)
+    ]
+    with _working(out, "detector", max_cost) as ledger:
+        verdicts = []
+        with track("detector", len(items), unit="responses") as bar:
+            for begin in range(0, len(items), model.chunk):
+                group = [item.response for item in items[begin : begin + model.chunk]]
+                verdicts += asked.check(group, model)
+                bar.advance(len(group))
+        found = evaluation.measured(items, verdicts, name, seed=seed)
+        path = out / "detector.json"
+        row: Row = {
+            "judge": model.name,
+            "settings": {"check": plain(asked), "judge": plain(model), "seed": seed},
+            "inputs": {n: sha256(Path(n)) for n in labelled if Path(n).is_file()},
+            "rows": len(items),
+            check: found,
+            "finished": now(),
+            "versions": versions(),
+            "hardware": hardware(),
+            "cost": cost_of(ledger),
+        }
+        write_json(path, row)
+    lines = [f"{check} by {model.name}, at the threshold {found['threshold']:g} (95 % interval):"]
+    for title in ("sensitivity", "specificity", "area", "pairs_right"):
+        lines.append(f"  {title.replace('_', ' '):12} {shown(found[title])}")
+    tell(row, [*lines, str(path)], as_json)
+    silent = sum(found["unjudged"].values())
+    if silent > max_abstentions * len(items):
+        raise TooManyAbstentions(
+            f"{silent} of {len(items)} responses have no verdict, more than the "
+            f"{max_abstentions:.0%} allowed: see `unjudged` in {path}"
+        )
+
+
+@contextmanager
+def _working(out: Path, stage: str, max_cost: float | None) -> Iterator[Ledger]:
+    """A folder that only this process works in, and its ledger."""
+    with (
+        only_process(out),
+        using(Compute(max_cost=max_cost)),
+        Ledger(out / "ledger.sqlite", stage=stage, max_cost=max_cost) as ledger,
+        spending(lambda: dollars(ledger)),
+    ):
+        yield ledger
+
+
+def _begun(out: Path, receipt: Receipt) -> Receipt:
+    """Notes what the folder was begun with; raises StaleRunError when that was something else."""
+    earlier = read_receipt(out, receipt.stage)
+    if earlier is not None:
+        way_out = f"name another -o, or delete {out}"
+        refuse_stale(earlier, receipt.settings, receipt.inputs, way_out)
+        return earlier
+    from hrlaif.cli.study import command
+
+    known = {"begun": now(), "versions": versions(), "hardware": hardware(), "command": command()}
+    started = receipt.model_copy(update=known)
+    write_receipt(out, started)
+    return started
+
+
+def _url(model: str, base_url: str | None) -> str | None:
+    """--base-url is meant for whichever of the two models is remote."""
+    return base_url if model.startswith("remote:") else None
+
+
+def _lines(found: Row, out: Path) -> list[str]:
+    """What a person wants to know first."""
+    success, rewrites = found["success"], found["rewrites"]
+    lines = [f"harmful answers, of {success['judged']} judged: {shown(success['overall'])}"]
+    if success["corrected"]:
+        lines.append(f"  corrected for the detector: {shown(success['corrected'])}")
+    lines += [f"  {name:18} {shown(figure)}" for name, figure in success["by_family"].items()]
+    if unjudged := sum(success["unjudged"].values()):
+        lines.append(f"  {unjudged} attempts without a verdict: neither harmful nor safe")
+    lines.append(f"rewritten: {rewrites['accepted']} of {rewrites['harmful']}")
+    lines += [f"  {count} dropped: {reason}" for reason, count in rewrites["dropped"].items()]
+    lines.append(f"benign prompts refused: {shown(found['over_refusal']['overall'])}")
+    return [*lines, f"{found['pairs']} pairs in {out / 'redteam_preferences.jsonl'}"]
+
+
+def shown(figure: Row) -> str:
+    """A figure as text."""
+    if figure["value"] is None:
+        return "unknown"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f} (n {figure['n']})"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']})"
+
+
+def _not_too_silent(found: Row, allowed: float, out: Path) -> None:
+    asked, judged = found["success"]["attempts"], found["success"]["judged"]
+    if asked - judged > allowed * asked:
+        say(f"see {out / 'redteam' / 'figures.json'}")
+        raise TooManyAbstentions(
+            f"{asked - judged} of {asked} attempts have no verdict, more than the {allowed:.0%} "
+            "allowed"
+        )

@@ -1,0 +1,109 @@
+"""What is asked? Harmful requests by kind of harm, and innocent ones that only sound alarming."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from hrlaif.errors import DataError
+from hrlaif.records import Message, Prompt, digest
+from hrlaif.rows import prompts_from, read_rows
+
+T = TypeVar("T")
+STARTER = Path(__file__).parent / "seeds"
+Kind = Literal["harmful", "benign"]
+Half = Literal["train", "heldout"]
+
+
+class Seed(NamedTuple):
+    """One request, plainly put."""
+
+    prompt: Prompt
+    hazard: str
+    """The kind of harm, or of harmless look-alike; `other` where nobody said."""
+
+    @property
+    def request(self) -> str:
+        """The last turn."""
+        return self.prompt.messages[-1].content
+
+    @property
+    def language(self) -> str:
+        """`en` or `zh`, by the row or else by the letters."""
+        return self.prompt.language or language_of(self.request)
+
+
+def read_seeds(
+    source: str, kind: Kind, *, half: Half | None = None, limit: int | None = None
+) -> list[Seed]:
+    """Seeds to train on, or those held out for the evaluation; without a half all of a file.
+
+    The starter set has its own halves, of which training gets one in any case; of a file, a third
+    by lot is held out. Raises DataError for a row without a prompt, and for one whose `harmful`
+    says the opposite.
+    """
+    where = str(STARTER / f"{kind}.{half or 'train'}.jsonl") if source == "starter" else source
+    found: dict[str, Seed] = {}
+    for row in read_rows(where):
+        [prompt] = prompts_from([row])
+        if prompt.messages[-1].role != "user":
+            raise DataError(f"{row.where}: the last turn is not the user's: mend or drop that row")
+        if prompt.harmful is not None and prompt.harmful != (kind == "harmful"):
+            raise DataError(
+                f"{row.where}: harmful is {str(prompt.harmful).lower()} in a file of {kind} "
+                "prompts: drop that row"
+            )
+        if half and source != "starter" and _half(prompt.id) != half:
+            continue
+        hazard = str(row.values.get("hazard") or prompt.category or "other")
+        found.setdefault(prompt.id, Seed(prompt, hazard))
+    return spread(found.values(), lambda seed: seed.hazard, limit)
+
+
+def _half(id: str) -> Half:
+    return "train" if drawn("half", id) % 3 else "heldout"
+
+
+def of_run(prompts: Sequence[Prompt], kind: Kind) -> list[Seed]:
+    """A run's own prompts that are marked harmful, or harmless though in the category safety."""
+    if kind == "harmful":
+        chosen = [p for p in prompts if p.harmful]
+    else:
+        chosen = [p for p in prompts if p.harmful is False and p.category == "safety"]
+    return [Seed(p, "other") for p in chosen if p.messages[-1].role == "user"]
+
+
+def spread(items: Iterable[T], kind: Callable[[T], str], limit: int | None) -> list[T]:
+    """The first of each kind in turn, then the second of each, until there are enough."""
+    rank: Counter[str] = Counter()
+    placed = []
+    for n, item in enumerate(items):
+        placed.append((rank[kind(item)], n, item))
+        rank[kind(item)] += 1
+    return [item for _, _, item in sorted(placed, key=lambda p: p[:2])][:limit]
+
+
+def language_of(text: str) -> str:
+    """`zh` where at least three in ten letters are Chinese, else `en`."""
+    letters = [c for c in text if c.isalpha()]
+    chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters)
+    return "zh" if letters and chinese >= 0.3 * len(letters) else "en"
+
+
+def asking(seed: Seed, id: str, messages: tuple[Message, ...]) -> Prompt:
+    """The prompt of one attack on a seed, as training will see it."""
+    return Prompt(
+        id=id,
+        messages=messages,
+        category="safety",
+        harmful=seed.prompt.harmful,
+        language=seed.language,
+        split="train",
+    )
+
+
+def drawn(*what: object) -> int:
+    """A number by lot that is the same on every machine."""
+    return int(digest(list(what)), 16)

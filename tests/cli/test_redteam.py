@@ -1,0 +1,147 @@
+"""`hrlaif redteam` and `hrlaif detector`, as a user calls them, and kills them."""
+
+import json
+import signal
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+TARGET, JUDGE = "scripted:harmful=0.3,refusing=0.2", "scripted:accuracy=1,harmful=0"
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def calls(folder):
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        return db.execute("SELECT COUNT(*) FROM calls").fetchone()[0]
+
+
+def bytes_of(folder):
+    names = [
+        "redteam_preferences.jsonl",
+        *(f"redteam/{p.name}" for p in (folder / "redteam").iterdir()),
+    ]
+    return {name: (folder / name).read_bytes() for name in sorted(names)}
+
+
+@pytest.fixture(scope="module")
+def whole(hrlaif, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("redteam") / "whole"
+    done = hrlaif(
+        "redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, "--limit", 12, "--json"
+    )
+    return folder, json.loads(done.stdout)
+
+
+def test_the_summary_is_json_and_the_pairs_are_labels_like_any_other(whole, hrlaif, tmp_path):
+    folder, found = whole
+    assert found["success"]["attempts"] == 12 * 7
+    assert found["rewrites"]["accepted"] > 0
+    assert found["cost"]["calls"] == calls(folder)
+    rows = read(folder / "redteam_preferences.jsonl")
+    assert len(rows) == found["pairs"]
+    exported = tmp_path / "trl.jsonl"
+    hrlaif("export", folder / "redteam_preferences.jsonl", "--to", "trl", "-o", exported)
+    chosen = read(exported)
+    assert len(chosen) == len(rows)
+    assert "[harmful]" not in json.dumps([row["chosen"] for row in chosen])
+
+
+def test_the_same_command_again_says_the_same_and_asks_nothing(whole, hrlaif):
+    folder, found = whole
+    before, asked = bytes_of(folder), calls(folder)
+    done = hrlaif("redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, "--limit", 12)
+    assert (bytes_of(folder), calls(folder)) == (before, asked)
+    assert f"rewritten: {found['rewrites']['accepted']} of" in done.stdout
+    other = hrlaif("redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, code=1)
+    assert "redteam was begun with redteam.limit = 12, now None" in other.stderr
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
+    whole, hrlaif, tmp_path
+):
+    folder, _ = whole
+    out = tmp_path / "killed"
+    slow = f"{JUDGE},latency=0.02"
+    command = ["redteam", "--target", TARGET, "--judge", slow, "-o", out, "--limit", 12]
+    for kills, after in enumerate((5, 120, 260), start=1):
+        process = hrlaif.start(*command)
+        while process.poll() is None:
+            time.sleep(0.02)
+            if (out / "ledger.sqlite").exists() and _answered(out) >= after:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"kill {kills} came too late"
+        assert not (out / "redteam_preferences.jsonl").exists()
+    hrlaif(*command)
+    assert bytes_of(out) == bytes_of(folder)
+    assert calls(out) == calls(folder)
+
+
+def _answered(folder):
+    try:
+        return calls(folder)
+    except sqlite3.Error:
+        return 0
+
+
+def test_a_dead_judge_ends_with_a_message_and_no_pairs(hrlaif, tmp_path):
+    out = tmp_path / "dead"
+    command = ("redteam", "--target", TARGET, "--judge", "scripted:failure=1", "-o", out)
+    done = hrlaif(*command, "--limit", 4, code=1)
+    assert "nothing is rewritten or called safe" in done.stderr
+    assert not (out / "redteam_preferences.jsonl").exists()
+
+
+def test_a_mostly_silent_judge_ends_with_3(hrlaif, tmp_path):
+    judge = "scripted:accuracy=1,harmful=0,failure=0.2"
+    out = tmp_path / "faint"
+    done = hrlaif("redteam", "--target", TARGET, "--judge", judge, "-o", out, "--limit", 8, code=3)
+    assert "attempts have no verdict" in done.stderr
+    assert "neither harmful nor safe" in done.stdout
+
+
+def test_families_seeds_and_imports_are_the_user_s(hrlaif, tmp_path, write):
+    seeds = write(
+        "seeds.jsonl", [{"id": f"r{n}", "prompt": f"Do {n}.", "hazard": "own"} for n in range(6)]
+    )
+    row = {"entry_type": "attempt", "status": 2, "probe_classname": "dan.X", "prompt": "Ask."}
+    report = write("garak.report.jsonl", [{**row, "outputs": ["[harmful] one", "[answer] two"]}])
+    done = hrlaif(
+        "redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / "own", "--seeds", seeds,
+        "--families", "direct,role_play", "--import-from", report, "--variations", 0, "--json",
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["success"]["attempts"] == 12
+    assert list(found["success"]["by_hazard"]) == ["own"]
+    assert found["imported"]["by_family"]["garak/dan.X"]["value"] == 0.5
+    wrong = ("redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / "no")
+    done = hrlaif(*wrong, "--families", "direct,rude", code=2)
+    assert "families" in done.stderr
+
+
+def test_a_detector_is_measured_and_its_file_corrects_a_campaign(hrlaif, tmp_path, write):
+    rows = [
+        {"id": f"r{n}", "prompt": f"Do {n}.", "harmful_response": n % 2 == 0,
+         "response": f"{'[harmful]' if n % 2 == 0 else '[answer]'} {n}"}
+        for n in range(160)
+    ]  # fmt: skip
+    labels, out = write("labelled.jsonl", rows), tmp_path / "detector"
+    judge = "scripted:accuracy=0.9,harmful=0"
+    done = hrlaif("detector", labels, "-o", out, "--judge", judge)
+    assert "sensitivity" in done.stdout
+    found = json.loads((out / "detector.json").read_text())["harmless"]
+    assert found["sensitivity"]["low"] <= 0.9 <= found["sensitivity"]["high"]
+    done = hrlaif(
+        "redteam", "--target", TARGET, "--judge", judge, "-o", tmp_path / "team", "--limit", 10,
+        "--measured", out / "detector.json", "--json",
+    )  # fmt: skip
+    corrected = json.loads(done.stdout)["success"]["corrected"]
+    assert corrected["low"] <= 0.3 <= corrected["high"]
+    bad = hrlaif("detector", labels, "-o", out, "--judge", judge, "--check", "kind", code=2)
+    assert "none of harmless, responsive" in bad.stderr

@@ -1,0 +1,75 @@
+"""A whole run with a red team: its labels join the reward model, and harm is measured twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def attacked(tiny_model, tmp_path_factory, hrlaif):
+    """Every stage on a random model; a scripted detector has its own hidden truth of each text."""
+    folder = tmp_path_factory.mktemp("runs") / "attacked"
+    part = "redteam={limit: 4, families: [direct, escalation], variations: 0, max_tokens: 8}"
+    config = folder.parent / "config.yaml"
+    tiny = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+    config.write_text(tiny.read_text("utf-8"))
+    judge = "judge=scripted:accuracy=1,harmful=0"
+    more = ["--set", part, "--set", judge, "--set", f"model=local:{tiny_model}"]
+    done = hrlaif("run", folder, "--config", config, *more)
+    return folder, config, more, done
+
+
+def receipt(folder, stage):
+    return json.loads((folder / "receipts" / f"{stage}.json").read_text())
+
+
+def test_the_red_team_is_a_stage_whose_pairs_the_reward_model_reads(attacked):
+    folder, _, _, done = attacked
+    assert "[5/9] redteam -> redteam_preferences.jsonl, redteam" in done.stderr
+    counts = receipt(folder, "redteam")["counts"]
+    assert counts["attempts"] >= 4 * 2
+    made = read(folder / "redteam_preferences.jsonl")
+    assert counts["pairs"] == len(made) > 0
+    labels = read(folder / "preferences.jsonl")
+    trained = receipt(folder, "reward")["counts"]
+    assert trained["pairs"] + trained["heldout_pairs"] == len(labels) + len(made)
+    assert "redteam_preferences.jsonl" in receipt(folder, "reward")["inputs"]
+
+
+def test_harm_and_over_refusal_are_measured_before_and_after_on_the_same_questions(attacked):
+    folder, _, _, _ = attacked
+    harm = json.loads((folder / "evaluation" / "metrics.json").read_text())["harm"]
+    assert set(harm) == {"harmful", "over_refusal"}
+    sides = [
+        read(folder / "evaluation" / "redteam" / f"{n}_attempts.jsonl") for n in ("sft", "policy")
+    ]
+    assert [row["id"] for row in sides[0]] == [row["id"] for row in sides[1]]
+    train = {row["seed"] for row in read(folder / "redteam" / "attempts.jsonl")}
+    assert not train & {row["seed"] for row in sides[0]}
+    known = [row["harmful_response"] for row in sides[0] if row["harmful_response"] is not None]
+    assert harm["harmful"]["before"]["value"] == pytest.approx(sum(known) / len(known))
+
+
+def test_the_page_shows_it_and_the_same_command_has_nothing_to_do(attacked, hrlaif):
+    folder, config, more, _ = attacked
+    page = (folder / "report.html").read_text("utf-8")
+    assert "Red team" in page
+    assert "Before and after RL" in page
+    again = hrlaif("run", folder, "--config", config, *more)
+    assert again.stderr.count(": done (") == 9
+
+
+def test_redoing_the_red_team_forgets_its_folder_and_all_after_it(attacked, hrlaif):
+    folder, config, more, _ = attacked
+    before = (folder / "redteam_preferences.jsonl").read_bytes()
+    calls = receipt(folder, "redteam")["cost"]["calls"]
+    hrlaif("run", folder, "--config", config, *more, "--redo", "redteam", "--until", "redteam")
+    assert (folder / "redteam_preferences.jsonl").read_bytes() == before
+    assert not (folder / "reward_model").exists()
+    found = receipt(folder, "redteam")["cost"]
+    assert (found["calls"], found["found_again"]) == (calls, pytest.approx(calls, rel=0.5))
