@@ -37,7 +37,7 @@ def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
         assert len([n for n in names if n not in ("self", "cls")]) <= 5, function.name
 
 
-COMMANDS = ("run", "label", "score", "compare", "study", "vote", "calls")
+COMMANDS = ("run", "label", "score", "check", "compare", "study", "vote", "calls")
 """Command functions, whose parameters are options and are given by name."""
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from hrlaif.checks.number import normal
+from hrlaif.checks.text import normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings

@@ -6,11 +6,11 @@ A percent sign, a currency and a unit are no part of a number: "42%", "$42" and 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import final
 
+from hrlaif.checks.text import normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings
@@ -27,7 +27,6 @@ _SCIENTIFIC = re.compile(
     r"(?<=\d)\s*(?:x|\*|×|·|\\times|\\cdot)\s*10\s*\^\s*\{?\s*([-+]?\d{1,3})(?!\d)\s*\}?"
 )
 _POWER = re.compile(r"(?<![\w.])(\d{1,4})\s*(?:\^|\*\*)\s*\{?\s*(\d{1,2})(?!\d)\s*\}?")
-_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _SYMBOLIC = re.compile(r"\\(?:pi|sqrt|log|ln|sin|cos|tan|begin|infty|pm)\b|[π√±∞]")
 # The answer of these marks comes first; what follows in its sentence explains it.
 _MARKED = (
@@ -81,17 +80,6 @@ class Number(Settings):
             reason=reason,
             evidence={"reference": reference} if reference is not None else {},
         )
-
-
-def normal(text: str) -> str:
-    """Full-width digits and signs, Unicode minus, superscripts and thin spaces in plain forms."""
-    text = re.sub(r"(?<=\d)[\u2009\u202f\u00a0](?=\d{3})", "", text)
-    text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)
-    text = _SUPERSCRIPT.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]), text)
-    plain = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
-    plain = re.sub(r"[\u2212\u2012\u2013\u2014]", "-", plain)
-    # Bold marks go; the power in 2**3 stays.
-    return re.sub(r"(?<!\d)\*\*|\*\*(?!\d)", "", plain)
 
 
 def final_number(text: str) -> tuple[Fraction | None, str]:
