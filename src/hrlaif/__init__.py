@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrlaif.checks import ChoiceLetter, Number
+    from hrlaif.checks import ChoiceLetter, Number, SameAnswer
     from hrlaif.config import Config
     from hrlaif.errors import HrlaifError
-    from hrlaif.labeling import Human, Pairing, Pairwise
+    from hrlaif.labeling import Human, Hybrid, Pairing, Pairwise, Verified
     from hrlaif.llm import Local, Packaged, Remote, Scripted, open_model
     from hrlaif.llm.ledger import Ledger
     from hrlaif.records import (
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from hrlaif.settings import Compute, Settings, using
 
 _HOMES = {
-    "hrlaif.checks": ("ChoiceLetter", "Number"),
+    "hrlaif.checks": ("ChoiceLetter", "Number", "SameAnswer"),
     "hrlaif.config": ("Config",),
     "hrlaif.errors": ("HrlaifError",),
-    "hrlaif.labeling": ("Human", "Pairing", "Pairwise"),
+    "hrlaif.labeling": ("Human", "Hybrid", "Pairing", "Pairwise", "Verified"),
     "hrlaif.llm": ("Local", "Packaged", "Remote", "Scripted", "open_model"),
     "hrlaif.llm.ledger": ("Ledger",),
     "hrlaif.records": (
@@ -58,6 +58,7 @@ __all__ = [
     "Direct",
     "HrlaifError",
     "Human",
+    "Hybrid",
     "Learned",
     "Ledger",
     "Local",
@@ -71,10 +72,12 @@ __all__ = [
     "Rating",
     "Remote",
     "Response",
+    "SameAnswer",
     "Score",
     "Scripted",
     "Settings",
     "Verdict",
+    "Verified",
     "open_model",
     "using",
 ]

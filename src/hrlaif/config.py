@@ -19,7 +19,7 @@ from hrlaif.sampling import Sampling
 from hrlaif.settings import Compute, Settings
 from hrlaif.sft import Sft
 
-RECIPES = ("quickstart", "rlaif", "same_size", "rlhf")
+RECIPES = ("quickstart", "rlaif", "same_size", "hrlaif", "rlhf")
 
 
 @final

@@ -49,7 +49,8 @@ def stages(config: Config) -> list[Stage]:
     """The stages of this configuration, in order."""
     sft = ("sft",) if config.sft else ()
     drawn = () if config.labeling.pairs else ("responses.jsonl",)
-    labels = ("preferences.jsonl", "abstentions.jsonl")
+    verdicts = ("verdicts.jsonl",) if work.verifies(config) else ()
+    labels = ("preferences.jsonl", "abstentions.jsonl", *verdicts)
     page = ("report.html",)
     taught = ("model", "sft", "teacher", "judge", "labeling")
     judged = ("model", "evaluation", "judge")
