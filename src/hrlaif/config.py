@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from hrlaif.errors import ModelError, UsageError
+from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
 from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
@@ -49,6 +50,8 @@ class Evaluation(Settings):
     """Says which answer is better, here and in the choice of a checkpoint."""
     judge: AnyModel | None = None
     """Asked by the labeler; the run's judge when empty."""
+    satisfaction: Satisfaction | None = None
+    """Levels from 1 to 5 beside the win rate, which can rise while they fall; null: left out."""
 
 
 @final

@@ -35,10 +35,12 @@ class Stage:
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
         values = config.model_dump(mode="json")
-        outside = {
+        outside: dict[str, tuple[str | None, ...]] = {
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
         }
+        if config.evaluation.satisfaction:
+            outside["evaluation"] = (config.evaluation.satisfaction.ratings,)
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
         found = {"seed": config.seed, **{part: values[part] for part in self.settings}}

@@ -185,6 +185,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         part.judge or config.judge,
         out,
         **_known(folder),
+        rater=part.satisfaction,
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}

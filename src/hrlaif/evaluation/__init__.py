@@ -1,10 +1,12 @@
-"""Did it work? Win rate, accuracy, agreement with people, held-out reward, and the cost."""
+"""Did it work? Win rate, satisfaction, accuracy, agreement, held-out reward, and the cost."""
 
 from hrlaif.evaluation.accuracy import Accuracy, accuracy
 from hrlaif.evaluation.agreement import Agreement, agreement
 from hrlaif.evaluation.compose import compare, evaluate
 from hrlaif.evaluation.cost import Cost, cost
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
+from hrlaif.evaluation.rater import Satisfaction
+from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "Agreement",
     "Cost",
     "HeldOutReward",
+    "Satisfaction",
+    "Satisfied",
     "WinRate",
     "accuracy",
     "agreement",
@@ -19,6 +23,7 @@ __all__ = [
     "cost",
     "evaluate",
     "held_out_reward",
+    "satisfaction",
     "summarise",
     "win_rate",
 ]

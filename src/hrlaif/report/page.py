@@ -14,8 +14,8 @@ from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.records import Row
+from hrlaif.report import hybrid, receipts, samples, sections
 from hrlaif.report import people as blind
-from hrlaif.report import receipts, samples, sections
 from hrlaif.report.load import Run
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -27,7 +27,9 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "preference_model": sections.preference_model,
     "labels": sections.labels,
     "people": blind.people,
-    "correctness": sections.correctness,
+    "correctness": hybrid.correctness,
+    "satisfied": hybrid.satisfied,
+    "verified": hybrid.verified,
     "bill": receipts.bill,
 }
 
