@@ -50,6 +50,9 @@ class Evaluation(Settings):
     """Says which answer is better, here and in the choice of a checkpoint."""
     judge: AnyModel | None = None
     """Asked by the labeler; the run's judge when empty."""
+    basic_labels: int = Field(default=0, ge=0)
+    """So many labelled pairs of which it is known what is better are asked of this labeler again:
+    what labels without verification would have said."""
     satisfaction: Satisfaction | None = None
     """Levels from 1 to 5 beside the win rate, which can rise while they fall; null: left out."""
 

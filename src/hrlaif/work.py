@@ -186,6 +186,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         out,
         **_known(folder),
         rater=part.satisfaction,
+        asked_again=part.basic_labels,
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}

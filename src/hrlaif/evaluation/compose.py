@@ -8,6 +8,7 @@ from typing import Any
 
 from hrlaif.evaluation.accuracy import accuracy
 from hrlaif.evaluation.agreement import agreement
+from hrlaif.evaluation.basic_labels import basic_labels
 from hrlaif.evaluation.cost import cost
 from hrlaif.evaluation.difficulty import Difficulty, refuse_unknown
 from hrlaif.evaluation.held_out import held_out_reward
@@ -36,6 +37,7 @@ def evaluate(
     totals: Mapping[str, Mapping[str, Any]] | None = None,
     labels: int = 0,
     rater: Satisfaction | None = None,
+    asked_again: int = 0,
     seed: int = 0,
 ) -> Row:
     """Writes folder/metrics.json and folder/comparisons.jsonl; returns the metrics.
@@ -43,7 +45,8 @@ def evaluate(
     baseline and policy: responses of the SFT policy and of the policy after RL to the same test
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
     policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost,
-    `rater` satisfaction; what is not given is null. A killed run goes on where it stopped.
+    `rater` satisfaction, `asked_again` (how many) what `labeler` says of the same pairs; what is
+    not given is null. A killed run goes on where it stopped.
     """
     metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
     found = agreement(preferences, seed=seed) if preferences else None
@@ -53,6 +56,11 @@ def evaluate(
         if validation
         else None,
         "accuracy": accuracy(baseline, policy, check, judge, seed=seed).row() if check else None,
+        "basic_labels": basic_labels(
+            preferences, labeler, judge, folder, most=asked_again, seed=seed
+        ).row()
+        if asked_again
+        else None,
         "satisfaction": satisfied.row() if satisfied else None,
         "agreement": found.row() if found and found.overall.n else None,
         "cost": cost(totals, labels=labels).row() if totals is not None else None,

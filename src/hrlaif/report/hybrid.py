@@ -81,13 +81,14 @@ def verified(run: Run, charts: Charts) -> Row:
             kept = "labelled" if number(row.get("prob_a")) is not None else "left out"
             paths[str(row.get("reason") or ""), kept] += 1
     checks = sorted({check for check, *_ in verdicts})
+    unknown: Counter[str] = Counter()
+    for (_, passed, reason), n in verdicts.items():
+        unknown[reason] += n if passed is None else 0
     return {
         "checks": [
             (check, *(_total(verdicts, check, p) for p in (True, False, None))) for check in checks
         ],
-        "reasons": Counter(
-            {reason: n for (_, passed, reason), n in verdicts.items() if passed is None}
-        ).most_common(),
+        "reasons": [(reason, n) for reason, n in unknown.most_common() if n],
         "paths": [(reason, kept, n) for (reason, kept), n in paths.most_common()],
         "agreement": _by_procedure(run),
     }
