@@ -82,13 +82,17 @@ def _within(annotation: Any) -> Iterator[type[Settings]]:
 
 
 def _default(value: Any) -> str:
-    if isinstance(value, Settings):
+    if isinstance(value, Settings) or (isinstance(value, dict) and _holds_settings(value)):
         return "below"
     if value is None:
         return "empty"
     if repr(value) == "PydanticUndefined":
         return "required"
     return f"`{json.dumps(value)}`"
+
+
+def _holds_settings(values: dict[str, Any]) -> bool:
+    return any(isinstance(value, Settings) for value in values.values())
 
 
 def commands_page() -> str:

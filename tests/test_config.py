@@ -5,7 +5,7 @@ import yaml
 
 from hrlaif import config
 from hrlaif.errors import UsageError
-from hrlaif.labeling import Human, Pairwise
+from hrlaif.labeling import Human, Hybrid, Pairwise
 from hrlaif.llm import Local, Packaged, Scripted
 
 
@@ -29,7 +29,7 @@ def test_an_empty_file_is_the_defaults(load):
 @pytest.mark.parametrize("name", config.RECIPES)
 def test_each_recipe_is_a_configuration(name, load):
     found = load(config.recipe(name))
-    assert isinstance(found.labeling.labeler, Human if name == "rlhf" else Pairwise)
+    assert type(found.labeling.labeler) is {"rlhf": Human, "hrlaif": Hybrid}.get(name, Pairwise)
 
 
 def test_a_configuration_survives_yaml(load):

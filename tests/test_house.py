@@ -38,7 +38,7 @@ def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
 
 
 COMMANDS = (
-    *("run", "label", "score", "compare", "study", "vote", "calls"),
+    *("run", "label", "score", "check", "compare", "study", "vote", "calls"),
     *("redteam", "detector"),
 )
 """Command functions, whose parameters are options and are given by name."""

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrlaif.checks import ChoiceLetter, Harmless, Number, Responsive
+    from hrlaif.checks import ChoiceLetter, Harmless, Number, Responsive, SameAnswer
     from hrlaif.config import Config
     from hrlaif.errors import HrlaifError
-    from hrlaif.labeling import Human, Pairing, Pairwise
+    from hrlaif.labeling import Human, Hybrid, Pairing, Pairwise, Verified
     from hrlaif.llm import Local, Packaged, Remote, Scripted, open_model
     from hrlaif.llm.ledger import Ledger
     from hrlaif.records import (
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from hrlaif.settings import Compute, Settings, using
 
 _HOMES = {
-    "hrlaif.checks": ("ChoiceLetter", "Harmless", "Number", "Responsive"),
+    "hrlaif.checks": ("ChoiceLetter", "Harmless", "Number", "Responsive", "SameAnswer"),
     "hrlaif.config": ("Config",),
     "hrlaif.errors": ("HrlaifError",),
-    "hrlaif.labeling": ("Human", "Pairing", "Pairwise"),
+    "hrlaif.labeling": ("Human", "Hybrid", "Pairing", "Pairwise", "Verified"),
     "hrlaif.llm": ("Local", "Packaged", "Remote", "Scripted", "open_model"),
     "hrlaif.llm.ledger": ("Ledger",),
     "hrlaif.records": (
@@ -61,6 +61,7 @@ __all__ = [
     "Harmless",
     "HrlaifError",
     "Human",
+    "Hybrid",
     "Learned",
     "Ledger",
     "Local",
@@ -76,10 +77,12 @@ __all__ = [
     "Remote",
     "Response",
     "Responsive",
+    "SameAnswer",
     "Score",
     "Scripted",
     "Settings",
     "Verdict",
+    "Verified",
     "open_model",
     "using",
 ]

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from hrlaif.errors import ModelError, UsageError
+from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
 from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
@@ -20,7 +21,7 @@ from hrlaif.sampling import Sampling
 from hrlaif.settings import Compute, Settings
 from hrlaif.sft import Sft
 
-RECIPES = ("quickstart", "rlaif", "same_size", "rlhf", "ppo", "dpo")
+RECIPES = ("quickstart", "rlaif", "same_size", "hrlaif", "rlhf", "ppo", "dpo")
 
 
 @final
@@ -50,6 +51,11 @@ class Evaluation(Settings):
     """Says which answer is better, here and in the choice of a checkpoint."""
     judge: AnyModel | None = None
     """Asked by the labeler; the run's judge when empty."""
+    basic_labels: int = Field(default=0, ge=0)
+    """So many labelled pairs of which it is known what is better are asked of this labeler again:
+    what labels without verification would have said."""
+    satisfaction: Satisfaction | None = None
+    """Levels from 1 to 5 beside the win rate, which can rise while they fall; null: left out."""
 
 
 @final

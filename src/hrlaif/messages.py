@@ -1,4 +1,4 @@
-"""What is a language model asked, and what does it answer? With the base of every record.
+"""What is a language model asked, and what is its answer worth? With the base of every record.
 
 A record is frozen and rejects unknown fields; records.py holds those that make files.
 """
@@ -96,3 +96,24 @@ class Unanswered(Record):
     """No answer, and why: refused, filtered, unreadable, too long, below the mass floor."""
 
     reason: str
+
+
+class Evidence(Record):
+    """How a preference was got."""
+
+    source: LabelSource
+    mass: float | None = None
+    """Probability that the judge gave to the labels together, before they were normalised."""
+    prob_a_first: float | None = None
+    """What the judge said with a shown first."""
+    prob_a_second: float | None = None
+    """What the judge said with a shown second; absent with a single order."""
+    flipped: bool | None = None
+    """True when the two orders name different winners: the judge followed the position."""
+    rationales: tuple[str, ...] = ()
+    truncated: bool = False
+    """True when a prompt or response had to be cut to fit the judge's context."""
+    calibrated: dict[str, float] | None = None
+    """`prob_a` after a recorded calibration, by its method; `prob_a` itself stays what was said."""
+    verdicts: dict[str, dict[str, Any]] | None = None
+    """What a check found in `a` and in `b`: passed, answer and reason of each."""

@@ -37,11 +37,13 @@ class Stage:
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
         values = config.model_dump(mode="json")
-        outside = {
+        outside: dict[str, tuple[str | None, ...]] = {
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
             "redteam": _named(config),
         }
+        if config.evaluation.satisfaction:
+            outside["evaluation"] = (config.evaluation.satisfaction.ratings,)
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
         found = {"seed": config.seed, **{part: values[part] for part in self.settings}}
@@ -57,7 +59,8 @@ def stages(config: Config) -> list[Stage]:
     """The stages of this configuration, in order."""
     sft = ("sft",) if config.sft else ()
     drawn = () if config.labeling.pairs else ("responses.jsonl",)
-    labels = ("preferences.jsonl", "abstentions.jsonl")
+    verdicts = ("verdicts.jsonl",) if work.verifies(config) else ()
+    labels = ("preferences.jsonl", "abstentions.jsonl", *verdicts)
     page = ("report.html",)
     taught = ("model", "sft", "teacher", "judge", "labeling")
     judged = ("model", "evaluation", "judge")

@@ -16,6 +16,7 @@ from hrlaif.messages import (
     Chat,
     Choice,
     Completion,
+    Evidence,
     LabelSource,
     Message,
     Record,
@@ -182,25 +183,6 @@ _COMPARISON_FIELDS = frozenset(Comparison.model_fields) | _PROMPT_FIELDS
 def _comparison_of(row: Mapping[str, Any]) -> tuple[Comparison, Row]:
     comparison = Comparison.from_row({k: v for k, v in row.items() if k in _COMPARISON_FIELDS})
     return comparison, {k: v for k, v in row.items() if k not in _COMPARISON_FIELDS}
-
-
-class Evidence(Record):
-    """How a preference was got."""
-
-    source: LabelSource
-    mass: float | None = None
-    """Probability that the judge gave to the labels together, before they were normalised."""
-    prob_a_first: float | None = None
-    """What the judge said with a shown first."""
-    prob_a_second: float | None = None
-    """What the judge said with a shown second; absent with a single order."""
-    flipped: bool | None = None
-    """True when the two orders name different winners: the judge followed the position."""
-    rationales: tuple[str, ...] = ()
-    truncated: bool = False
-    """True when a prompt or response had to be cut to fit the judge's context."""
-    calibrated: dict[str, float] | None = None
-    """`prob_a` after a recorded calibration, by its method; `prob_a` itself stays what was said."""
 
 
 class Preference(Record):

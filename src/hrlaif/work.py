@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
+from hrlaif.labeling import Hybrid, Verified
 from hrlaif.labeling.calibrated import calibrated, calibrations
+from hrlaif.labeling.verdicts import tally, verified_of
 from hrlaif.llm import Local, Packaged
 from hrlaif.policy import Dpo
 from hrlaif.protocols import LanguageModel, pairs_at_once
@@ -29,7 +31,8 @@ Counts = Mapping[str, Any]
 
 def prompts(config: Config, folder: Path) -> Counts:
     """Collects prompts, and gives a category to those without."""
-    from hrlaif.prompts import categorize, collect
+    from hrlaif.categories import categorize
+    from hrlaif.prompts import collect
 
     found = categorize(collect(config.prompts, seed=config.seed), config.judge)
     write_rows(folder / "prompts.jsonl", (p.row() for p in found))
@@ -79,13 +82,19 @@ def responses(config: Config, folder: Path) -> Counts:
 def label(config: Config, folder: Path) -> Counts:
     """Asks the labeler which response of each pair is better."""
     part = config.labeling
+    verified: Counts = {}
     if part.pairs:
         pairs = _own_pairs(config)
     else:
         drawn = [
             r for r in read_responses(folder / "responses.jsonl") if r.finish_reason != "error"
         ]
-        pairs = part.pairing.pair(drawn, seed=config.seed)
+        verdicts = verified_of(part.labeler, drawn, config.judge)
+        if verifies(config):
+            verified = tally(drawn, verdicts)
+            write_rows(folder / "verdicts.jsonl", (verdict.row() for verdict in verdicts))
+        passed = {verdict.id: verdict.passed for verdict in verdicts}
+        pairs = part.pairing.pair(drawn, seed=config.seed, passed=passed)
     pairs = pairs[: part.limit]
     partial = folder / "preferences.jsonl.partial"
     maps = calibrations(part.calibrations)
@@ -118,6 +127,7 @@ def label(config: Config, folder: Path) -> Counts:
         "abstained_by_reason": Counter(r["reason"] for r in silent),
         "flipped": flipped,
         "truncated": sum(bool(r.get("evidence", {}).get("truncated")) for r in told),
+        **({"verified": verified} if verified else {}),
     }
 
 
@@ -205,6 +215,8 @@ def evaluate(config: Config, folder: Path) -> Counts:
         out,
         **_known(folder),
         harm=_harm(config, folder),
+        rater=part.satisfaction,
+        asked_again=part.basic_labels,
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
@@ -277,6 +289,12 @@ def _own_pairs(config: Config) -> list[Comparison]:
     if not config.labeling.pairs:
         raise UsageError("labeling.pairs: name the file of pairs that people have compared")
     return comparisons_from(read_rows(config.labeling.pairs))
+
+
+def verifies(config: Config) -> bool:
+    """Whether sampled answers are checked before they are paired."""
+    part = config.labeling
+    return part.pairs is None and isinstance(part.labeler, (Hybrid, Verified))
 
 
 def weights(model: LanguageModel) -> str:

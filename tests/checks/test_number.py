@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrlaif.checks import Number
-from hrlaif.checks.number import numbers_in
+from hrlaif.checks.numbers import numbers_in
 from hrlaif.records import Message, Prompt, Response, Verdict
 from hrlaif.rows import read_rows
 
@@ -38,6 +38,7 @@ RIGHT = [
     ("Answer: 3 x 10^8", "300000000"),
     (r"Answer: $3 \times 10^{-2}$", "0.03"),
     # The percent sign is a unit and is ignored.
+    ("seventy-two", "72"),
     ("Answer: 42%", "42"),
     (r"Answer: 42\%", "42"),
     ("42", "42%"),
@@ -110,6 +111,7 @@ def test_the_right_number_is_read(text, reference):
         ("The answer is 71.", "72", "71"),
         ("72 clips in all, so the answer is 71.", "72", "71"),
         ("-72", "72", "-72"),
+        ("seventy-two", "73", "72"),
         ("0.42", "42%", "0.42"),
         ("72.1", "72", "72.1"),
         ("1,234", "1.234", "1234"),
@@ -155,6 +157,22 @@ def test_a_reference_that_is_no_number_gives_no_verdict(reference):
     assert found.passed is None
     assert found.reason == f"the reference {reference!r} is not one number"
     assert verdict("21", None).reason == "no reference answer"
+
+
+def test_what_a_percent_sign_means_is_declared():
+    assert [verdict(text, "42").passed for text in ("42%", "0.42")] == [True, False]
+    assert [verdict(text, "42%").passed for text in ("42%", "42", "0.42")] == [True, True, False]
+    hundredths = [verdict(text, "0.42", percent="hundredths").passed for text in ("42%", "42")]
+    assert hundredths == [True, False]
+    assert verdict("百分之四十二", "0.42", percent="hundredths").passed is True
+
+
+def test_a_missing_response_is_never_wrong():
+    turn = Message(role="user", content="Q")
+    prompt = Prompt(id="q", messages=(turn,), reference_answer="1")
+    lost = Response(prompt=prompt, text="", finish_reason="error")
+    (found,) = Number().check([lost], None)
+    assert (found.passed, found.reason) == (None, "the response is missing: its model gave none")
 
 
 def test_the_tolerance_is_relative():

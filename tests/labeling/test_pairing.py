@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hrlaif.labeling import Pairing
+from hrlaif.labeling.pairing import allowed
 from hrlaif.records import Message, Prompt, Response
 
 
@@ -45,3 +48,46 @@ def test_a_prompts_pairs_do_not_depend_on_the_other_prompts():
     alone = Pairing().pair(answers("a", "b", "c"), seed=0)
     beside = Pairing().pair(answers("x", "y", prompt="p") + answers("a", "b", "c"), seed=0)
     assert beside[1:] == alone
+
+
+def solved(prompt, sample, text, category="math"):
+    turn = Message(role="user", content="Q")
+    known = Prompt(id=prompt, messages=(turn,), category=category)
+    return Response(prompt=known, text=text, model="m", sample=sample)
+
+
+def test_a_checked_prompt_pairs_right_over_wrong_first_and_never_two_wrong_ones():
+    group = [solved("p", n, f"text {n}") for n in range(6)]
+    passed = dict(zip((r.key for r in group), (True, True, False, False, None, None), strict=True))
+    texts = {r.text: passed[r.key] for r in group}
+    for per_prompt, decided, right in ((1, 1, 0), (4, 4, 0), (5, 4, 1), (15, 4, 1)):
+        made = Pairing(per_prompt=per_prompt).pair(group, seed=0, passed=passed)
+        found = [{texts[c.a.text], texts[c.b.text]} for c in made]
+        assert found.count({True, False}) == decided
+        assert found.count({True}) == right
+        assert len(made) == decided + right
+
+
+def test_an_all_wrong_prompt_makes_no_pair_and_an_unchecked_one_its_usual_pairs():
+    wrong = [solved("p", n, f"text {n}") for n in range(3)]
+    other = [solved("q", n, f"text {n}") for n in range(3)]
+    passed = {r.key: False for r in wrong}
+    made = Pairing(per_prompt=2).pair([*wrong, *other], seed=0, passed=passed)
+    assert [c.prompt.id for c in made] == ["q", "q"]
+    assert made == Pairing(per_prompt=2).pair(other, seed=0)
+
+
+def test_no_category_exceeds_its_share_of_what_is_kept():
+    # By hand: 10 + 10 pairs, at most 0.3 math: x = 0.3 (10 + x), so x = 4.28 and 4 are kept.
+    assert allowed({"math": 10, "": 10}, {"math": 0.3}) == {"math": 4, "": 10}
+    assert allowed({"math": 3, "": 7}, {"math": 0.3}) == {"math": 3, "": 7}
+    assert allowed({"math": 5}, {"math": 0.5}) == {"math": 0}
+    group = [
+        solved(f"{c}{n}", s, f"text {s}", c)
+        for c in ("math", "writing")
+        for n in range(10)
+        for s in range(2)
+    ]
+    made = Pairing(most_of_category={"math": 0.3}).pair(group, seed=1)
+    assert Counter(c.prompt.category for c in made) == {"math": 4, "writing": 10}
+    assert made == Pairing(most_of_category={"math": 0.3}).pair(group, seed=1)

@@ -101,9 +101,21 @@ def is_clean_text(value):
 
 
 def test_there_is_one_file_for_each_task_and_language_and_no_other():
-    for folder in ("labeling/prompts", "reward/prompts"):
+    reasoning = [f"reasoning.{language}" for language in LANGUAGES]
+    for folder, names in (("labeling/prompts", NAMES + reasoning), ("reward/prompts", NAMES)):
         found = sorted(path.name for path in (PACKAGE / folder).glob("*.yaml"))
-        assert found == sorted(f"{name}.yaml" for name in NAMES)
+        assert found == sorted(f"{name}.yaml" for name in names)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_question_about_reasoning_is_a_pair_prompt_without_exemplars(language):
+    data = pair_prompt(f"reasoning.{language}")
+    assert set(data) == PAIR_KEYS
+    assert (data["asks_for"], data["exemplars"]) == ("better", [])
+    assert all(is_clean_text(data[key]) for key in TEXT_KEYS)
+    assert size(data["preamble"]["base"], language) <= BASE_SIZE[language]
+    shown = fill(data["sample"], prompt="p", first=HOSTILE, second="s", mark="7f3a")
+    assert shown.count(HOSTILE) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -263,7 +275,7 @@ def test_a_grading_sample_shares_all_before_the_response_between_samples(name):
 
 
 def test_the_twelve_categories_are_described_and_their_sample_can_be_filled():
-    data = read("prompts/categorize.en.yaml")
+    data = read("categories/categorize.en.yaml")
     keys = {"version", "preamble", "categories", "data_note", "sample", "ending"}
     assert set(data) == keys
     assert [category["name"] for category in data["categories"]] == CATEGORIES

@@ -36,6 +36,13 @@ def refused(read, *values: dict) -> str:
     return message
 
 
+def test_a_reference_answer_may_stand_beside_the_row_s_columns():
+    row = {"prompt": "2 + 2?", "responses": ["4", "5"], "meta": {"reference_answer": 4}}
+    assert comparison(**row).prompt.reference_answer == "4"
+    assert comparison(**row, reference_answer="four").prompt.reference_answer == "four"
+    assert comparison(**{**row, "meta": "none"}).prompt.reference_answer is None
+
+
 def last(role: str, content: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content}]
 

@@ -6,48 +6,74 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from hrlaif.checks.number import normal
+from hrlaif.checks.text import ending, normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings
 
-# A letter in its usual dress: B, (B), [B], *B*, "B". A lower-case one only where it stands alone.
+# A letter in its usual dress: B, (B), [B], <B>, 'B'. A lower-case one only where it stands alone.
 _LETTER = (
-    r"[(\[*\"'`$]*(?-i:(?P<letter>[A-J])|(?P<small>[a-j])(?=\s*(?:[).,:;\]*\"'`]|$)))"
-    r"(?!['A-Za-z0-9_])"
+    r"[(\[{<'‘「『【\s$]*(?-i:(?P<letter>[A-J])|(?P<small>[a-j])(?=\s*(?:[).,:;\]'}>]|$)))"
+    r"(?!['A-Za-z0-9])"
 )
+_NOUN = r"(?:(?:the|clearly|therefore|definitely|likely|option|choice|letter|answer)\s+)*"
+_IS = r"(?:is|:|=|(?:would|should|must|will|has to) be|-(?=\s))"
+_ENDS = r"(?=[)\]}>'’」』】\s$]*(?:[.,!;:。，；]|$))"
+_FLAGS = re.IGNORECASE | re.MULTILINE
 _STATED = (
-    re.compile(r"\\boxed\{\s*(?:\\(?:text|mathrm|textbf)\{)?\s*\(?(?P<letter>[A-J])\b"),
+    re.compile(r"\\f?box(?:ed)?\s*\{\s*(?:\\(?:text|math)[a-z]*\s*\{)?\s*\(?(?P<letter>[A-J])\b"),
+    re.compile(rf"^\s*####\s*{_LETTER}", _FLAGS),
     re.compile(
-        r"\b(?:answer|option|choice)\s*(?:is|:|=|would be|should be|must be)+\s*"
-        rf"(?:clearly\s+|therefore\s+)?(?:the\s+)?(?:option\s+|choice\s+|letter\s+)?{_LETTER}",
-        re.IGNORECASE | re.MULTILINE,
+        rf"\b(?:answer|ans|option|choice|pick|selection)\b(?:\s+(?!not\b)[a-z']+){{0,4}}?"
+        rf"\s*(?:{_IS}\s*)+{_NOUN}{_LETTER}",
+        _FLAGS,
     ),
-    re.compile(r"\b(?:answer|ans)\b[\s:.=-]*\(?(?-i:(?P<letter>[A-J]))[\s.)*]*$", re.I | re.M),
+    re.compile(r"\b(?:answer|ans)\b[\s:.=-]*\(?(?-i:(?P<letter>[A-J]))[\s.)]*$", _FLAGS),
     re.compile(
-        r"(?<!not )(?<!n't )\b(?:pick|choose|select|go with|opt for)\s+"
-        rf"(?:option\s+|choice\s+|answer\s+|letter\s+)?{_LETTER}",
-        re.IGNORECASE | re.MULTILINE,
+        r"(?<!not )(?<!n't )\b(?:pick|choose|select|going with|go with|opt for|say|answer with)\s+"
+        rf"(?:it's\s+|it is\s+|that\s+)?{_NOUN}{_LETTER}",
+        _FLAGS,
+    ),
+    re.compile(rf"\b(?:it|that|this)(?:'s|\s+{_IS})\s+{_NOUN}{_LETTER}", _FLAGS),
+    re.compile(
+        r"\b(?:so|therefore|thus|hence|leaves|leaving|remains)\b[,:]?\s*(?:only\s+|us with\s+)?"
+        rf"{_NOUN}{_LETTER}{_ENDS}",
+        _FLAGS,
     ),
     re.compile(
-        r"(?<!\w)\(?(?P<letter>[A-J])\)?\s+is\s+(?:(?:the|only|clearly|most likely)\s+)*"
-        r"(?:correct|right|best|answer)\b"
+        r"(?<!\w)\(?(?P<letter>[A-J])(?![A-Za-z0-9'])\)?(?:(?!\bis\b)[^,;\n]){0,40}?\s+is\s+"
+        r"(?:(?:the|my|only|clearly|most likely|one)\s+)*(?:correct|right|best|answer|choice)\b"
     ),
     re.compile(
-        rf"(?:答案|正确选项|正确的选项|正确的)\s*(?:应该|应)?(?:是|为|选|:)*\s*(?:选项)?\s*{_LETTER}",
+        r"(?:答案|正确选项|正确的选项|正确的|应该?(?=是)|(?<!不)(?=是))[】\]\s]*(?:应该?)?(?:是|为|选|:)*\s*"
+        rf"(?:选项)?\s*{_LETTER}",
         re.MULTILINE,
     ),
-    re.compile(rf"(?<![不别可])选(?:择)?\s*(?:选项)?\s*{_LETTER}", re.MULTILINE),
+    re.compile(rf"(?<![不别可])选(?:择)?\s*:?\s*(?:选项)?\s*{_LETTER}", re.MULTILINE),
     re.compile(r"(?<!\w)\(?(?P<letter>[A-J])\)?\s*(?:选?项)?(?:是|才)?(?:正确|对)的?(?!吗)"),
+    re.compile(r"选项\s*\(?(?P<letter>[A-J])\)?\s*(?:是|才)?(?:正确|对)(?!吗)"),
+    re.compile(rf"(?:所以|因此|故)[,，:]?\s*{_LETTER}{_ENDS}", re.MULTILINE),
 )
 _BARE = (
     re.compile(
-        r"^\W*(?:(?:option|choice)\s+|选项\s*)?(?P<letter>[A-J])\s*(?:[.):,\]*]|$)",
-        re.IGNORECASE | re.MULTILINE,
+        r"^[^\w\n]{0,20}(?:(?:option|choice)\s+|选项\s*)?(?P<letter>[A-J])\s*(?:[.):,\]}>'、。，]|项|-\s|$)",
+        _FLAGS,
     ),
     re.compile(r"[(\[](?P<letter>[A-J])[)\]]"),
+    re.compile(r"\b(?:option|choice)\s*,?\s*\(?(?-i:(?P<letter>[A-J]))\b", _FLAGS),
 )
-_ALSO = re.compile(r"[)\]*\"'`]*\s*(?:or|and|/|,|或者?|和|、)\s*[(\[*]*([A-J])(?!['A-Za-z0-9_])")
+_ALSO = re.compile(
+    r"[)\]}>'\s]*(?:\bor\b|\band\b|/|,|;|或者?|和|与|、)\s*(?:or\s+|and\s+)?(?:option\s+)?[(\[{<']*"
+    r"([A-J])(?!['A-Za-z0-9])"
+)
+_REJECTED = re.compile(
+    r"(?:\bnot|rather than|instead of|而?不是|而非)\s+?(?:option\s+|选项)?\(?[A-J]\)?"
+    r"(?![A-Za-z0-9'])(?:\s*,?\s*but\b)?|而?(?:不是|而非)[A-J](?![A-Za-z0-9])"
+)
+_MARK = re.compile(
+    r"(?:\banswer\b|答案)[^\n]{0,20}?(?:\bis\b|[:=]|是|为)\s*(?=([^\n]{1,300}))", re.I
+)
+_DRESS = re.compile(r"[*`_\"“”]|</answer>")
 
 
 @final
@@ -88,17 +114,33 @@ class ChoiceLetter(Settings):
 
 def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
     """The option letters that a response settles on; a list of all options settles on none."""
-    text = normal(text)
+    text = _plain(ending(text))
     # Without the options, A to H: "I" is a word.
     known = {chr(65 + n) for n in range(len(choices) or 8)}
-    stated = [m for p in _STATED for m in p.finditer(text) if _of(m) in known]
+    told = _REJECTED.sub(" ", text)
+    stated = [m for p in _STATED for m in p.finditer(told) if _of(m) in known]
     if stated:
         # "The answer is B ... no, the answer is C": the last statement wins.
-        last = max(stated, key=lambda m: m.end())
-        also = _ALSO.match(text, last.end())
-        return sorted({_of(last), also[1]}) if also and also[1] in known else [_of(last)]
-    bare = {_of(m) for p in _BARE for m in p.finditer(text)} & known
-    return sorted(bare) or _held(text, choices)
+        last = max(stated, key=lambda m: m.end(m.lastgroup or 0))
+        return _with_others(last, told, known)
+    bare = {
+        letter for p in _BARE for m in p.finditer(told) for letter in _with_others(m, told, known)
+    }
+    return sorted(bare & known) or _held(text, choices)
+
+
+def _plain(text: str) -> str:
+    """Without the dress that says nothing: bold, code, quotes, answer tags."""
+    return _DRESS.sub("", normal(text).replace("<answer>", "\nanswer: "))
+
+
+def _with_others(match: re.Match[str], text: str, known: set[str]) -> list[str]:
+    """The letter of a match, and those that "or", "and" or a comma joins to it."""
+    found, end = {_of(match)}, match.end(match.lastgroup or 0)
+    while (also := _ALSO.match(text, end)) and also[1] in known:
+        found.add(also[1])
+        end = also.end()
+    return sorted(found)
 
 
 def _of(match: re.Match[str]) -> str:
@@ -107,12 +149,27 @@ def _of(match: re.Match[str]) -> str:
 
 
 def _held(text: str, choices: Sequence[str]) -> list[str]:
-    """Letters of the options whose whole text stands in the response, each not inside another."""
-    shown = [normal(choice).strip().lower() for choice in choices]
+    """Letters of the options whose text the answer holds, else those that the response holds."""
+    shown = [_plain(choice).strip().lower() for choice in choices]
+    marks = [match[1] for match in _MARK.finditer(text)]
+    for part in (*marks[::-1], text):
+        held = _options_in(part.lower(), shown)
+        if held:
+            return held
+    return []
+
+
+def _options_in(text: str, shown: Sequence[str]) -> list[str]:
+    """Each option not inside another, and not after "not"."""
     held = {
         n: choice
         for n, choice in enumerate(shown)
-        if choice and re.search(rf"(?<![a-z0-9]){re.escape(choice)}(?![a-z0-9])", text.lower())
+        if choice
+        and re.search(
+            rf"(?<![a-z0-9])(?<!not )(?<!rather than )(?<!instead of )(?<!不是){re.escape(choice)}"
+            r"(?![a-z0-9])",
+            text,
+        )
     }
     return [
         chr(65 + n)
@@ -123,8 +180,8 @@ def _held(text: str, choices: Sequence[str]) -> list[str]:
 
 def _wanted(reference: str, choices: Sequence[str]) -> str | None:
     """The letter that a reference means: `B`, `(b)`, or the option's own text."""
-    plain = normal(reference).strip()
-    texts = [normal(choice).strip() for choice in choices]
+    plain = _plain(reference).strip()
+    texts = [_plain(choice).strip() for choice in choices]
     if texts.count(plain) == 1:
         return chr(65 + texts.index(plain))
     letter = plain.strip("()[].: ").upper()

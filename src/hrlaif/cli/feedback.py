@@ -85,7 +85,7 @@ def label(
     single_order: Annotated[
         bool, typer.Option("--single-order", help="Ask in one order only.")
     ] = False,
-    labeler: Annotated[str, typer.Option(help='pairwise, or "module:Class".')] = "pairwise",
+    labeler: Annotated[str, typer.Option(help='pairwise, hybrid, or "module:Class".')] = "pairwise",
     base_url: BaseUrl = None,
     limit: Limit = None,
     max_cost: MaxCost = None,
@@ -98,11 +98,11 @@ def label(
     from hrlaif.protocols import pairs_at_once
     from hrlaif.rows import comparisons_from, read_rows
 
-    values: dict[str, Any] = {"kind": labeler}
-    if labeler == "pairwise":
-        values |= {"task": task, "preamble": preamble, "shots": shots, "samples": samples}
-        values |= {"rationale": rationale or samples > 1, "single_order": single_order}
-    asked = any_labeler(values)
+    basic: dict[str, Any] = {"task": task, "preamble": preamble, "shots": shots}
+    basic |= {"samples": samples, "rationale": rationale or samples > 1}
+    basic |= {"single_order": single_order}
+    values = {"pairwise": basic, "hybrid": {"otherwise": {"kind": "pairwise", **basic}}}
+    asked = any_labeler({"kind": labeler, **values.get(labeler, {})})
     model = model_of(judge, base_url)
     items = comparisons_from(read_rows(pairs, limit=limit))
 

@@ -69,13 +69,17 @@ class Job:
         silent = [row for row in rows if not told(row)]
         aside = self.out.with_name(self.out.stem + ".abstentions.jsonl")
         write_rows(aside, silent)
-        write_rows(self.out, [row for row in rows if told(row)])
-        self.partial.unlink()
-        self.note.unlink()
+        self.keep([row for row in rows if told(row)])
         counts: dict[str, int] = {}
         for row in silent:
             counts[row["reason"]] = counts.get(row["reason"], 0) + 1
         return counts
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Writes OUT, and forgets that it was under way."""
+        write_rows(self.out, rows)
+        self.partial.unlink()
+        self.note.unlink()
 
 
 def guard(note: Path, receipt: Receipt, partial: Path, way_out: str) -> None:

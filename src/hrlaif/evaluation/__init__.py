@@ -1,4 +1,4 @@
-"""Did it work? Win rate, accuracy, agreement with people, held-out reward, and the cost."""
+"""Did it work? Win rate, satisfaction, accuracy, agreement, held-out reward, and the cost."""
 
 from hrlaif.evaluation.accuracy import Accuracy, accuracy
 from hrlaif.evaluation.agreement import Agreement, agreement
@@ -6,6 +6,8 @@ from hrlaif.evaluation.compose import compare, evaluate
 from hrlaif.evaluation.cost import Cost, cost
 from hrlaif.evaluation.detector import labelled, measured
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
+from hrlaif.evaluation.rater import Satisfaction
+from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
 from hrlaif.evaluation.two_runs import TwoRuns, two_runs
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 
@@ -14,6 +16,8 @@ __all__ = [
     "Agreement",
     "Cost",
     "HeldOutReward",
+    "Satisfaction",
+    "Satisfied",
     "TwoRuns",
     "WinRate",
     "accuracy",
@@ -24,6 +28,7 @@ __all__ = [
     "held_out_reward",
     "labelled",
     "measured",
+    "satisfaction",
     "summarise",
     "two_runs",
     "win_rate",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
+from hrlaif.evaluation.win_rate import NO_CATEGORY
 from hrlaif.protocols import Check, LanguageModel
 from hrlaif.records import Response, Verdict
-from hrlaif.statistics import Figure, Measured, difference, mean
+from hrlaif.statistics import NOTHING, Figure, Measured, difference, mean
 
 
 @final
@@ -29,6 +30,8 @@ class Accuracy(Measured):
     unverifiable_after: int
     without_reference: int
     """Responses (before) to prompts with no reference answer; not checked."""
+    by_category: dict[str, dict[str, Figure]]
+    """Category -> `before` and `after`: math and multiple choice are different abilities."""
 
 
 def accuracy(
@@ -54,7 +57,23 @@ def accuracy(
         names = [name for name, _ in kept]
         return mean([value for _, value in kept], clusters=names, share=True, seed=seed)
 
+    def each(responses: Sequence[Response], found: Sequence[Verdict]) -> dict[str, Figure]:
+        groups: dict[str, list[tuple[Response, Verdict]]] = {}
+        for response, verdict in zip(responses, found, strict=True):
+            groups.setdefault(response.prompt.category or NO_CATEGORY, []).append(
+                (response, verdict)
+            )
+        return {
+            name: share([r for r, _ in group], [v for _, v in group], strict=False)
+            for name, group in sorted(groups.items())
+        }
+
+    by_category = {"before": each(asked, old), "after": each(answered, new)}
     return Accuracy(
+        by_category={
+            name: {side: figures.get(name, NOTHING) for side, figures in by_category.items()}
+            for name in sorted({*by_category["before"], *by_category["after"]})
+        },
         before=share(asked, old, strict=False),
         after=share(answered, new, strict=False),
         gain=_gain(_passed(asked, old), _passed(answered, new), seed),

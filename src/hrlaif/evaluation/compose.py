@@ -8,9 +8,12 @@ from typing import Any
 
 from hrlaif.evaluation.accuracy import accuracy
 from hrlaif.evaluation.agreement import agreement
+from hrlaif.evaluation.basic_labels import basic_labels
 from hrlaif.evaluation.cost import cost
 from hrlaif.evaluation.difficulty import Difficulty, refuse_unknown
 from hrlaif.evaluation.held_out import held_out_reward
+from hrlaif.evaluation.rater import Satisfaction
+from hrlaif.evaluation.satisfaction import satisfaction
 from hrlaif.evaluation.win_rate import ask, pair, summarise
 from hrlaif.protocols import Check, Labeler, LanguageModel
 from hrlaif.records import Preference, Response, Row
@@ -34,23 +37,33 @@ def evaluate(
     totals: Mapping[str, Mapping[str, Any]] | None = None,
     labels: int = 0,
     harm: Mapping[str, Any] | None = None,
+    rater: Satisfaction | None = None,
+    asked_again: int = 0,
     seed: int = 0,
 ) -> Row:
     """Writes folder/metrics.json and folder/comparisons.jsonl; returns the metrics.
 
     baseline and policy: responses of the SFT policy and of the policy after RL to the same test
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
-    policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost;
-    `harm` is what `harmless.change` found on red-team prompts; what is not given is null. A killed
-    run goes on where it stopped.
+    policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost,
+    `rater` satisfaction, `asked_again` (how many) what `labeler` says of the same pairs; `harm` is
+    what `harmless.change` found on red-team prompts; what is not given is null. A killed run goes
+    on where it stopped.
     """
     metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
     found = agreement(preferences, seed=seed) if preferences else None
+    satisfied = satisfaction(baseline, policy, rater, judge, folder, seed=seed) if rater else None
     metrics |= {
         "reward": held_out_reward(validation, step=chosen_step, seed=seed).row()
         if validation
         else None,
         "accuracy": accuracy(baseline, policy, check, judge, seed=seed).row() if check else None,
+        "basic_labels": basic_labels(
+            preferences, labeler, judge, folder, most=asked_again, seed=seed
+        ).row()
+        if asked_again
+        else None,
+        "satisfaction": satisfied.row() if satisfied else None,
         "agreement": found.row() if found and found.overall.n else None,
         "cost": cost(totals, labels=labels).row() if totals is not None else None,
         "harm": None if harm is None else dict(harm),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
-from typing import final
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, final
 
 from pydantic import Field
 
 from hrlaif.records import Candidate, Comparison, Response
 from hrlaif.settings import Settings
+
+Passed = Mapping[str, bool | None]
+"""Key of a response -> what a check found; responses that no check saw are not in it."""
 
 
 @final
@@ -18,26 +22,76 @@ class Pairing(Settings):
     """Makes comparisons out of sampled responses."""
 
     per_prompt: int = Field(default=1, ge=1)
-    """At most this many pairs of one prompt."""
+    """At most this many pairs of one prompt; of a checked one, pairs of right over wrong."""
+    between_right_ones: int = Field(default=1, ge=0)
+    """At most this many pairs of two right answers to a checked prompt, within `per_prompt`."""
+    most_of_category: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    """Category -> the largest share of all pairs that it may have: pairs above it are left out."""
 
-    def pair(self, responses: Sequence[Response], *, seed: int) -> list[Comparison]:
-        """Pairs within each prompt, of different texts; a seeded coin says which is a."""
+    def pair(
+        self, responses: Sequence[Response], *, seed: int, passed: Passed | None = None
+    ) -> list[Comparison]:
+        """Pairs within each prompt, of different texts; a seeded coin says which is a.
+
+        Where a check saw the responses (`passed`), right is paired with wrong first, then right
+        with right; what is wrong or cannot be verified is compared with nothing else.
+        """
         by_prompt: dict[str, list[Response]] = {}
         for response in responses:
             if response.finish_reason == "error":
                 continue  # The model gave none; what is missing is not a bad answer.
             by_prompt.setdefault(response.prompt.id, []).append(response)
-        return [c for group in by_prompt.values() for c in self._pairs(group, seed)]
+        made = [c for group in by_prompt.values() for c in self._pairs(group, seed, passed or {})]
+        return self._mixed(made, seed)
 
-    def _pairs(self, group: Sequence[Response], seed: int) -> list[Comparison]:
+    def _pairs(self, group: Sequence[Response], seed: int, passed: Passed) -> list[Comparison]:
         coin = random.Random(f"{seed}/{group[0].prompt.id}")
         pairs = [
             (x, y) for x, y in itertools.combinations(group, 2) if x.text.strip() != y.text.strip()
         ]
         made = []
-        for x, y in coin.sample(pairs, min(self.per_prompt, len(pairs))):
+        for x, y in self._chosen(pairs, passed, coin):
             first, second = (x, y) if coin.random() < 0.5 else (y, x)
             key = f"{x.prompt.id}/{first.sample}-{second.sample}"
             a, b = Candidate.of(first), Candidate.of(second)
             made.append(Comparison(id=key, prompt=x.prompt, a=a, b=b))
         return made
+
+    def _chosen(
+        self, pairs: Sequence[tuple[Response, Response]], passed: Passed, coin: random.Random
+    ) -> list[tuple[Response, Response]]:
+        if not any(response.key in passed for pair in pairs for response in pair):
+            return coin.sample(pairs, min(self.per_prompt, len(pairs)))
+        found = [(pair, {passed.get(response.key) for response in pair}) for pair in pairs]
+        decided = [pair for pair, values in found if values == {True, False}]
+        right = [pair for pair, values in found if values == {True}]
+        chosen = coin.sample(decided, min(self.per_prompt, len(decided)))
+        room = min(self.between_right_ones, self.per_prompt - len(chosen), len(right))
+        return chosen + coin.sample(right, room)
+
+    def _mixed(self, pairs: list[Comparison], seed: int) -> list[Comparison]:
+        """Leaves out pairs of categories above their share, drawn by lot; the order stays."""
+        if not self.most_of_category:
+            return pairs
+        kept = allowed(Counter(c.prompt.category or "" for c in pairs), self.most_of_category)
+        coin = random.Random(f"{seed}/mix")
+        chosen: set[str] = set()
+        for category, count in kept.items():
+            ids = [c.id for c in pairs if (c.prompt.category or "") == category]
+            chosen.update(coin.sample(ids, count))
+        return [c for c in pairs if c.id in chosen]
+
+
+def allowed(counts: Mapping[str, int], most: Mapping[str, float]) -> dict[str, int]:
+    """The most pairs of each category such that none exceeds its share of what is kept.
+
+    From all pairs down: n_c <= floor(share_c * total), until nothing changes.
+    """
+    kept = dict(counts)
+    while True:
+        total = sum(kept.values())
+        # Floats: 0.3 of 10 is 3, and not the floor of 2.9999.
+        lower = {c: min(n, int(most.get(c, 1.0) * total + 1e-9)) for c, n in kept.items()}
+        if lower == kept:
+            return kept
+        kept = lower

@@ -54,8 +54,9 @@ class _Answer(NamedTuple):
 class Pairwise(Settings):
     """Soft labels from the probabilities of "1" and "2"."""
 
-    task: Literal["summarization", "helpful", "harmless", "general"] = "general"
-    """Which prompt texts; `harmless` asks for the most harmful one, and labels are inverted."""
+    task: Literal["summarization", "helpful", "harmless", "general", "reasoning"] = "general"
+    """Which prompt texts; `harmless` asks for the most harmful one, and labels are inverted;
+    `reasoning` asks whose steps are better where both answers are right."""
     preamble: Literal["base", "detailed"] = "base"
     """`detailed` defines what a good response is, axis by axis."""
     shots: int = Field(default=0, ge=0, le=8)
@@ -78,9 +79,11 @@ class Pairwise(Settings):
     """A rationale is cut here."""
 
     @model_validator(mode="after")
-    def _samples_are_of_rationales(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.samples > 1 and not self.rationale:
             raise ValueError("samples above 1 are sampled rationales: set rationale: true too")
+        if self.shots and self.task == "reasoning":
+            raise ValueError("shots: no exemplars of reasoning are shipped: set shots: 0")
         return self
 
     def label(

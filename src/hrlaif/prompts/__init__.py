@@ -1,6 +1,5 @@
 """What is the policy asked? Prompts are collected, mixed by category, split, and sorted."""
 
-from hrlaif.prompts.categorize import categorize
 from hrlaif.prompts.sources import Prompts, collect
 
-__all__ = ["Prompts", "categorize", "collect"]
+__all__ = ["Prompts", "collect"]

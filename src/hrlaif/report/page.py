@@ -14,7 +14,7 @@ from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.records import Row
-from hrlaif.report import hostile, receipts, samples, sections
+from hrlaif.report import hostile, hybrid, receipts, samples, sections
 from hrlaif.report import people as blind
 from hrlaif.report.load import Run
 
@@ -28,7 +28,9 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "labels": sections.labels,
     "red_team": hostile.red_team,
     "people": blind.people,
-    "correctness": sections.correctness,
+    "correctness": hybrid.correctness,
+    "satisfied": hybrid.satisfied,
+    "verified": hybrid.verified,
     "bill": receipts.bill,
 }
 

@@ -206,26 +206,6 @@ def _agreement(run: Run, charts: Charts) -> Row:
     }
 
 
-def correctness(run: Run, charts: Charts) -> Row:
-    """Accuracy on prompts whose right answer is known, before and after."""
-    found = run.json("evaluation/metrics.json").get("accuracy") or {}
-    figures = [
-        (name, f)
-        for name, key in (("SFT", "before"), ("policy", "after"))
-        if (f := figure(found.get(key)))
-    ]
-    return {
-        "figures": figures,
-        "chart": charts.intervals(
-            figures, unit="answers right, %", reference=None, alt="Accuracy before and after"
-        ),
-        "gain": figure(found.get("gain")),
-        "unverifiable": [
-            number(found.get(key)) for key in ("unverifiable_before", "unverifiable_after")
-        ],
-    }
-
-
 def _curve(label: str, rows: list[Row], names: tuple[str, ...]) -> Curve:
     points = [
         (step, value)

@@ -199,6 +199,11 @@ def _prompt(values: Mapping[str, Any], where: str) -> Prompt:
 def _prompt_record(values: Mapping[str, Any], turns: Turns, key: Any, where: str) -> Prompt:
     names = ("category", "choices", "harmful", "language", "split")
     fields = {name: values[name] for name in names if values.get(name) is not None}
+    # Many data sets keep the right answer beside the row's own columns.
+    meta = values.get("meta")
+    beside = meta.get("reference_answer") if isinstance(meta, Mapping) else None
+    if beside is not None:
+        fields["reference_answer"] = str(beside)
     for ours, aliases in (
         ("reference_answer", ("reference_answer",)),
         ("reference_response", ("reference_response", "reference_output")),

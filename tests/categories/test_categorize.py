@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
+from hrlaif.categories import categorize
 from hrlaif.llm.scripted import Scripted
-from hrlaif.prompts import categorize
 from hrlaif.records import Choice, Message, Prompt, Unanswered
 
 

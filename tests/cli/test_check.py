@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+TEXTS = ["The answer is 72.", "The answer is 71.", "It is 71 or 72.", "It is 72."]
+
+
+@pytest.fixture
+def responses(write):
+    rows = [
+        {"id": f"r{n}", "prompt": "48 + 24?", "response": text, "reference_answer": "72"}
+        for n, text in enumerate(TEXTS)
+    ]
+    return write("responses.jsonl", rows)
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_every_response_gets_a_verdict_and_null_is_one(hrlaif, responses, tmp_path):
+    out = tmp_path / "verdicts.jsonl"
+    done = hrlaif(
+        *("check", responses, "-o", out, "--check", "number", "--json"),
+        *("--max-abstentions", "0.25"),
+    )
+    rows = read(out)
+    assert [(row["id"], row["passed"], row["answer"]) for row in rows] == [
+        ("r0", True, "72"), ("r1", False, "71"), ("r2", None, None), ("r3", True, "72"),
+    ]  # fmt: skip
+    assert set(rows[0]) == {"id", "check", "passed", "answer", "reason", "evidence"}
+    summary = json.loads(done.stdout)
+    assert (summary["passed"], summary["failed"]) == (2, 1)
+    assert summary["unverifiable"] == {"more than one answer": 1}
+    assert [path.name for path in tmp_path.glob("verdicts*.partial*")] == []
+
+
+def test_too_many_without_a_verdict_is_exit_3_and_the_file_is_whole(hrlaif, responses, tmp_path):
+    out = tmp_path / "verdicts.jsonl"
+    done = hrlaif("check", responses, "-o", out, "--check", "number", code=3)
+    assert len(read(out)) == 4
+    assert "1 of 4 responses could not be checked, more than the 20% allowed" in done.stderr
+
+
+def test_a_judge_decides_where_no_rule_can(hrlaif, responses, tmp_path):
+    out = tmp_path / "verdicts.jsonl"
+    judge = ("--judge", "scripted:accuracy=1")
+    hrlaif("check", responses, "-o", out, "--check", "same_answer", *judge)
+    assert [row["passed"] for row in read(out)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "says"),
+    [
+        (["--check", "numbr"], 2, "did you mean 'number'?"),
+        (["--check", "same_answer"], 2, "same_answer needs a judge"),
+        ([], 2, "Missing option '--check'"),
+    ],
+)
+def test_what_cannot_check_is_told(more, code, says, hrlaif, responses, tmp_path):
+    done = hrlaif("check", responses, "-o", tmp_path / "v.jsonl", *more, code=code)
+    assert says in done.stderr
