@@ -14,12 +14,12 @@ from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
 from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
 from hrlaif.prompts import Prompts
-from hrlaif.reward import RewardTraining
+from hrlaif.reward import AnyReward, Learned, RewardTraining
 from hrlaif.sampling import Sampling
 from hrlaif.settings import Compute, Settings
 from hrlaif.sft import Sft
 
-RECIPES = ("quickstart", "rlaif", "same_size", "rlhf")
+RECIPES = ("quickstart", "rlaif", "direct", "same_size", "rlhf")
 
 
 @final
@@ -49,6 +49,9 @@ class Evaluation(Settings):
     """Says which answer is better, here and in the choice of a checkpoint."""
     judge: AnyModel | None = None
     """Asked by the labeler; the run's judge when empty."""
+    best_of: int | None = Field(default=None, ge=2)
+    """Also compare the SFT policy with the best of so many of its own answers, by the reward that
+    RL raises: what the reward is worth without any RL."""
 
 
 @final
@@ -69,6 +72,9 @@ class Config(Settings):
     sampling: Sampling = Sampling()
     labeling: Labeling = Labeling()
     reward: RewardTraining = RewardTraining()
+    score: AnyReward = Learned()
+    """What a response is worth in RL: `learned` (the reward model), `direct` (a judge's grade, for
+    which nothing is labelled and no reward model trained), or several together."""
     policy: Policy = Policy()
     evaluation: Evaluation = Evaluation()
     max_abstentions: float = Field(default=0.2, ge=0, le=1)

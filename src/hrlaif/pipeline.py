@@ -1,6 +1,7 @@
 """The flow: which stages there are, what each reads, and what each writes.
 
     prompts ─► sft ─► responses ─► label ─► reward ─► policy ─► evaluate ─► report
+                 └───────────── direct reward ─────────┘
 
 A stage is given only the files and the settings that its line in `stages` declares; both are
 fingerprinted in its receipt, so that line is all that decides whether its work is still good.
@@ -16,6 +17,7 @@ from typing import Any
 
 from hrlaif import work
 from hrlaif.config import Config
+from hrlaif.reward.parts import models, of_samples, of_the_run
 from hrlaif.run import sha256
 
 
@@ -38,6 +40,7 @@ class Stage:
         outside = {
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
+            "score": [f"{name}/model.safetensors" for name in models(config.score)],
         }
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
@@ -55,8 +58,18 @@ def stages(config: Config) -> list[Stage]:
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     learnt = ("preferences.jsonl", *responses, *sft)
-    raised = (*prompts, "reward_model", *sft)
-    told = (*prompts, "preferences.jsonl", "policy", *sft)
+    # A reward that no model has learned needs no labels; one that is not scaled, no responses.
+    trained = of_the_run(config.score)
+    sampled = responses if of_samples(config.score) else ()
+    taste = (*(("reward_model",) if trained else ()), *sampled)
+    labelled = labels[:1] if trained else ()
+    part = config.policy
+    renewed = ("preferences.jsonl", *responses) if part.renews else ()
+    raised = (*prompts, *dict.fromkeys((*taste, *renewed)), *sft)
+    relabels = ("labeling",) if part.staleness else ()
+    rl = (*judged, "score", "policy", *relabels, *(("reward",) if part.renews else ()))
+    told = (*prompts, *labelled, "policy", *sft)
+    best = ("score",) if config.evaluation.best_of else ()
     table = [
         # name, reads, writes, settings, work
         Stage("prompts", (), prompts, ("prompts", "judge"), work.prompts),
@@ -64,8 +77,10 @@ def stages(config: Config) -> list[Stage]:
         Stage("responses", (*prompts, *sft), responses, ("model", "sampling"), work.responses),
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
         Stage("reward", learnt, ("reward_model",), ("model", "reward"), work.reward),
-        Stage("policy", raised, ("policy",), (*judged, "policy"), work.policy),
-        Stage("evaluate", told, ("evaluation",), judged, work.evaluate),
+        Stage("policy", raised, ("policy",), rl, work.policy),
+        Stage("evaluate", told, ("evaluation",), (*judged, *best), work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
-    return [stage for stage in table if stage.name != "sft" or config.sft]
+    off = {"sft": config.sft is None, "label": not trained, "reward": not trained}
+    off["responses"] = not trained and not sampled
+    return [stage for stage in table if not off.get(stage.name)]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import core_schema
@@ -156,6 +156,8 @@ class Compute(Settings):
     """Calls to a remote model under way at once."""
     threads: int | None = None
     """CPU threads; all cores when empty."""
+    tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
+    """Also send the figures of each training step there; its library must be installed."""
     max_cost: float | None = None
     """Stop, resumably, before remote calls cost more than this many US dollars."""
 

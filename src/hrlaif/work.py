@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hrlaif import scoring
 from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
@@ -118,16 +119,12 @@ def label(config: Config, folder: Path) -> Counts:
 
 def reward(config: Config, folder: Path) -> Counts:
     """Trains the reward model on the labels."""
-    from hrlaif.reward.train import train
-
-    rows = read_rows(folder / "preferences.jsonl")
-    return train(
-        config.reward,
-        [Preference.from_row(row.values) for row in rows],
+    return scoring.train_reward(
+        config,
+        read_preferences(folder),
         config.reward.base or start(config, folder),
         folder / "reward_model",
-        seed=config.seed,
-        reference_responses=read_responses(folder / "responses.jsonl"),
+        samples=read_responses(folder / "responses.jsonl"),
     )
 
 
@@ -135,10 +132,12 @@ def policy(config: Config, folder: Path) -> Counts:
     """Raises the reward by RL, and keeps the checkpoint that the judge likes best."""
     from hrlaif.policy import candidates, loop
     from hrlaif.policy.rollouts import Scorer
-    from hrlaif.reward import Learned, learned
+    from hrlaif.reward import learned
 
     out, begin = folder / "policy", start(config, folder)
-    scorer = Scorer(Learned(path=str(folder / "reward_model")))
+    reward = scoring.reward_of(config, folder)
+    watch = scoring.watch_of(config, folder, reward, config.reward.base or begin)
+    scorer = Scorer(watch or reward, config.judge)
     loop.train(
         config.policy,
         read_prompts(folder, "train"),
@@ -146,6 +145,7 @@ def policy(config: Config, folder: Path) -> Counts:
         start=begin,
         folder=out,
         validation=read_prompts(folder, "validation"),
+        watch=watch,
         seed=config.seed,
     )
     learned.unload()
@@ -200,9 +200,7 @@ def _known(folder: Path) -> dict[str, Any]:
     }
     return {
         "check": Answer(),
-        "preferences": [
-            Preference.from_row(r.values) for r in read_rows(folder / "preferences.jsonl")
-        ],
+        "preferences": read_preferences(folder),
         "validation": watched,
         "chosen_step": choice["chosen"],
         "totals": totals,
@@ -260,3 +258,9 @@ def read_prompts(folder: Path, *splits: str) -> list[Prompt]:
 def read_responses(path: Path) -> list[Response]:
     """Responses that a stage wrote."""
     return [Response.from_row(row.values) for row in read_rows(path)]
+
+
+def read_preferences(folder: Path) -> list[Preference]:
+    """The run's labels; none where a judge's grade is the reward."""
+    path = folder / "preferences.jsonl"
+    return [Preference.from_row(r.values) for r in read_rows(path)] if path.exists() else []

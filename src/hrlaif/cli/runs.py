@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from hrlaif import config as configuration
+from hrlaif import scoring
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
@@ -80,6 +81,7 @@ def run(
         _print_plan(run, settings)
         return
     configuration.refuse_missing_models(settings)
+    scoring.refuse_impossible(settings)
     if redo is not None:
         running.redo(run, settings, redo)
     if config is not None:

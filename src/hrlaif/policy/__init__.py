@@ -6,6 +6,15 @@ Importing this package loads no torch; `loop`, `actor` and `rollouts` do.
 
 from hrlaif.policy.algorithm import Algorithm, Credit, Rollouts
 from hrlaif.policy.reinforce import Reinforce
-from hrlaif.policy.settings import Policy, Sampling, Validation
+from hrlaif.policy.settings import Policy, Sampling, Staleness, Validation
 
-__all__ = ["Algorithm", "Credit", "Policy", "Reinforce", "Rollouts", "Sampling", "Validation"]
+__all__ = [
+    "Algorithm",
+    "Credit",
+    "Policy",
+    "Reinforce",
+    "Rollouts",
+    "Sampling",
+    "Staleness",
+    "Validation",
+]

@@ -22,15 +22,19 @@ from hrlaif.policy.actor import Actor
 from hrlaif.policy.learn import Figures
 from hrlaif.policy.rollouts import MODEL, Asked, Batch, Draw, Rollout, Scorer, respond, rewarded
 from hrlaif.policy.settings import Policy
+from hrlaif.policy.signs import outliers, signs
+from hrlaif.policy.staleness import Seen, Watch
 from hrlaif.progress import track
 from hrlaif.records import Prompt, digest
 from hrlaif.training import checkpoint, metrics, optimizer
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import order
+from hrlaif.training.trackers import tracking
 from hrlaif.transformer.load import Loaded, load_causal
 
 _SHOWN = 3  # texts a step in samples.jsonl
-_LOGS = ("metrics.jsonl", "samples.jsonl", "validation.jsonl")
+_SHOWN_LIVE = ("reward_mean", "kl", "length_mean", "entropy", "truncated_share")
+_LOGS = ("metrics.jsonl", "samples.jsonl", "outliers.jsonl", "validation.jsonl")
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,14 @@ def train(
     start: str | Path | Loaded,
     folder: Path,
     validation: Sequence[Prompt] = (),
+    watch: Watch | None = None,
     seed: int = 0,
 ) -> None:
     """Trains the policy from `start`, the SFT policy, into checkpoints and logs in `folder`.
 
     The same call continues a run that was cut short. Rewards should have mean 0 and standard
     deviation 1 on responses of `start`. Without validation prompts only the last step is kept.
+    A `watch` compares the reward with a judge on the way; it then is the scorer's reward.
     """
     if not prompts:
         raise UsageError("there are no prompts to train the policy on")
@@ -76,14 +82,23 @@ def train(
     asked = _asked(loaded, prompts)
     watched = _asked(loaded, validation[: settings.validation.prompts])
     begin = _resume(work)
+    seen = Seen(actor, settings, watched, asked)
+    if watch is not None:
+        watch.resume(begin)
+        watch.look(seen, begin)
     if begin == 0 and watched and not metrics.read(folder / "validation.jsonl"):
         _evaluate(work, 0, watched)
-    with track("policy", settings.steps, unit="steps", done=begin) as bar:
+    with (
+        tracking(folder) as log,
+        track("policy", settings.steps, unit="steps", done=begin, shown=_SHOWN_LIVE) as bar,
+    ):
         for number in range(begin, settings.steps):
             row = _step(work, number, [asked[i] for i in _plan(work, len(asked))[number]])
             metrics.append(folder / "metrics.jsonl", {"step": number + 1, **row})
-            _pause(work, number + 1, watched)
-            bar.advance(note=f"reward {row['reward_mean']:+.2f} KL {row['kl']:.2f}")
+            looked = watch is not None and watch.look(seen, number + 1)
+            _pause(work, number + 1, watched, save=looked)
+            log(number + 1, row)
+            bar.advance(note=f"reward {row['reward_mean']:+.2f} KL {row['kl']:.2f}", figures=row)
 
 
 def _asked(loaded: Loaded, prompts: Sequence[Prompt]) -> list[Asked]:
@@ -107,13 +122,13 @@ def _resume(work: Work) -> int:
     return begin
 
 
-def _pause(work: Work, done: int, watched: Sequence[Asked]) -> None:
+def _pause(work: Work, done: int, watched: Sequence[Asked], *, save: bool = False) -> None:
     """After a step: evaluates and saves if it is time; a checkpoint follows its evaluation."""
     settings, last = work.settings, done == work.settings.steps
     time_to_look = bool(watched) and (done % settings.validation.every == 0 or last)
     if time_to_look:
         _evaluate(work, done, watched)
-    if time_to_look or last or done % settings.checkpoints.every == 0:
+    if time_to_look or last or save or done % settings.checkpoints.every == 0:
         pinned = candidates.best(work.folder, settings.validation.candidates)
         checkpoint.save(
             work.folder, done, work.trainee, keep=settings.checkpoints.keep, pinned=pinned
@@ -182,15 +197,18 @@ def _described(rollouts: Sequence[Rollout], rewards: Sequence[float]) -> Figures
         "length_mean": fmean(len(r.logprobs) for r in rollouts),
         "truncated_share": fmean(not r.ended for r in rollouts),
         "ended_share": fmean(r.ended for r in rollouts),
+        **signs(rollouts),
     }
 
 
 def _show(work: Work, number: int, scored: Sequence[tuple[Rollout, float | None]]) -> None:
-    """A few whole responses for the report: the first of as many prompts, in the order asked."""
+    """Whole responses for the report: the first of a few prompts, and those that stand out."""
     firsts = [pair for pair in scored if pair[0].response.sample == 0]
     for rollout, value in firsts[:_SHOWN]:
         row = {"step": number + 1, "reward": value, **rollout.response.row()}
         metrics.append(work.folder / "samples.jsonl", row)
+    for row in outliers(scored):
+        metrics.append(work.folder / "outliers.jsonl", {"step": number + 1, **row})
 
 
 def _evaluate(work: Work, done: int, asked: Sequence[Asked]) -> None:
