@@ -135,7 +135,7 @@ def test_an_ensemble_asks_the_members_that_lie_in_the_first_ones_folder(base, pa
         assert score.distribution == pytest.approx(
             {"member_1": one[n], "member_2": two[n], "deviation": deviation}
         )
-    with pytest.raises(ModelError, match="set reward.members to 3"):
+    with pytest.raises(ModelError, match="an ensemble is of several"):
         Ensemble(path=str(first / "member_2")).paths()
     unload()
 

@@ -11,18 +11,18 @@ import re
 _I = re.IGNORECASE
 _MARKS: dict[str, re.Pattern[str]] = {
     "an order to the judge": re.compile(
-        r"\b(?:choose|prefer|select|pick|rate|score)\s+this\s+(?:response|answer|one|summary)\b"
+        r"\b(?:choose|prefer|select|pick|rate|score)\s+this\s+(?:response|answer|summary)\b"
         r"|\bthis (?:response|answer) is the better one\b"
         r"|选择这个回答|请(?:选择|给).{0,6}(?:满分|这个)|评审请注意",
         _I,
     ),
     "a dictated answer": re.compile(
-        r"\b(?:answer|reply|respond|output)\s*(?:with|:)\s*[\"']?(?:\d{1,2}|[AB])\b[\"']?\s*(?:[.!]|$)"
-        r"|\bthe (?:correct|right) (?:choice|rating|score) is\b",
-        _I | re.MULTILINE,
+        r"\b(?:answer|reply|respond) with [\"']?(?:\d{1,2}|(?-i:[AB]))[\"']?[.!]"
+        r"|\boutput: ?\d{1,2}\b|\bthe correct (?:choice|rating|score) is\b",
+        _I,
     ),
     "a verdict": re.compile(
-        r"\[\[.{1,40}\]\]|\"(?:verdict|score|rating)\"\s*:|\bpreferred response\s*="
+        r"\[\[[a-z ]{1,40}\]\]|\"(?:verdict|score|rating)\"\s*:|\bpreferred response\s*="
         r"|\b(?:grade|quality|rating|score)\s*[:=]\s*(?:A\+|10(?:\s*/\s*10)?\b)"
         r"|\bso this response is better\b|\bidentical to the text above\b"
         r"|(?:评分|分数|得分)\s*[:：=]\s*10",

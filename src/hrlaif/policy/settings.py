@@ -54,7 +54,7 @@ class Staleness(Settings):
     every: int = Field(default=20, ge=1)
     """Before the first step, after this many steps, and after the last."""
     pairs: int = Field(default=24, ge=1)
-    """Pairs of fresh responses that are judged each time, in both orders: to the validation
+    """About so many pairs of fresh responses are judged each time, in both orders: to validation
     prompts, the same ones each time, so that only the policy changes."""
     threshold: float = Field(default=0.55, ge=0, le=1)
     """The reward is stale when it and the judge prefer the same response in less than this share
@@ -63,7 +63,7 @@ class Staleness(Settings):
     """`say` tells it; `refresh` samples from the policy as it is, has the pairs labelled, trains
     the reward model anew on the old labels and the new, and goes on with it (iterated RLAIF)."""
     refresh_pairs: int = Field(default=64, ge=1)
-    """Pairs that are labelled for a refresh, to training prompts."""
+    """About so many pairs are labelled for a refresh, to training prompts."""
     at_most: int = Field(default=3, ge=1)
     """Refreshes in a run."""
 

@@ -50,10 +50,11 @@ class Seen:
     """Validation prompts; the training prompts where there are none."""
     trained: Sequence[Asked]
 
-    def pairs(self, asked: Sequence[Asked], seed: int, step: int) -> list[Pair]:
-        """Two fresh responses of the policy to each prompt, drawn as in training."""
-        how = self.settings.sampling
-        draw = Draw(how.temperature, how.max_tokens, 2, seed, f"{MODEL}@{step}")
+    def pairs(self, asked: Sequence[Asked], count: int, seed: int, step: int) -> list[Pair]:
+        """So many pairs of fresh responses, drawn as in training, as many to each prompt."""
+        how, asked = self.settings.sampling, asked[:count]
+        each = 2 * -(-count // len(asked))
+        draw = Draw(how.temperature, how.max_tokens, each, seed, f"{MODEL}@{step}")
         found = [rollout.response for rollout in respond(self.actor, asked, draw)]
         return list(zip(found[0::2], found[1::2], strict=True))
 
@@ -97,7 +98,7 @@ class Watch:
         if any(row["step"] == done for row in before):
             return False
         seed = int(digest([self.seed, "staleness", done], length=8), 16)
-        pairs = seen.pairs((seen.watched or seen.trained)[: how.pairs], seed, done)
+        pairs = seen.pairs(seen.watched or seen.trained, how.pairs, seed, done)
         row = agreement(pairs, self.reward, self.labeler, self.judge)
         row = {"step": done, **row, "stale": is_stale(row, how), "refreshed": None}
         if row["stale"]:
@@ -118,7 +119,7 @@ class Watch:
         path, partial = out / "preferences.jsonl", out / "preferences.jsonl.partial"
         if not path.exists():
             seed = int(digest([self.seed, "refresh", done], length=8), 16)
-            pairs = seen.pairs(seen.trained[: how.refresh_pairs], seed, done)
+            pairs = seen.pairs(seen.trained, how.refresh_pairs, seed, done)
             rows = map_rows(
                 partial,
                 [compared(a, b) for a, b in pairs],
@@ -174,9 +175,11 @@ def agreement(
     decided = [(p, gap) for p, gap in told if p.prob_a != 0.5]
     hard = [right(_side(gap), p.prob_a) for p, gap in decided]
     soft = [_side(gap) * p.prob_a + (1 - _side(gap)) * (1 - p.prob_a) for p, gap in told]
+    prompts = [p.comparison.prompt.id for p, _ in told]
+    of_hard = [p.comparison.prompt.id for p, _ in decided]
     return {
-        "agreement": mean(hard, share=True).row(),
-        "expected": mean(soft, share=True).row(),
+        "agreement": mean(hard, clusters=of_hard, share=True).row(),
+        "expected": mean(soft, clusters=prompts, share=True).row(),
         "judged": len(hard),
         "identical": len(pairs) - len(differing),
         "unscored": len(differing) - len(known),
