@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hrlaif import work
 from hrlaif.config import Config
@@ -58,18 +58,10 @@ def stages(config: Config) -> list[Stage]:
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     learnt = ("preferences.jsonl", *responses, *sft)
-    # A reward that no model has learned needs no labels; one that is not scaled, no responses.
-    trained = of_the_run(config.score)
-    sampled = responses if of_samples(config.score) else ()
-    taste = (*(("reward_model",) if trained else ()), *sampled)
-    labelled = labels[:1] if trained else ()
-    part = config.policy
-    renewed = ("preferences.jsonl", *responses) if part.renews else ()
-    raised = (*prompts, *dict.fromkeys((*taste, *renewed)), *sft)
-    relabels = ("labeling",) if part.staleness else ()
-    rl = (*judged, "score", "policy", *relabels, *(("reward",) if part.renews else ()))
-    told = (*prompts, *labelled, "policy", *sft)
-    best = ("score",) if config.evaluation.best_of else ()
+    needs = _needs(config)
+    raised, trained = (*prompts, *needs.files, *sft), "label" not in needs.unused
+    labelled, best = labels[:1] if trained else (), bool(config.evaluation.best_of)
+    told = (*prompts, *labelled, *("reward_model",) * (trained and best), "policy", *sft)
     table = [
         # name, reads, writes, settings, work
         Stage("prompts", (), prompts, ("prompts", "judge"), work.prompts),
@@ -77,10 +69,32 @@ def stages(config: Config) -> list[Stage]:
         Stage("responses", (*prompts, *sft), responses, ("model", "sampling"), work.responses),
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
         Stage("reward", learnt, ("reward_model",), ("model", "reward"), work.reward),
-        Stage("policy", raised, ("policy",), rl, work.policy),
-        Stage("evaluate", told, ("evaluation",), (*judged, *best), work.evaluate),
+        Stage("policy", raised, ("policy",), (*judged, *needs.settings), work.policy),
+        Stage("evaluate", told, ("evaluation",), (*judged, *("score",) * best), work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
-    off = {"sft": config.sft is None, "label": not trained, "reward": not trained}
-    off["responses"] = not trained and not sampled
-    return [stage for stage in table if not off.get(stage.name)]
+    off = {*needs.unused, *(() if config.sft else ("sft",))}
+    return [stage for stage in table if stage.name not in off]
+
+
+class _Needs(NamedTuple):
+    """What RL needs of the stages before it."""
+
+    files: tuple[str, ...]
+    settings: tuple[str, ...]
+    unused: tuple[str, ...]
+    """Stages that make nothing that is used."""
+
+
+def _needs(config: Config) -> _Needs:
+    """A reward that is not learned needs no labels, one that is not scaled no responses.
+
+    To measure how stale it is takes the labeler, to renew it all that the reward stage takes.
+    """
+    learned, part = of_the_run(config.score), config.policy
+    files = ["reward_model"] * learned + ["preferences.jsonl"] * part.renews
+    drawn = of_samples(config.score) or part.renews
+    settings = ["score", "policy"] + ["labeling"] * (part.staleness is not None)
+    unused = [] if learned else ["label", "reward"] + ["responses"] * (not drawn)
+    files += ["responses.jsonl"] * drawn
+    return _Needs(tuple(files), (*settings, *["reward"] * part.renews), tuple(unused))

@@ -12,7 +12,7 @@ from hrlaif.errors import UsageError
 from hrlaif.labeling import Human
 from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.protocols import Labeler, LanguageModel, Reward
-from hrlaif.records import Preference, Response, Row
+from hrlaif.records import Preference, Response, Row, Score
 from hrlaif.reward import Ensemble, any_reward, learned
 from hrlaif.reward.learned import RUN
 from hrlaif.reward.parts import fitted, moved, of_samples, of_the_run, parts
@@ -63,6 +63,13 @@ def reward_of(config: Config, folder: Path) -> Reward:
     return found
 
 
+def scored(config: Config, folder: Path, responses: Sequence[Response]) -> list[Score]:
+    """By the reward of a finished run."""
+    scores = reward_of(config, folder).score(responses, config.judge)
+    learned.unload()
+    return scores
+
+
 def watch_of(config: Config, folder: Path, reward: Reward, base: str) -> Watch | None:
     """Compares the reward with the judge during RL; None where that is not wanted.
 
@@ -104,6 +111,11 @@ def refuse_impossible(config: Config) -> None:
     if alone and config.reward.members < 2:
         raise UsageError(
             "score: an ensemble asks several reward models, and reward.members is 1: set it to 3"
+        )
+    if config.evaluation.best_of and not config.evaluation.sampling.temperature:
+        raise UsageError(
+            "evaluation.best_of: greedy answers are all the same: set "
+            "evaluation.sampling.temperature above 0"
         )
     if config.policy.renews and (not ours or isinstance(config.labeling.labeler, Human)):
         raise UsageError(

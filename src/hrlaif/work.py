@@ -175,6 +175,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         part.judge or config.judge,
         out,
         **_known(folder),
+        best_of=_best_of(config, folder, asked, sides[0]),
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
@@ -206,6 +207,27 @@ def _known(folder: Path) -> dict[str, Any]:
         "totals": totals,
         "labels": made,
     }
+
+
+def _best_of(
+    config: Config, folder: Path, asked: Sequence[Prompt], sft: Sequence[Response]
+) -> Mapping[str, Any] | None:
+    """The SFT policy's best of n answers by the reward, against its first ones."""
+    from hrlaif.evaluation.best_of import best_of
+
+    part, out = config.evaluation, folder / "evaluation" / "best_of"
+    if part.best_of is None:
+        return None
+    path = out / "responses.jsonl"
+    out.mkdir(exist_ok=True)
+    if not path.exists():
+        how = part.sampling.model_copy(update={"samples": part.best_of})
+        # Another seed: the draws that are compared with are not among those chosen from.
+        _sampled(how, asked, start(config, folder), path, config.seed + 1)
+    drawn = read_responses(path)
+    scores = scoring.scored(config, folder, drawn)
+    judges = (part.labeler, part.judge or config.judge)
+    return best_of(sft, drawn, scores, judges, out, seed=config.seed)
 
 
 def _sampled(

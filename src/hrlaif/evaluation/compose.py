@@ -33,6 +33,7 @@ def evaluate(
     chosen_step: int | None = None,
     totals: Mapping[str, Mapping[str, Any]] | None = None,
     labels: int = 0,
+    best_of: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Row:
     """Writes folder/metrics.json and folder/comparisons.jsonl; returns the metrics.
@@ -40,7 +41,8 @@ def evaluate(
     baseline and policy: responses of the SFT policy and of the policy after RL to the same test
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
     policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost;
-    what is not given is null. A killed run goes on where it stopped.
+    `best_of` is what `best_of.py` found; what is not given is null. A killed run goes on where it
+    stopped.
     """
     metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
     found = agreement(preferences, seed=seed) if preferences else None
@@ -51,6 +53,7 @@ def evaluate(
         "accuracy": accuracy(baseline, policy, check, judge, seed=seed).row() if check else None,
         "agreement": found.row() if found and found.overall.n else None,
         "cost": cost(totals, labels=labels).row() if totals is not None else None,
+        "best_of": None if best_of is None else dict(best_of),
     }
     return _written(folder, "metrics.json", metrics)
 
