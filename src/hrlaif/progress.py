@@ -26,6 +26,8 @@ _SPENT: ContextVar[Callable[[], str]] = ContextVar("spent", default=lambda: "")
 _SECONDS_BETWEEN_LINES = 10.0
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 40
+Show = Callable[[int, str, Mapping[str, Any]], None]
+"""Shows how many units are done, a note, and figures by name."""
 
 
 def say(text: str) -> None:
@@ -36,7 +38,7 @@ def say(text: str) -> None:
 class Bar:
     """Counts finished units of work."""
 
-    def __init__(self, show: Callable[[int, str, Mapping[str, Any]], None], *, done: int = 0):
+    def __init__(self, show: Show, *, done: int = 0):
         self.done = done
         self._show = show
 
@@ -60,9 +62,18 @@ def track(
 
     Under the bar stand the figures named in `shown`, each with its last value and its course.
     """
-    if not console.is_terminal:
+    if console.is_terminal:
+        with live(what, total, unit=unit, done=done, shown=shown, on=console) as show:
+            yield Bar(show, done=done)
+    else:
         yield Bar(_plain_lines(what, total, unit, done), done=done)
-        return
+
+
+@contextmanager
+def live(
+    what: str, total: int, *, unit: str, done: int, shown: Sequence[str], on: Console
+) -> Iterator[Show]:
+    """The bar of a terminal, and under it the course of each figure."""
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(bar_width=24),
@@ -73,19 +84,19 @@ def track(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    progress = Progress(*columns, console=console)
+    progress = Progress(*columns, console=on)
     task = progress.add_task(what, total=total, completed=done, note="")
     course: dict[str, list[float]] = {name: [] for name in shown}
-    with Live(progress, console=console, refresh_per_second=4) as live:
+    with Live(progress, console=on, refresh_per_second=4) as view:
 
         def show(done: int, note: str, figures: Mapping[str, Any]) -> None:
             progress.update(task, completed=done, note=note)
             for name, values in course.items():
                 value = figures.get(name)
                 values += [] if value is None else [float(value)]
-            live.update(Group(progress, courses(course)) if any(course.values()) else progress)
+            view.update(Group(progress, courses(course)) if any(course.values()) else progress)
 
-        yield Bar(show, done=done)
+        yield show
 
 
 def courses(course: Mapping[str, Sequence[float]]) -> Table:
@@ -104,9 +115,7 @@ def sparks(values: Sequence[float]) -> str:
     return "".join(_BLOCKS[round(7 * (v - least) / span) if span else 3] for v in values)
 
 
-def _plain_lines(
-    what: str, total: int, unit: str, already: int
-) -> Callable[[int, str, Mapping[str, Any]], None]:
+def _plain_lines(what: str, total: int, unit: str, already: int) -> Show:
     begun = last = time.monotonic()
 
     def show(done: int, note: str, figures: Mapping[str, Any]) -> None:

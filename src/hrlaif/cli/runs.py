@@ -30,6 +30,8 @@ ConfigFile = Annotated[
     typer.Option("--config", help="Use this configuration; it is copied into the folder."),
 ]
 
+_FIGURES = ("calls", "tokens", "time", "memory", "price")
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds this file's commands."""
@@ -93,7 +95,7 @@ def run(
 
 
 def plan(run: Folder, config: ConfigFile = None, changes: Changes = None) -> None:
-    """Show the stages, their files, and the calls, tokens, time and price expected."""
+    """Show the stages, their files, and the calls, tokens, time, memory and price expected."""
     _print_plan(run, _settings(config or _own(run), changes, None, None))
 
 
@@ -161,8 +163,8 @@ def _print_plan(folder: Path, settings: Config) -> None:
     from hrlaif.planning import expectations
 
     table = Table(box=None, pad_edge=False)
-    for title in ("stage", "state", "reads", "writes", "calls", "tokens", "time", "price"):
-        right = title in ("calls", "tokens", "time", "price")
+    for title in ("stage", "state", "reads", "writes", *_FIGURES):
+        right = title in _FIGURES
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     for line in expectations(folder, settings):
         table.add_row(*line.cells())

@@ -81,8 +81,9 @@ def _front(run: Run, charts: Charts) -> Any:
         ]
         series.append(found[:: max(1, len(found) // _POINTS)])
     best = run.json("evaluation/metrics.json").get("best_of") or {}
-    kl, reward = number(best.get("most_kl")), figure(best.get("reward"))
-    series.append([Point(kl, reward)] if kl is not None and reward else [])
+    furthest, reached = number(best.get("most_kl")), figure(best.get("reward"))
+    if furthest is not None and reached is not None:
+        series.append([Point(furthest, reached)])
     return charts.points(
         series,
         labels=("KL from the SFT policy, nats", "mean reward"),
