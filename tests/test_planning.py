@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from hrlaif.config import Config
 from hrlaif.labeling import Pairwise
+from hrlaif.memory import needed
 from hrlaif.planning import expectations, labels
 
 
@@ -47,3 +50,44 @@ def test_a_red_team_s_calls_are_planned_in_its_stage_and_in_the_evaluation(tmp_p
     # Both policies answer 10 seeds in two ways, and 10 benign prompts that are judged twice.
     assert lines["evaluate"].work.calls == 20 + 4 * (20 + 2 * 10)
     assert lines["redteam"].work.written > 0
+
+
+def test_direct_rl_asks_the_judge_once_a_response_and_staleness_in_both_orders(tmp_path):
+    how = {
+        "steps": 10,
+        "sampling": {"prompts_per_step": 4, "samples_per_prompt": 3, "max_tokens": 50},
+        "validation": {"every": 5},
+    }
+    learned = plan(tmp_path, policy=how)
+    direct = plan(tmp_path, policy=how, score="direct")
+    assert learned["policy"].work.calls == 0
+    # 10 x 12 in training, and 5 validation prompts before the first step, after 5 and after 10.
+    assert direct["policy"].work.calls == 120 + 15
+    assert direct["policy"].work.read > learned["policy"].work.read + 135 * 180
+    assert not {"responses", "label", "reward"} & direct.keys()
+    stale = plan(tmp_path, policy={**how, "staleness": {"every": 5, "pairs": 8}})
+    assert stale["policy"].work.calls == 2 * 8 * 3
+    url = "https://judge.example/v1"
+    priced = {"kind": "remote", "model": "m", "base_url": url, "price": [1.0, 1.0]}
+    paid = plan(tmp_path, policy=how, score="direct", judge=priced)["policy"]
+    assert 0 < paid.usd < 135 * 300 / 1e6  # the policy's own tokens cost nothing
+
+
+def test_memory_is_the_weights_that_lie_there_at_once(tiny_model, tmp_path):
+    size = sum(f.stat().st_size for f in Path(tiny_model).glob("*.safetensors"))
+    here = {"model": f"local:{tiny_model}", "judge": f"local:{tiny_model}"}
+    process = needed("label", Config.parse({**here, "judge": "scripted:"}))
+
+    def weights(stage, **values):
+        return (needed(stage, Config.parse({**here, **values})) - process) / size
+
+    assert weights("label") == pytest.approx(1)
+    assert weights("reward") == pytest.approx(1.3)
+    assert weights("policy") == pytest.approx(2.3)  # the policy, and a reward model of its size
+    ensemble = {"score": "ensemble", "reward": {"members": 3}}
+    assert weights("policy", **ensemble) == pytest.approx(4.3)
+    assert weights("policy", score="direct") == pytest.approx(2.3)  # the judge instead
+    assert weights("policy", policy={"staleness": {}}) == pytest.approx(3.3)
+    # Weights, gradient and moments, a reference, a value model and a reward model, all in float32.
+    assert weights("policy", policy={"lora": None}) == pytest.approx(1.3 + 3 + 2 + 1)
+    assert needed("label", Config.parse({"judge": "local:some/hub-id"})) is None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from hrlaif.progress import say, spending, track
+from io import StringIO
+
+from rich.console import Console
+
+from hrlaif.progress import live, say, sparks, spending, track
 
 
 def test_plain_lines_go_to_standard_error_with_the_last_figure(capsys):
@@ -17,3 +21,23 @@ def test_plain_lines_go_to_standard_error_with_the_last_figure(capsys):
 def test_what_is_said_is_said_as_it_is(capsys):
     say("[1/8] prompts -> prompts.jsonl [bold]")
     assert "[1/8] prompts -> prompts.jsonl [bold]" in capsys.readouterr().err
+
+
+def test_blocks_show_the_course_of_a_figure():
+    assert sparks([0.0, 1.0, 0.5]) == "▁█▅"
+    assert sparks([2.0, 2.0]) == "▄▄"
+
+
+def test_the_live_view_shows_each_figure_with_its_last_value():
+    stream = StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    names = ("reward_mean", "kl")
+    with live("policy", 3, unit="steps", done=0, shown=names, on=terminal) as show:
+        for step in range(3):
+            show(step + 1, "reward", {"reward_mean": step / 2, "kl": None, "other": 9})
+    text = stream.getvalue()
+    assert "reward mean" in text
+    assert "▁▅█" in text
+    assert "3/3" in text
+    assert "other" not in text
+    assert "kl" not in text  # never known, never shown

@@ -16,12 +16,12 @@ from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
 from hrlaif.prompts import Prompts
 from hrlaif.redteam import RedTeam
-from hrlaif.reward import RewardTraining
+from hrlaif.reward import AnyReward, Learned, RewardTraining
 from hrlaif.sampling import Sampling
 from hrlaif.settings import Compute, Settings
 from hrlaif.sft import Sft
 
-RECIPES = ("quickstart", "rlaif", "same_size", "hrlaif", "rlhf", "ppo", "dpo")
+RECIPES = ("quickstart", "rlaif", "direct", "same_size", "hrlaif", "rlhf", "ppo", "dpo")
 
 
 @final
@@ -56,6 +56,9 @@ class Evaluation(Settings):
     what labels without verification would have said."""
     satisfaction: Satisfaction | None = None
     """Levels from 1 to 5 beside the win rate, which can rise while they fall; null: left out."""
+    best_of: int | None = Field(default=None, ge=2)
+    """Also compare the SFT policy with the best of so many of its own answers, by the reward that
+    RL raises: what the reward is worth without any RL."""
 
 
 @final
@@ -79,6 +82,9 @@ class Config(Settings):
     """Null: no red team. Else the policy before RL is attacked, and its harmful answers, rewritten,
     join the labels that the reward model learns from."""
     reward: RewardTraining = RewardTraining()
+    score: AnyReward = Learned()
+    """What a response is worth in RL: `learned` (the reward model), `direct` (a judge's grade, for
+    which nothing is labelled and no reward model trained), or several together."""
     policy: Policy = Policy()
     evaluation: Evaluation = Evaluation()
     max_abstentions: float = Field(default=0.2, ge=0, le=1)

@@ -2,7 +2,8 @@
 
     prompts ─► sft ─► responses ─► label ─► reward ─► policy ─► evaluate ─► report
                   │                   └─── offline DPO ──┘
-                  └► redteam ──────────────────┘
+                  ├► redteam ──────────────────┘       │
+                  └──────────── direct reward ─────────┘
 
 A stage is given only the files and the settings that its line in `stages` declares; both are
 fingerprinted in its receipt, so that line is all that decides whether its work is still good.
@@ -14,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hrlaif import work
 from hrlaif.config import Config
+from hrlaif.reward.parts import models, of_samples, of_the_run
 from hrlaif.run import sha256
 
 
@@ -41,6 +43,7 @@ class Stage:
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
             "redteam": _named(config),
+            "score": tuple(f"{name}/model.safetensors" for name in models(config.score)),
         }
         if config.evaluation.satisfaction:
             outside["evaluation"] = (config.evaluation.satisfaction.ratings,)
@@ -70,11 +73,12 @@ def stages(config: Config) -> list[Stage]:
     mended, hostile = attacked[:1], ("redteam",) if config.redteam else ()
     learnt = ("preferences.jsonl", *mended)
     taught_by = (*learnt, *responses, *sft)
-    source = config.policy.learns_from
-    taste = {"reward": ("reward_model",), "labels": learnt, "judge": ()}[source]
-    raised = (*prompts, *taste, *sft)
-    rl = (*judged, "policy", "labeling") if source == "judge" else (*judged, "policy")
-    told = (*prompts, *(() if source == "judge" else labels[:1]), "policy", *sft)
+    needs = _needs(config, learnt)
+    raised, labelled = (*prompts, *needs.files, *sft), "label" not in needs.unused
+    best = bool(config.evaluation.best_of)
+    ranked = ("reward_model",) * (best and "reward" not in needs.unused)
+    told = (*prompts, *labels[:1] * labelled, *ranked, "policy", *sft)
+    measured = (*judged, *hostile, *("score",) * best)
     table = [
         # name, reads, writes, settings, work
         Stage("prompts", (), prompts, ("prompts", "judge"), work.prompts),
@@ -83,11 +87,39 @@ def stages(config: Config) -> list[Stage]:
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
         Stage("redteam", (*prompts, *sft), attacked, ("model", "redteam", "judge"), work.redteam),
         Stage("reward", taught_by, ("reward_model",), ("model", "reward"), work.reward),
-        Stage("policy", raised, ("policy",), rl, work.policy),
-        Stage("evaluate", told, ("evaluation",), (*judged, *hostile), work.evaluate),
+        Stage("policy", raised, ("policy",), (*judged, *needs.settings), work.policy),
+        Stage("evaluate", told, ("evaluation",), measured, work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
-    off = {"sft": config.sft is None, "reward": source != "reward"}
-    off["redteam"] = config.redteam is None
-    off |= dict.fromkeys(("responses", "label"), source == "judge")
-    return [stage for stage in table if not off.get(stage.name)]
+    off = {*needs.unused, *(() if config.sft else ("sft",))}
+    off |= set() if config.redteam else {"redteam"}
+    return [stage for stage in table if stage.name not in off]
+
+
+class _Needs(NamedTuple):
+    """What RL needs of the stages before it."""
+
+    files: tuple[str, ...]
+    settings: tuple[str, ...]
+    unused: tuple[str, ...]
+    """Stages that make nothing that is used."""
+
+
+def _needs(config: Config, learnt: tuple[str, ...]) -> _Needs:
+    """Offline DPO needs the labels alone, fresh labels during RL need nothing.
+
+    A reward that is not learned needs no labels, one that is not scaled no responses. To measure
+    how stale it is takes the labeler, to renew it all that the reward stage takes.
+    """
+    part = config.policy
+    if part.learns_from == "labels":
+        return _Needs(learnt, ("policy",), ("reward",))
+    if part.learns_from == "judge":
+        return _Needs((), ("policy", "labeling"), ("responses", "label", "reward"))
+    learned = of_the_run(config.score)
+    files = ["reward_model"] * learned + list(learnt) * part.renews
+    drawn = of_samples(config.score) or part.renews
+    settings = ["score", "policy"] + ["labeling"] * (part.staleness is not None)
+    unused = [] if learned else ["label", "reward"] + ["responses"] * (not drawn)
+    files += ["responses.jsonl"] * drawn
+    return _Needs(tuple(files), (*settings, *["reward"] * part.renews), tuple(unused))

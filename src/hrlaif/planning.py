@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,15 +10,16 @@ from pathlib import Path
 
 from hrlaif.config import Config
 from hrlaif.labeling import Pairwise
-from hrlaif.llm import Local, Packaged
 from hrlaif.llm.prices import dollars, price
 from hrlaif.llm.remote import Remote
+from hrlaif.memory import GIB, needed, parameters
 from hrlaif.pipeline import Stage, stages
 from hrlaif.policy import Dpo
 from hrlaif.prompts import collect
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Prompt
 from hrlaif.redteam import RedTeam, read_seeds
+from hrlaif.reward.parts import of_a_judge, of_samples
 from hrlaif.run import read_receipt
 from hrlaif.settings import compute
 
@@ -27,6 +27,8 @@ _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
 _QUESTION = 220
 """Tokens of a check's question beside the response."""
+_GRADE = 130
+"""Tokens of a grade's question beside the prompt and the response."""
 _WRITING = 3.0
 """A written token takes about this many times as long as a read one, in batches, on a CPU."""
 _REMOTE_SECONDS = 1.5
@@ -47,6 +49,11 @@ class Work:
         calls, read = self.calls + other.calls, self.read + other.read
         return Work(calls, read, self.written + other.written, self.passes)
 
+    @property
+    def counted(self) -> tuple[int, int, int]:
+        """Calls, tokens read, tokens written."""
+        return self.calls, self.read, self.written
+
 
 @dataclass(frozen=True)
 class Line:
@@ -57,6 +64,8 @@ class Line:
     work: Work
     seconds: float | None
     usd: float | None
+    memory: float | None = None
+    """Bytes at its peak; None where a model's size is not known."""
 
     def cells(self) -> tuple[str, ...]:
         """As text for a table."""
@@ -65,7 +74,9 @@ class Line:
         took = "" if self.seconds is None else f"{max(self.seconds / 60, 0.1):.1f} min"
         price = "unknown" if self.usd is None else f"${self.usd:.2f}" if self.usd else ""
         files = " ".join(self.stage.reads), " ".join(self.stage.writes)
-        return (self.stage.name, self.state, *files, str(work.calls or ""), tokens, took, price)
+        holds = "" if self.memory is None else f"{self.memory / GIB:.1f} GiB"
+        figures = (str(work.calls or ""), tokens, took, holds, price)
+        return (self.stage.name, self.state, *files, *figures)
 
 
 def expectations(folder: Path, config: Config) -> Iterator[Line]:
@@ -74,8 +85,12 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
     for stage in stages(config):
         receipt = read_receipt(folder, stage.name)
         state = "to do" if receipt is None else "done" if receipt.finished else "begun"
-        work, model = _work(stage.name, config, found)
-        yield Line(stage, state, work, _seconds(model, work), _usd(model, work))
+        asked = [_work(stage.name, config, found)]
+        asked += [(work, config.judge) for work in in_rl(config, found) if stage.name == "policy"]
+        seconds = _total([_seconds(model, work) for work, model in asked])
+        usd = _total([_usd(model, work) for work, model in asked])
+        whole = Work(*(sum(part) for part in zip(*(w.counted for w, _ in asked), strict=True)))
+        yield Line(stage, state, whole, seconds, usd, needed(stage.name, config))
 
 
 def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, LanguageModel | None]:
@@ -116,6 +131,35 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
         )
         return compared.plus(harm(config.redteam)) if config.redteam else compared, judge
     return Work(), None
+
+
+def in_rl(config: Config, found: Sequence[Prompt]) -> list[Work]:
+    """What the judge is asked while RL runs: grades, and labels that tell how stale the reward is.
+
+    Samples of a prompt share its question, so a grade reads the response and little more.
+    """
+    part, asked = config.policy, [p for p in found if p.split == "train"]
+    each = tokens_of(asked) / max(len(asked), 1)
+    length = part.sampling.max_tokens
+    works = []
+    if of_a_judge(config.score):
+        watched = sum(p.split == "validation" for p in found)
+        looks = 1 + -(-part.steps // part.validation.every)
+        step = part.sampling.prompts_per_step * part.sampling.samples_per_prompt
+        drawn = len(asked) * config.sampling.samples if of_samples(config.score) else 0
+        grades = part.steps * step + looks * min(watched, part.validation.prompts) + drawn
+        works.append(Work(grades, int(grades * (_GRADE + each + length))))
+    if part.staleness is not None:
+        how = part.staleness
+        pairs = how.pairs * (1 + -(-part.steps // how.every))
+        pairs += how.refresh_pairs * how.at_most * part.renews
+        works.append(labels(config.labeling.labeler, pairs, each, length))
+    return works
+
+
+def _total(parts: Sequence[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: int) -> Work:
@@ -170,27 +214,11 @@ def _seconds(model: LanguageModel | None, work: Work) -> float | None:
     """From the size of local weights and the speed of this processor; None where unknown."""
     if isinstance(model, Remote):
         return work.calls * _REMOTE_SECONDS / compute().concurrency
-    size = _parameters(model)
+    size = parameters(model)
     if not size or not (work.read or work.written) or (speed := _flops()) is None:
         return None
     read = work.read + _WRITING * work.written
     return 2.0 * size * read * work.passes / speed
-
-
-def _parameters(model: LanguageModel | None) -> float:
-    """Parameters of local weights, from the size of their files; 0 where they are not here."""
-    if isinstance(model, Packaged):
-        from hrlaif.llm.packaged import PACKAGED, fetched
-
-        bare = model.name.removeprefix("packaged:")
-        here = {found.name: found.size for found in fetched()}
-        return here.get(bare, PACKAGED[bare].size * 3.5 if bare in PACKAGED else 0) / 2
-    if isinstance(model, Local) and Path(model.path).is_dir():
-        config = Path(model.path) / "config.json"
-        dtype = json.loads(config.read_text("utf-8")).get("dtype", "") if config.exists() else ""
-        files = sum(f.stat().st_size for f in Path(model.path).glob("*.safetensors"))
-        return files / (4 if dtype == "float32" else 2)
-    return 0.0
 
 
 @lru_cache(maxsize=1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,10 +19,15 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 console = Console(stderr=True, highlight=False)
 _SPENT: ContextVar[Callable[[], str]] = ContextVar("spent", default=lambda: "")
 _SECONDS_BETWEEN_LINES = 10.0
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_SPARKS = 40
+Show = Callable[[int, str, Mapping[str, Any]], None]
+"""Shows how many units are done, a note, and figures by name."""
 
 
 def say(text: str) -> None:
@@ -31,41 +38,87 @@ def say(text: str) -> None:
 class Bar:
     """Counts finished units of work."""
 
-    def __init__(self, show: Callable[[int, str], None], *, done: int = 0):
+    def __init__(self, show: Show, *, done: int = 0):
         self.done = done
         self._show = show
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Some units are done; `note` is a short current figure such as `loss 0.61`."""
+    def advance(
+        self, count: int = 1, note: str = "", figures: Mapping[str, Any] | None = None
+    ) -> None:
+        """Some units are done; `note` is a short current figure such as `loss 0.61`.
+
+        `figures` are for the live view, which knows which of them it shows.
+        """
         self.done += count
-        self._show(self.done, " ".join(filter(None, (note, _SPENT.get()()))))
+        said = " ".join(filter(None, (note, _SPENT.get()())))
+        self._show(self.done, said, figures or {})
 
 
 @contextmanager
-def track(what: str, total: int, *, unit: str = "", done: int = 0) -> Iterator[Bar]:
-    """A live bar with the time left on a terminal, a plain line now and then elsewhere."""
+def track(
+    what: str, total: int, *, unit: str = "", done: int = 0, shown: Sequence[str] = ()
+) -> Iterator[Bar]:
+    """A live bar with the time left on a terminal, a plain line now and then elsewhere.
+
+    Under the bar stand the figures named in `shown`, each with its last value and its course.
+    """
     if console.is_terminal:
-        columns = (
-            TextColumn("  {task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task(what, total=total, completed=done, note="")
-            yield Bar(lambda n, note: progress.update(task, completed=n, note=note), done=done)
+        with live(what, total, unit=unit, done=done, shown=shown, on=console) as show:
+            yield Bar(show, done=done)
     else:
         yield Bar(_plain_lines(what, total, unit, done), done=done)
 
 
-def _plain_lines(what: str, total: int, unit: str, already: int) -> Callable[[int, str], None]:
+@contextmanager
+def live(
+    what: str, total: int, *, unit: str, done: int, shown: Sequence[str], on: Console
+) -> Iterator[Show]:
+    """The bar of a terminal, and under it the course of each figure."""
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    progress = Progress(*columns, console=on)
+    task = progress.add_task(what, total=total, completed=done, note="")
+    course: dict[str, list[float]] = {name: [] for name in shown}
+    with Live(progress, console=on, refresh_per_second=4) as view:
+
+        def show(done: int, note: str, figures: Mapping[str, Any]) -> None:
+            progress.update(task, completed=done, note=note)
+            for name, values in course.items():
+                value = figures.get(name)
+                values += [] if value is None else [float(value)]
+            view.update(Group(progress, courses(course)) if any(course.values()) else progress)
+
+        yield show
+
+
+def courses(course: Mapping[str, Sequence[float]]) -> Table:
+    """A line a figure: its name, its last value, and its last values as blocks."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, values in course.items():
+        if values:
+            last = f"{values[-1]:.3g}"
+            table.add_row(f"    {name.replace('_', ' ')}", last, sparks(values[-_SPARKS:]))
+    return table
+
+
+def sparks(values: Sequence[float]) -> str:
+    """A block a value, its height between the least and the greatest of them."""
+    least, span = min(values), max(values) - min(values)
+    return "".join(_BLOCKS[round(7 * (v - least) / span) if span else 3] for v in values)
+
+
+def _plain_lines(what: str, total: int, unit: str, already: int) -> Show:
     begun = last = time.monotonic()
 
-    def show(done: int, note: str) -> None:
+    def show(done: int, note: str, figures: Mapping[str, Any]) -> None:
         nonlocal last
         now = time.monotonic()
         if done < total and now - last < _SECONDS_BETWEEN_LINES:

@@ -247,7 +247,7 @@ class Score(Record):
     value: float | None
     scorer: str
     distribution: dict[str, float] | None = None
-    """Probability of each grade, for direct grades."""
+    """Of each grade its probability, or of each part of a composed reward its value."""
     reason: str = ""
 
     def row(self) -> Row:

@@ -158,6 +158,8 @@ class Compute(Settings):
     """Calls to a remote model under way at once."""
     threads: int | None = None
     """CPU threads; all cores when empty."""
+    tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
+    """Also send the figures of each training step there; its library must be installed."""
     max_cost: float | None = None
     """Stop, resumably, before remote calls cost more than this many US dollars."""
 

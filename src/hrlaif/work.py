@@ -6,25 +6,31 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hrlaif import scoring
 from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
-from hrlaif.errors import UsageError
 from hrlaif.labeling import Hybrid, Verified
 from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.labeling.verdicts import tally, verified_of
-from hrlaif.llm import Local, Packaged
+from hrlaif.llm import Local
+from hrlaif.materials import (
+    learnable,
+    own_pairs,
+    read_preferences,
+    read_prompts,
+    read_responses,
+    sampled,
+    start,
+    weights,
+)
 from hrlaif.policy import Dpo
-from hrlaif.protocols import LanguageModel, pairs_at_once
-from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response, Row
+from hrlaif.protocols import pairs_at_once
+from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response
 from hrlaif.reward.labels import learnt_from
-from hrlaif.rows import comparisons_from, read_rows, write_rows
+from hrlaif.rows import read_rows, write_rows
 from hrlaif.run import map_rows, read_receipt
-from hrlaif.sampling import Sampling, key
-
-if TYPE_CHECKING:
-    from hrlaif.policy.rollouts import Scorer
 
 Counts = Mapping[str, Any]
 
@@ -51,7 +57,7 @@ def sft(config: Config, folder: Path) -> Counts:
     assert config.sft is not None
     people = [
         Preference(comparison=c, prob_a=c.human_preference, labeler="human/people")
-        for c in (_own_pairs(config) if config.sft.source == "preferred" else [])
+        for c in (own_pairs(config) if config.sft.source == "preferred" else [])
         if c.human_preference is not None
     ]
     return train(
@@ -68,7 +74,7 @@ def sft(config: Config, folder: Path) -> Counts:
 def responses(config: Config, folder: Path) -> Counts:
     """Samples the policy several times on every train and validation prompt."""
     asked = read_prompts(folder, "train", "validation")
-    rows = _sampled(
+    rows = sampled(
         config.sampling, asked, start(config, folder), folder / "responses.jsonl", config.seed
     )
     cut = sum(row["finish_reason"] == "length" for row in rows)
@@ -84,7 +90,7 @@ def label(config: Config, folder: Path) -> Counts:
     part = config.labeling
     verified: Counts = {}
     if part.pairs:
-        pairs = _own_pairs(config)
+        pairs = own_pairs(config)
     else:
         drawn = [
             r for r in read_responses(folder / "responses.jsonl") if r.finish_reason != "error"
@@ -143,15 +149,12 @@ def redteam(config: Config, folder: Path) -> Counts:
 
 def reward(config: Config, folder: Path) -> Counts:
     """Trains the reward model on the labels."""
-    from hrlaif.reward.train import train
-
-    return train(
-        config.reward,
+    return scoring.train_reward(
+        config,
         learnable(config, folder),
         config.reward.base or start(config, folder),
         folder / "reward_model",
-        seed=config.seed,
-        reference_responses=read_responses(folder / "responses.jsonl"),
+        samples=read_responses(folder / "responses.jsonl"),
     )
 
 
@@ -174,24 +177,14 @@ def policy(config: Config, folder: Path) -> Counts:
             part, [told[i] for i in rows], heldout=kept, seed=config.seed, **where
         )
     else:
-        scorer = _scorer(config, folder)
-        loop.train(part, read_prompts(folder, "train"), scorer, seed=config.seed, **where)
+        scorer, watch = scoring.scorer_of(config, folder)
+        asked = read_prompts(folder, "train")
+        loop.train(part, asked, scorer, watch=watch, seed=config.seed, **where)
     learned.unload()
     judge = config.evaluation.judge or config.judge
     chosen = candidates.decide(part, out, config.evaluation.labeler, judge)
     candidates.save_chosen(part, begin, out, chosen.chosen)
     return {"steps": part.steps, "chosen_step": chosen.chosen, **counts}
-
-
-def _scorer(config: Config, folder: Path) -> Scorer:
-    """What a response is worth: the reward model's word, or the labeler's on fresh pairs."""
-    from hrlaif.policy.judged import Judged
-    from hrlaif.policy.rollouts import Scorer
-    from hrlaif.reward import Learned
-
-    if config.policy.learns_from == "judge":
-        return Scorer(Judged(config.labeling.labeler, folder / "policy"), config.judge)
-    return Scorer(Learned(path=str(folder / "reward_model")))
 
 
 def evaluate(config: Config, folder: Path) -> Counts:
@@ -205,7 +198,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
     for name, model in (("sft", start(config, folder)), ("policy", str(folder / "policy"))):
         path = out / f"{name}_responses.jsonl"
         if not path.exists():
-            _sampled(part.sampling, asked, model, path, config.seed)
+            sampled(part.sampling, asked, model, path, config.seed)
         sides.append(read_responses(path))
     metrics = measure(
         sides[0],
@@ -217,6 +210,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         harm=_harm(config, folder),
         rater=part.satisfaction,
         asked_again=part.basic_labels,
+        best_of=_best_of(config, folder, asked, sides[0]),
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
@@ -264,72 +258,28 @@ def _harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
     return changes(found, sureness(part, judge), seed=config.seed)
 
 
-def _sampled(
-    how: Sampling, asked: Sequence[Prompt], model: str, path: Path, seed: int
-) -> list[Row]:
-    """Responses of the weights in `model`, saved a chunk at a time."""
-    sampler = Local(path=model)
-    name = Path(model).name
-    partial = path.with_name(path.name + ".partial")
-    rows = map_rows(
-        partial,
-        how.questions(asked),
-        how.sampler(sampler, name=name, seed=seed),
-        chunk=max(sampler.chunk, 64),
-        key=lambda question: key(question, name),
-        what=path.stem,
-        unit="responses",
-    )
-    write_rows(path, rows)
-    partial.unlink()
-    return rows
+def _best_of(
+    config: Config, folder: Path, asked: Sequence[Prompt], sft: Sequence[Response]
+) -> Mapping[str, Any] | None:
+    """The SFT policy's best of n answers by the reward, against its first ones."""
+    from hrlaif.evaluation.best_of import best_of
 
-
-def _own_pairs(config: Config) -> list[Comparison]:
-    if not config.labeling.pairs:
-        raise UsageError("labeling.pairs: name the file of pairs that people have compared")
-    return comparisons_from(read_rows(config.labeling.pairs))
+    part, out = config.evaluation, folder / "evaluation" / "best_of"
+    if part.best_of is None:
+        return None
+    path = out / "responses.jsonl"
+    out.mkdir(exist_ok=True)
+    if not path.exists():
+        how = part.sampling.model_copy(update={"samples": part.best_of})
+        # Another seed: the draws that are compared with are not among those chosen from.
+        sampled(how, asked, start(config, folder), path, config.seed + 1)
+    drawn = read_responses(path)
+    scores = scoring.scored(config, folder, drawn)
+    judges = (part.labeler, part.judge or config.judge)
+    return best_of(sft, drawn, scores, judges, out, seed=config.seed)
 
 
 def verifies(config: Config) -> bool:
     """Whether sampled answers are checked before they are paired."""
     part = config.labeling
     return part.pairs is None and isinstance(part.labeler, (Hybrid, Verified))
-
-
-def weights(model: LanguageModel) -> str:
-    """The folder, file or hub id of a model that can be trained here."""
-    if isinstance(model, Packaged):
-        return model.local().path
-    if isinstance(model, Local):
-        return model.path
-    raise UsageError(f"model: {model.name} has no weights here: give local:PATH or packaged:NAME")
-
-
-def start(config: Config, folder: Path) -> str:
-    """The policy before RL: the fine-tuned one, or `model` as it is."""
-    return str(folder / "sft") if config.sft else weights(config.model)
-
-
-def read_prompts(folder: Path, *splits: str) -> list[Prompt]:
-    """The run's prompts of these splits."""
-    found = [Prompt.from_row(row.values) for row in read_rows(folder / "prompts.jsonl")]
-    return [prompt for prompt in found if prompt.split in splits]
-
-
-def read_responses(path: Path) -> list[Response]:
-    """Responses that a stage wrote."""
-    return [Response.from_row(row.values) for row in read_rows(path)]
-
-
-def learnable(config: Config, folder: Path) -> list[Preference]:
-    """What a reward model, or offline DPO, learns from: labels, and the red team's rewrites."""
-    names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * bool(config.redteam)
-    return [told for name in names for told in read_preferences(folder / name)]
-
-
-def read_preferences(path: Path) -> list[Preference]:
-    """Labels that a stage wrote; none where there was no such stage, or it found none."""
-    if not path.exists() or not path.stat().st_size:
-        return []
-    return [Preference.from_row(row.values) for row in read_rows(path)]

@@ -49,10 +49,35 @@ def test_a_grade_that_is_not_given_is_aside_with_its_reason(hrlaif, responses, t
     assert {row["reason"] for row in aside} == {"scripted failure"}
 
 
+def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path):
+    asked = [{"prompt": "6 x 7?", "reference_answer": "42"}] * 3
+    texts = ["It is 42.", "It is 41. " + "So there. " * 9, "Many."]
+    pairs = zip(asked, texts, strict=True)
+    given = write(
+        "r.jsonl", [{"id": f"r{n}", **a, "response": t} for n, (a, t) in enumerate(pairs)]
+    )
+    out, short = tmp_path / "scores.jsonl", "{kind: length, unit: characters, free: 20, per: 80}"
+    reward = tmp_path / "reward.yaml"
+    reward.write_text(
+        f"kind: weighted\nparts: [{{reward: checked}}, {{reward: {short}, weight: 2}}]"
+    )
+    hrlaif("score", given, "-o", out, "--reward", reward, "--max-abstentions", "0.5")
+    # The second is wrong and has 99 characters: -1 - 2 x (99 - 20) / 80.
+    assert [row["value"] for row in read(out)] == [1.0, pytest.approx(-1 - 2 * 79 / 80)]
+    assert read(out)[1]["distribution"] == {"1 checked": -1.0, "2 length": -79 / 80}
+    (silent,) = read(tmp_path / "scores.abstentions.jsonl")
+    assert silent["reason"] == "part 1 checked has no score: no number in the response"
+
+
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
         ([], 2, "score needs either --judge or --reward-model"),
+        (["--reward", "cheked"], 2, "did you mean 'checked'?"),
+        (["--reward", "{kind"], 2, "--reward is not YAML"),
+        (["--reward", "direct"], 2, "direct grades need a judge: name one"),
+        (["--reward", "scaled", "--judge", "scripted:"], 2, "elsewhere give both"),
+        (["--reward", "checked", "--reward-model", "x"], 2, "--reward-model or --reward, not both"),
         (["--judge", "scripted:", "--reward-model", "x"], 2, "either --judge or --reward-model"),
         (["--reward-model", "/not/here"], 1, "/not/here holds no reward model"),
     ],

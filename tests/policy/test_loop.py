@@ -166,9 +166,8 @@ def test_a_step_logs_what_a_person_watches(
     rows = run(settings(2), prompts, start, tmp_path, validation=2)
     wanted = "step reward_mean reward_std kl kl_k3 entropy length_mean truncated_share ended_share"
     wanted += " unscored_share explained_variance policy_loss value_loss grad_norm value_grad_norm"
-    wanted += (
-        " learning_rate logprob_gap tokens_per_second seconds_generate seconds_score tied_share"
-    )
+    wanted += " repetition injection_share tied_share"
+    wanted += " learning_rate logprob_gap tokens_per_second seconds_generate seconds_score"
     assert set(wanted.split()) | {"seconds_learn"} == set(rows[0])
     shown = metrics.read(tmp_path / "samples.jsonl")
     assert [row["step"] for row in shown] == [1, 1, 1, 2, 2, 2]

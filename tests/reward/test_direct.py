@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import final
 
 import pytest
+import torch
 
 from hrlaif.errors import UsageError
-from hrlaif.llm.scripted import Scripted
-from hrlaif.records import Choice, Message, Prompt, Response, Unanswered
+from hrlaif.llm import Local, Remote, Scripted
+from hrlaif.llm.chat import prompt_ids
+from hrlaif.records import Chat, Choice, Message, Prompt, Response, Unanswered
 from hrlaif.reward.direct import Direct, expected_grade
 
 
@@ -20,10 +23,11 @@ class Grader:
     name, chunk = "grader", 8
 
     def __init__(self, answer):
-        self.answer, self.asked = answer, []
+        self.answer, self.asked, self.calls = answer, [], 0
 
     def choose(self, chats, choices, *, seed=0):
         assert list(choices) == [str(n) for n in range(1, 11)]
+        self.calls += 1
         self.asked += [chat.messages[0].content for chat in chats]
         return [self.answer for _ in chats]
 
@@ -106,3 +110,67 @@ def test_the_scripted_judge_grades_within_the_scale():
     rows = Direct(normalise=False).score([response(f"r{n}") for n in range(50)], Scripted())
     assert all(1 <= row.value <= 10 for row in rows)
     assert len({row.value for row in rows}) > 10
+
+
+def test_many_responses_are_one_call():
+    judge = Grader(grades(g5=1.0))
+    Direct().score([response(f"r{n}") for n in range(40)], judge)
+    assert (judge.calls, len(judge.asked)) == (1, 40)
+
+
+def test_a_local_judges_grade_is_the_exact_expectation_although_10_is_two_tokens(tiny_model):
+    """Against full logits, a plain forward pass for each of the 20 spellings, in float64."""
+    judge, rows = Local(path=tiny_model), [response(t) for t in ("yes", "no, it is not", "")]
+    asked = [asked_with(row) for row in rows]
+    found = Direct(mass_floor=0.0, normalise=False).score(rows, judge)
+    loaded = judge.loaded()
+    # In this tokenizer, as in those of Qwen and Gemma, "10" is the token of "1" and that of "0".
+    spelled = {t: loaded.tokenizer(t, add_special_tokens=False).input_ids for t in ("1", "10", "0")}
+    assert spelled["10"] == spelled["1"] + spelled["0"]
+    for text, score in zip(asked, found, strict=True):
+        prompt = prompt_ids(loaded.tokenizer, Chat.user(text).messages)
+        begin = {n: sum(prefix(loaded, prompt, f"{s}{n}") for s in ("", " ")) for n in range(1, 11)}
+        begin[1] -= begin[10]  # a 1 that a 0 does not follow
+        mass = sum(begin.values())
+        exact = sum(n * p for n, p in begin.items()) / mass
+        assert score.value == pytest.approx(exact, abs=2e-5)
+        assert score.distribution["10"] == pytest.approx(begin[10] / mass, abs=2e-6)
+        assert score.distribution["1"] == pytest.approx(begin[1] / mass, abs=2e-6)
+        naive = sum(n * p for n, p in {**begin, 1: begin[1] + begin[10], 10: 0.0}.items()) / mass
+        assert abs(naive - exact) > 1e-4  # what merging 1 and 10 would have said
+
+
+def prefix(loaded, prompt, spelling):
+    """P(the text goes on with this spelling), by one plain forward pass over full logits."""
+    ids = loaded.tokenizer(spelling, add_special_tokens=False).input_ids
+    with torch.no_grad():
+        logits = loaded.model(torch.tensor([prompt + ids])).logits[0].double()
+    logs = logits.log_softmax(-1)
+    return math.exp(sum(float(logs[len(prompt) + i - 1, token]) for i, token in enumerate(ids)))
+
+
+def test_a_remote_judge_is_read_by_its_probabilities_where_1_and_10_can_be_told_apart(server):
+    judge = Remote(model="m", base_url=server.url)
+    # "1" is drawn, and of what may follow it the 0 makes it a 10: P(10) = 0.5 x 0.8.
+    server.script(server.top({"1": 0.5, "8": 0.3, "2": 0.2}, {"0": 0.8, "<end>": 0.2}))
+    (found,) = Direct(normalise=False).score([response("x")], judge)
+    assert found.distribution["10"] == pytest.approx(0.4)
+    assert found.value == pytest.approx(1 * 0.1 + 2 * 0.2 + 8 * 0.3 + 10 * 0.4)
+
+
+def test_a_remote_judge_without_probabilities_votes(server):
+    judge = Remote(model="m", base_url=server.url, votes=4)
+    server.answer = lambda body, n: server.text("10" if n % 2 else "8")
+    (found,) = Direct(normalise=False).score([response("x")], judge)
+    # 2 votes each for 8 and 10, and half a vote for each grade: (0.5 x 55 + 2 x 18) / 9.
+    assert found.value == pytest.approx((0.5 * 55 + 2 * 18) / 9, abs=1e-5)
+
+
+@pytest.mark.parametrize("task", ["summarization", "helpful", "harmless", "general"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_task_asks_for_a_whole_number_in_both_languages(task, language):
+    judge = Grader(grades(g5=1.0))
+    score(judge, response("the very answer", language=language), task=task)
+    assert "the very answer" in judge.asked[0]
+    assert ("1 到 10" if language == "zh" else "from 1 to 10") in judge.asked[0]
+    assert judge.asked[0].endswith("=")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+import yaml
 
 from hrlaif.cli.jobs import Job, cost_of, dollars, guard
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
+from hrlaif.protocols import Reward
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.run import Receipt, only_process, sha256, write_json
 from hrlaif.settings import Compute, Settings, plain, using
@@ -130,6 +132,10 @@ def score(
     out: Out,
     judge: Annotated[str | None, typer.Option(help="Grade with this judge, from 1 to 10.")] = None,
     reward_model: Annotated[Path | None, typer.Option(help="Score with this reward model.")] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(help="Any reward: a kind, YAML such as '{kind: checked}', or its file."),
+    ] = None,
     task: Task = "general",
     base_url: BaseUrl = None,
     limit: Limit = None,
@@ -137,22 +143,18 @@ def score(
     max_abstentions: Silence = 0.2,
     as_json: Json = False,
 ) -> None:
-    """Grade each response with a judge (expected grade, 1 to 10), or with a reward model."""
-    from hrlaif.reward import Direct, Learned
+    """Grade each response with a judge (1 to 10), a reward model, or any reward."""
     from hrlaif.rows import read_rows, responses_from
 
-    if (judge is None) == (reward_model is None):
-        raise UsageError("score needs either --judge or --reward-model")
+    asked = _reward(judge, reward_model, reward, task)
     model = None if judge is None else model_of(judge, base_url)
-    reward: Any = Learned(path=str(reward_model)) if model is None else None
-    reward = reward or Direct.parse({"task": task, "normalise": False}, where="direct")
     items = responses_from(read_rows(responses, limit=limit))
 
     def work(group: Sequence[Response]) -> Sequence[Record]:
-        scored: Sequence[Record] = reward.score(group, model)
+        scored: Sequence[Record] = asked.score(group, model)
         return scored
 
-    settings = {"reward": plain(reward), "judge": None if model is None else plain(model)}
+    settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
     job = Job(out, "score", settings, responses, max_cost)
     chunk = 64 if model is None else model.chunk
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
@@ -221,6 +223,26 @@ def compare(
         said.append(found["against"]["statement"])
     write_json(out / "compare.json", found)
     tell(found, [*said, f"{out / 'compare.json'}"], as_json)
+
+
+def _reward(judge: str | None, folder: Path | None, given: str | None, task: str) -> Reward:
+    """What scores: grades by the judge, a reward model, or the reward that --reward names."""
+    from hrlaif.reward import Direct, Learned, any_reward
+
+    if folder is not None and given is not None:
+        raise UsageError("score needs --reward-model or --reward, not both")
+    if given is None and (judge is None) == (folder is None):
+        raise UsageError("score needs either --judge or --reward-model, or a --reward")
+    if folder is not None:
+        return Learned(path=str(folder))
+    if given is None:
+        return Direct.parse({"task": task, "normalise": False}, where="direct")
+    text = Path(given).read_text("utf-8") if Path(given).is_file() else given
+    try:
+        return any_reward(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"--reward is not YAML: {problem}: quote the whole of it") from None
 
 
 def _settings(part: object) -> Settings:

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from hrlaif import config as configuration
+from hrlaif import scoring
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
@@ -28,6 +29,8 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="Use this configuration; it is copied into the folder."),
 ]
+
+_FIGURES = ("calls", "tokens", "time", "memory", "price")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -80,6 +83,7 @@ def run(
         _print_plan(run, settings)
         return
     configuration.refuse_missing_models(settings)
+    scoring.refuse_impossible(settings)
     if redo is not None:
         running.redo(run, settings, redo)
     if config is not None:
@@ -91,7 +95,7 @@ def run(
 
 
 def plan(run: Folder, config: ConfigFile = None, changes: Changes = None) -> None:
-    """Show the stages, their files, and the calls, tokens, time and price expected."""
+    """Show the stages, their files, and the calls, tokens, time, memory and price expected."""
     _print_plan(run, _settings(config or _own(run), changes, None, None))
 
 
@@ -159,8 +163,8 @@ def _print_plan(folder: Path, settings: Config) -> None:
     from hrlaif.planning import expectations
 
     table = Table(box=None, pad_edge=False)
-    for title in ("stage", "state", "reads", "writes", "calls", "tokens", "time", "price"):
-        right = title in ("calls", "tokens", "time", "price")
+    for title in ("stage", "state", "reads", "writes", *_FIGURES):
+        right = title in _FIGURES
         table.add_column(title, justify="right" if right else "left", overflow="fold")
     for line in expectations(folder, settings):
         table.add_row(*line.cells())

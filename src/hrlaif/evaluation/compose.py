@@ -39,6 +39,7 @@ def evaluate(
     harm: Mapping[str, Any] | None = None,
     rater: Satisfaction | None = None,
     asked_again: int = 0,
+    best_of: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Row:
     """Writes folder/metrics.json and folder/comparisons.jsonl; returns the metrics.
@@ -47,8 +48,8 @@ def evaluate(
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
     policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost,
     `rater` satisfaction, `asked_again` (how many) what `labeler` says of the same pairs; `harm` is
-    what `harmless.change` found on red-team prompts; what is not given is null. A killed run goes
-    on where it stopped.
+    what `harmless.change` found on red-team prompts, `best_of` what `best_of.py` found; what is not
+    given is null. A killed run goes on where it stopped.
     """
     metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
     found = agreement(preferences, seed=seed) if preferences else None
@@ -67,6 +68,7 @@ def evaluate(
         "agreement": found.row() if found and found.overall.n else None,
         "cost": cost(totals, labels=labels).row() if totals is not None else None,
         "harm": None if harm is None else dict(harm),
+        "best_of": None if best_of is None else dict(best_of),
     }
     return _written(folder, "metrics.json", metrics)
 

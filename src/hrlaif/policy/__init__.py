@@ -13,7 +13,7 @@ from hrlaif.policy.online_dpo import OnlineDpo
 from hrlaif.policy.ppo import Ppo
 from hrlaif.policy.reinforce import Reinforce
 from hrlaif.policy.rloo import Rloo
-from hrlaif.policy.settings import Policy, Sampling, Validation
+from hrlaif.policy.settings import Policy, Sampling, Staleness, Validation
 
 __all__ = [
     "Algorithm",
@@ -28,5 +28,6 @@ __all__ = [
     "Rloo",
     "Rollouts",
     "Sampling",
+    "Staleness",
     "Validation",
 ]

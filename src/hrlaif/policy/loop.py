@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -23,15 +22,18 @@ from hrlaif.policy.algorithm import Adapts, Algorithm
 from hrlaif.policy.learn import Figures, Lesson
 from hrlaif.policy.rollouts import MODEL, Asked, Batch, Draw, Rollout, Scorer, respond, rewarded
 from hrlaif.policy.settings import Policy
+from hrlaif.policy.signs import described, show
+from hrlaif.policy.staleness import Seen, Watch
 from hrlaif.progress import track
 from hrlaif.records import Prompt, digest
 from hrlaif.training import checkpoint, metrics, optimizer
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import order
+from hrlaif.training.trackers import tracking
 from hrlaif.transformer.load import Loaded, load_causal
 
-_SHOWN = 3  # texts a step in samples.jsonl
-_LOGS = ("metrics.jsonl", "samples.jsonl", "validation.jsonl")
+_SHOWN_LIVE = ("reward_mean", "kl", "length_mean", "entropy", "truncated_share")
+_LOGS = ("metrics.jsonl", "samples.jsonl", "outliers.jsonl", "validation.jsonl")
 
 
 @dataclass
@@ -54,12 +56,14 @@ def train(
     start: str | Path | Loaded,
     folder: Path,
     validation: Sequence[Prompt] = (),
+    watch: Watch | None = None,
     seed: int = 0,
 ) -> None:
     """Trains the policy from `start`, the SFT policy, into checkpoints and logs in `folder`.
 
     The same call continues a run that was cut short. Rewards should have mean 0 and standard
     deviation 1 on responses of `start`. Without validation prompts only the last step is kept.
+    A `watch` compares the reward with a judge on the way; it then is the scorer's reward.
     """
     if not prompts:
         raise UsageError("there are no prompts to train the policy on")
@@ -71,7 +75,14 @@ def train(
     def step(number: int) -> dict[str, Any]:
         return _step(work, scorer, number, [asked[i] for i in plan[number]])
 
-    run(work, step, lambda done: evaluate(work, done, watched, scorer), watched=bool(watched))
+    seen = Seen(work.actor, settings, watched[: settings.validation.prompts], asked)
+    run(
+        work,
+        step,
+        lambda done: evaluate(work, done, watched, scorer),
+        watched=bool(watched),
+        watch=(watch, seen) if watch else None,
+    )
 
 
 def begin(settings: Policy, start: str | Path | Loaded, folder: Path, seed: int) -> Work:
@@ -95,17 +106,26 @@ def run(
     look: Callable[[int], None],
     *,
     watched: bool,
+    watch: tuple[Watch, Seen] | None = None,
 ) -> None:
     """Every step that is not done yet; `look` evaluates after so many steps, if `watched`."""
     steps, done = work.settings.steps, _resume(work)
+    if watch is not None:
+        watch[0].resume(done)
+        watch[0].look(watch[1], done)
     if done == 0 and watched and not metrics.read(work.folder / "validation.jsonl"):
         look(0)
-    with track("policy", steps, unit="steps", done=done) as bar:
+    with (
+        tracking(work.folder) as log,
+        track("policy", steps, unit="steps", done=done, shown=_SHOWN_LIVE) as bar,
+    ):
         for number in range(done, steps):
             row = step(number)
             metrics.append(work.folder / "metrics.jsonl", {"step": number + 1, **row})
-            _pause(work, number + 1, look if watched else None)
-            bar.advance(note=_note(row))
+            looked = watch is not None and watch[0].look(watch[1], number + 1)
+            _pause(work, number + 1, look if watched else None, save=looked)
+            log(number + 1, row)
+            bar.advance(note=_note(row), figures=row)
 
 
 def _note(row: dict[str, Any]) -> str:
@@ -139,13 +159,15 @@ def _resume(work: Work) -> int:
     return done
 
 
-def _pause(work: Work, done: int, look: Callable[[int], None] | None) -> None:
+def _pause(
+    work: Work, done: int, look: Callable[[int], None] | None, *, save: bool = False
+) -> None:
     """After a step: evaluates and saves if it is time; a checkpoint follows its evaluation."""
     settings, last = work.settings, done == work.settings.steps
     time_to_look = look is not None and (done % settings.validation.every == 0 or last)
     if look is not None and time_to_look:
         look(done)
-    if time_to_look or last or done % settings.checkpoints.every == 0:
+    if time_to_look or last or save or done % settings.checkpoints.every == 0:
         algorithm: Any = work.algorithm  # with the KL's weight of the next step
         adapts = isinstance(algorithm, Adapts)
         checkpoint.save(
@@ -170,10 +192,10 @@ def _step(work: Work, scorer: Scorer, number: int, asked: Sequence[Asked]) -> di
     known = [(rollout, value) for rollout, value in scored if value is not None]
     figures = _learn(work, number, known)
     clock.append(time.perf_counter())
-    _show(work, number, scored)
+    show(work.folder, number + 1, scored)
     parts = dict(zip(("generate", "score", "learn"), pairwise(clock), strict=True))
     return {
-        **_described(rollouts, [value for _, value in known]),
+        **described(rollouts, [value for _, value in known]),
         **figures,
         "tokens_per_second": sum(len(r.logprobs) for r in rollouts) / (clock[-1] - clock[0]),
         **{f"seconds_{name}": round(after - before, 3) for name, (before, after) in parts.items()},
@@ -226,26 +248,6 @@ def update(work: Work, number: int, lesson: Lesson) -> Figures:
     return gap | learn.means(rows)
 
 
-def _described(rollouts: Sequence[Rollout], rewards: Sequence[float]) -> Figures:
-    """Of a batch of responses: their rewards, how long they are, how they ended."""
-    return {
-        "reward_mean": fmean(rewards) if rewards else None,
-        "reward_std": pstdev(rewards) if rewards else None,
-        "unscored_share": 1 - len(rewards) / len(rollouts),
-        "length_mean": fmean(len(r.logprobs) for r in rollouts),
-        "truncated_share": fmean(not r.ended for r in rollouts),
-        "ended_share": fmean(r.ended for r in rollouts),
-    }
-
-
-def _show(work: Work, number: int, scored: Sequence[tuple[Rollout, float | None]]) -> None:
-    """A few whole responses for the report: the first of as many prompts, in the order asked."""
-    firsts = [pair for pair in scored if pair[0].response.sample == 0]
-    for rollout, value in firsts[:_SHOWN]:
-        row = {"step": number + 1, "reward": value, **rollout.response.row()}
-        metrics.append(work.folder / "samples.jsonl", row)
-
-
 def evaluate(
     work: Work,
     done: int,
@@ -267,7 +269,7 @@ def evaluate(
     candidates.store(work.folder, done, [r.response for r in rollouts])
     row = {
         "step": done,
-        **_described(rollouts, [value for _, value in scored if value is not None]),
+        **described(rollouts, [value for _, value in scored if value is not None]),
         "kl": float(kl),
         **(more or {}),
         "rewards": {rollout.response.prompt.id: value for rollout, value in scored},

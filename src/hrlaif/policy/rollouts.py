@@ -115,8 +115,8 @@ def rewarded(
     if len(silent) > settings.max_unscored * len(scores) or len(silent) == len(scores):
         raise TooManyAbstentions(
             f"{len(silent)} of {len(scores)} responses of this step have no reward (the first: "
-            f"{silent[0].reason or 'no reason given'}); mend the reward, or raise "
-            f"sampling.max_unscored (now {settings.max_unscored}), and run the same command"
+            f"{silent[0].reason or 'no reason given'}); mend the reward and run the same command, "
+            f"or raise policy.sampling.max_unscored ({settings.max_unscored}) and --redo policy"
         )
     cut = settings.truncated_reward
     return [

@@ -53,6 +53,27 @@ class Validation(Settings):
 
 
 @final
+class Staleness(Settings):
+    """How the reward is measured against the judge while the policy moves."""
+
+    every: int = Field(default=20, ge=1)
+    """Before the first step, after this many steps, and after the last."""
+    pairs: int = Field(default=24, ge=1)
+    """About so many pairs of fresh responses are judged each time, in both orders: to validation
+    prompts, the same ones each time, so that only the policy changes."""
+    threshold: float = Field(default=0.55, ge=0, le=1)
+    """The reward is stale when it and the judge prefer the same response in less than this share
+    of the pairs; 0.5 is chance."""
+    then: Literal["say", "refresh"] = "say"
+    """`say` tells it; `refresh` samples from the policy as it is, has the pairs labelled, trains
+    the reward model anew on the old labels and the new, and goes on with it (iterated RLAIF)."""
+    refresh_pairs: int = Field(default=64, ge=1)
+    """About so many pairs are labelled for a refresh, to training prompts."""
+    at_most: int = Field(default=3, ge=1)
+    """Refreshes in a run."""
+
+
+@final
 class Policy(Settings):
     """Reinforcement learning from the SFT policy, RLAIF (arXiv 2309.00267)."""
 
@@ -77,6 +98,8 @@ class Policy(Settings):
     takes about half the time, enough for short runs."""
     validation: Validation = Validation()
     """How the policy is watched on prompts that it is not trained on."""
+    staleness: Staleness | None = None
+    """Null: the judge is not asked during RL whether the reward still says what it would."""
     checkpoints: Checkpoints = Checkpoints(every=10)
     """How often everything is saved, so that the same command continues bit for bit."""
 
@@ -95,3 +118,8 @@ class Policy(Settings):
         if self.learns_from == "judge" and self.sampling.truncated_reward is not None:
             raise ValueError("a judge's labels take no sampling.truncated_reward: leave it empty")
         return self
+
+    @property
+    def renews(self) -> bool:
+        """Whether a stale reward learns anew."""
+        return self.staleness is not None and self.staleness.then == "refresh"

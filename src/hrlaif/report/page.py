@@ -17,6 +17,7 @@ from hrlaif.records import Row
 from hrlaif.report import hostile, hybrid, receipts, samples, sections
 from hrlaif.report import people as blind
 from hrlaif.report.load import Run
+from hrlaif.report.trust import trust
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
@@ -24,6 +25,7 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "flow": receipts.flow,
     "wins": sections.win_rates,
     "learning": sections.learning,
+    "trust": trust,
     "preference_model": sections.preference_model,
     "labels": sections.labels,
     "red_team": hostile.red_team,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,6 +16,8 @@ from hrlaif.settings import Compute, Settings, compute
 if TYPE_CHECKING:
     from hrlaif.reward.head import RewardModel
 
+RUN = "reward_model"
+"""The path that means the reward model of the run at hand."""
 _LIMIT = 1152
 
 
@@ -23,8 +25,8 @@ _LIMIT = 1152
 class Learned(Settings):
     """The score of a trained reward model, a sequence classifier with one label."""
 
-    path: str = "reward_model"
-    """Folder or hub id of the reward model."""
+    path: str = RUN
+    """Folder or hub id of the reward model; in a run, `reward_model` is its own."""
     normalise: bool = True
     """Subtract the mean of the SFT policy's samples and divide by their deviation, both stored
     with the model; off gives the raw scores, whose zero and unit mean nothing."""
@@ -90,7 +92,7 @@ def _stamp(path: str) -> int:
     return file.stat().st_mtime_ns if file.is_file() else 0
 
 
-@lru_cache(maxsize=1)
+@cache  # the members of an ensemble stay side by side, until `unload`
 def _loaded(path: str, stamp: int, settings: Compute) -> RewardModel:
     import torch
 
@@ -103,5 +105,5 @@ def _loaded(path: str, stamp: int, settings: Compute) -> RewardModel:
 
 
 def unload() -> None:
-    """Frees the reward model's memory."""
+    """Frees the reward models' memory."""
     _loaded.cache_clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,3 +42,13 @@ def is_right(difference: float, prob_a: float, threshold: float = 0.0) -> bool |
     if abs(prob_a - 0.5) <= threshold:
         return None
     return difference > 0 if prob_a > 0.5 else difference < 0
+
+
+def pessimistic(values: Sequence[float], k: float) -> tuple[float, float]:
+    """Mean less k standard deviations of what several models say, and that deviation.
+
+    The population's deviation: the members are all there are. Coste et al., arXiv 2310.02743, take
+    off their variance; a deviation has the reward's own unit.
+    """
+    deviation = statistics.pstdev(values)
+    return statistics.fmean(values) - k * deviation, deviation

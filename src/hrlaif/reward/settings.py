@@ -20,6 +20,9 @@ class RewardTraining(Settings):
     calibration that labeling.calibrations put beside them."""
     base: str | None = None
     """The model it starts from; the SFT policy when empty."""
+    members: int = Field(default=1, ge=1)
+    """How many reward models are trained, each with a seed of its own; `score: ensemble` asks them
+    all, `learned` the first."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the training pairs. The paper takes 2 to 3; more than one overfits small sets."""
     batch_size: int = Field(default=32, ge=1)

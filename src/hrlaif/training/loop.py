@@ -26,6 +26,7 @@ from hrlaif.progress import track
 from hrlaif.training import checkpoint, metrics
 from hrlaif.training.checkpoint import Checkpoints, Trainee
 from hrlaif.training.optimizer import Optimizer, update
+from hrlaif.training.trackers import tracking
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +93,10 @@ def steps(what: str, plan: Sequence[T], trainee: Trainee, where: Where) -> Itera
     log, total = where.folder / "metrics.jsonl", len(plan)
     begin = _resume(trainee, where.folder)
     metrics.cut(log, after=begin)
-    with track(what, total, unit="steps", done=begin) as bar:
+    with (
+        tracking(where.folder) as log_elsewhere,
+        track(what, total, unit="steps", done=begin) as bar,
+    ):
         for number in range(begin, total):
             begun = time.perf_counter()
             step = Step(number, total, plan[number])
@@ -102,6 +106,7 @@ def steps(what: str, plan: Sequence[T], trainee: Trainee, where: Where) -> Itera
             metrics.append(log, {**row, "seconds": round(time.perf_counter() - begun, 4)})
             if (number + 1) % where.checkpoints.every == 0 or number + 1 == total:
                 checkpoint.save(where.folder, number + 1, trainee, keep=where.checkpoints.keep)
+            log_elsewhere(number + 1, row)
             bar.advance(note=f"loss {step.loss:.4f}")
 
 

@@ -1,0 +1,78 @@
+"""What does a stage find in a run folder? Models, prompts, responses and labels, read and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hrlaif.config import Config
+from hrlaif.errors import UsageError
+from hrlaif.llm import Local, Packaged
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import Comparison, Preference, Prompt, Response, Row
+from hrlaif.rows import comparisons_from, read_rows, write_rows
+from hrlaif.run import map_rows
+from hrlaif.sampling import Sampling, key
+
+
+def weights(model: LanguageModel) -> str:
+    """The folder, file or hub id of a model that can be trained here."""
+    if isinstance(model, Packaged):
+        return model.local().path
+    if isinstance(model, Local):
+        return model.path
+    raise UsageError(f"model: {model.name} has no weights here: give local:PATH or packaged:NAME")
+
+
+def start(config: Config, folder: Path) -> str:
+    """The policy before RL: the fine-tuned one, or `model` as it is."""
+    return str(folder / "sft") if config.sft else weights(config.model)
+
+
+def read_prompts(folder: Path, *splits: str) -> list[Prompt]:
+    """The run's prompts of these splits."""
+    found = [Prompt.from_row(row.values) for row in read_rows(folder / "prompts.jsonl")]
+    return [prompt for prompt in found if prompt.split in splits]
+
+
+def read_responses(path: Path) -> list[Response]:
+    """Responses that a stage wrote."""
+    return [Response.from_row(row.values) for row in read_rows(path)]
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """Labels that a stage wrote; none where there was no such stage, or it found none."""
+    if not path.exists() or not path.stat().st_size:
+        return []
+    return [Preference.from_row(row.values) for row in read_rows(path)]
+
+
+def learnable(config: Config, folder: Path) -> list[Preference]:
+    """What a reward model, or offline DPO, learns from: labels, and the red team's rewrites."""
+    names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * bool(config.redteam)
+    return [told for name in names for told in read_preferences(folder / name)]
+
+
+def own_pairs(config: Config) -> list[Comparison]:
+    if not config.labeling.pairs:
+        raise UsageError("labeling.pairs: name the file of pairs that people have compared")
+    return comparisons_from(read_rows(config.labeling.pairs))
+
+
+def sampled(how: Sampling, asked: Sequence[Prompt], model: str, path: Path, seed: int) -> list[Row]:
+    """Responses of the weights in `model`, saved a chunk at a time."""
+    sampler = Local(path=model)
+    name = Path(model).name
+    partial = path.with_name(path.name + ".partial")
+    rows = map_rows(
+        partial,
+        how.questions(asked),
+        how.sampler(sampler, name=name, seed=seed),
+        chunk=max(sampler.chunk, 64),
+        key=lambda question: key(question, name),
+        what=path.stem,
+        unit="responses",
+    )
+    write_rows(path, rows)
+    partial.unlink()
+    return rows

@@ -1,0 +1,105 @@
+"""How much memory would each stage need? The weights it holds at once, and what a process takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hrlaif.config import Config
+from hrlaif.llm import Local, Packaged, Remote, Scripted
+from hrlaif.protocols import LanguageModel
+from hrlaif.reward.parts import models, of_a_judge, of_the_run
+from hrlaif.settings import compute
+from hrlaif.training import Lora
+
+GIB = 2.0**30
+_PROCESS = 0.8 * GIB
+"""Python with torch and transformers."""
+_WORK = 1.3
+"""Activations, caches and gradients beside the weights of a model that trains in small batches."""
+_ADAM = 12
+"""Bytes a trained parameter takes beside its weights: a gradient and two moments in float32."""
+_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+
+
+def needed(stage: str, config: Config) -> float | None:
+    """Bytes at the stage's peak, roughly; None where the size of a model is not known here."""
+    judge = held(config.judge, train=False)
+    if stage == "sft":
+        teacher = held(config.teacher or config.judge, train=False)
+        own = trained(config.model, config.sft.lora if config.sft else None)
+        return _peak([teacher], [own])
+    if stage == "responses":
+        return _peak([held(config.model, train=False)])
+    if stage == "label":
+        return _peak([judge])
+    if stage == "reward":
+        return _peak([trained(config.model, config.reward.lora)])
+    if stage == "policy":
+        evaluator = held(config.evaluation.judge or config.judge, train=False)
+        return _peak(_in_rl(config, judge), [evaluator])
+    if stage == "evaluate":
+        evaluator = held(config.evaluation.judge or config.judge, train=False)
+        return _peak([held(config.model, train=False), evaluator])
+    return None
+
+
+def _in_rl(config: Config, judge: float | None) -> list[float | None]:
+    """What is in memory at once while RL runs: policy, reference and value model, reward, judge."""
+    part = config.policy
+    own = trained(config.model, part.lora)
+    frozen = held(config.model, train=True)
+    # Without adapters, the reference and a trained value model are copies of the whole.
+    copies = 0 if part.lora else 2 if part.value_trunk == "trained" else 1
+    members = config.reward.members * of_the_run(config.score) + len(models(config.score))
+    asked = of_a_judge(config.score) or part.staleness is not None
+    return [own, *[frozen] * (copies + members), *[judge] * asked]
+
+
+def _peak(*moments: list[float | None]) -> float | None:
+    """The moment with the most in memory, and the process around it."""
+    sums = [None if None in parts else sum(p for p in parts if p is not None) for parts in moments]
+    known = [total for total in sums if total is not None]
+    return _PROCESS + max(known) if len(known) == len(sums) else None
+
+
+def held(model: LanguageModel, *, train: bool) -> float | None:
+    """Bytes of a model's weights as they would lie in memory here; 0 where it is elsewhere."""
+    if isinstance(model, (Remote, Scripted)):
+        return 0.0
+    width, count = _width(train=train), parameters(model)
+    return count * width if count and width else None
+
+
+def trained(model: LanguageModel, lora: Lora | None) -> float | None:
+    """Bytes of a model while it is trained, with all that training puts beside its weights."""
+    weights = held(model, train=True)
+    if weights is None:
+        return None
+    return weights * _WORK + (0.0 if lora else parameters(model) * _ADAM)
+
+
+def parameters(model: LanguageModel | None) -> float:
+    """Parameters of local weights, from the size of their files; 0 where they are not here."""
+    if isinstance(model, Packaged):
+        from hrlaif.llm.packaged import PACKAGED, fetched
+
+        bare = model.name.removeprefix("packaged:")
+        here = {found.name: found.size for found in fetched()}
+        return here.get(bare, PACKAGED[bare].size * 3.5 if bare in PACKAGED else 0) / 2
+    if isinstance(model, Local) and Path(model.path).is_dir():
+        config = Path(model.path) / "config.json"
+        dtype = json.loads(config.read_text("utf-8")).get("dtype", "") if config.exists() else ""
+        files = sum(f.stat().st_size for f in Path(model.path).glob("*.safetensors"))
+        return files / (4 if dtype == "float32" else 2)
+    return 0.0
+
+
+def _width(*, train: bool) -> int | None:
+    """Bytes a weight takes on this device; None without torch."""
+    try:
+        from hrlaif.transformer.load import device_in_force, precision_in_force
+    except ImportError:
+        wanted = compute().precision
+        return _BYTES.get(wanted)
+    return _BYTES[precision_in_force(device_in_force(), train=train)]

@@ -1,0 +1,90 @@
+"""Whole runs whose reward is not a reward model alone: direct grades, a weighted sum, a refresh."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@pytest.fixture
+def run(hrlaif, tiny_model, tmp_path):
+    """A function that runs the tiny recipe with changes: the folder, and what was said."""
+
+    def begin(*changes, **options):
+        given = [f"model=local:{tiny_model}", *changes]
+        more = [part for change in given for part in ("--set", change)]
+        return tmp_path / "run", hrlaif("run", tmp_path / "run", "--config", TINY, *more, **options)
+
+    return begin
+
+
+def test_a_direct_run_has_no_labels_and_no_reward_model_and_says_so(run):
+    folder, done = run("score=direct", "evaluation.best_of=3")
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert not found & {"responses.jsonl", "preferences.jsonl", "reward_model"}
+    assert re.findall(r"^\[\d/(\d)\] (\w+) -> ", done.stderr, re.M) == [
+        ("5", name) for name in ("prompts", "sft", "policy", "evaluate", "report")
+    ]
+    steps = rows(folder / "policy" / "metrics.jsonl")
+    assert all(-1 <= row["reward_mean"] <= 1 for row in steps)
+    assert json.loads((folder / "policy" / "score.json").read_text())["kind"] == "direct"
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert metrics["best_of"]["n"] == 3
+    assert metrics["best_of"]["reward"]["value"] > metrics["best_of"]["reward_of_all"]["value"]
+    page = (folder / "report.html").read_text()
+    assert "The judge graded every response" in page
+    assert "Best of 3" in page
+
+
+def test_a_weighted_run_scales_its_grades_and_watches_how_stale_it_grows(run):
+    parts = "{reward: learned}, {reward: {kind: scaled, reward: direct}, weight: 0.5}"
+    folder, _ = run(
+        f"score={{kind: weighted, parts: [{parts}, {{reward: length, weight: 0.1}}]}}",
+        "policy.staleness={every: 1, pairs: 6, threshold: 1.0, then: refresh, refresh_pairs: 4}",
+        "judge=scripted:accuracy=0.9,failure=0.02",
+        "policy.sampling.max_unscored=0.5",
+    )
+    kept = json.loads((folder / "policy" / "score.json").read_text())
+    learned, scaled, length = (part["reward"] for part in kept["parts"])
+    assert (learned["kind"], learned["path"]) == ("learned", "reward_model")
+    assert scaled["deviation"] > 0
+    assert length["kind"] == "length"
+    seen = rows(folder / "policy" / "staleness.jsonl")
+    assert [(row["step"], row["refreshed"]) for row in seen] == [(0, None), (1, 1), (2, None)]
+    fresh = folder / "policy" / "refresh_000001"
+    assert len(rows(fresh / "preferences.jsonl")) == seen[1]["fresh_labels"]
+    old = len(rows(folder / "preferences.jsonl"))
+    found = json.loads((fresh / "reward_model" / "evaluation.json").read_text())
+    assert found["pairs"] + found["heldout_pairs"] == old + seen[1]["fresh_labels"]
+    page = (folder / "report.html").read_text()
+    assert "Agreement with the judge" in page
+    assert "learned anew after step 1" in page
+
+
+def test_a_judge_that_fails_too_often_stops_the_run_and_leaves_no_policy(run):
+    folder, done = run("score=direct", "judge=scripted:failure=0.6", "sft=null", code=3)
+    assert "responses of this step have no reward (the first: scripted failure)" in done.stderr
+    assert "policy.sampling.max_unscored" in done.stderr
+    assert not (folder / "policy" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["score=ensemble"], "an ensemble asks several reward models"),
+        (["score=direct", "policy.staleness={then: refresh}"], "set it to say, or score to"),
+        (["evaluation.best_of=4", "evaluation.sampling.temperature=0"], "greedy answers are all"),
+        (["score={kind: scaled, reward: other}"], "kind 'other' is none of"),
+    ],
+)
+def test_a_reward_that_cannot_be_is_refused_before_any_work(changes, says, run):
+    folder, done = run(*changes, code=2)
+    assert says in done.stderr
+    assert not (folder / "prompts.jsonl").exists()

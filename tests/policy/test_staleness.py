@@ -1,0 +1,210 @@
+"""Is the reward's agreement with the judge what one counts by hand, and does a refresh resume?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hrlaif.labeling import Pairwise
+from hrlaif.llm import Scripted
+from hrlaif.policy import Policy, Staleness
+from hrlaif.policy.loop import train
+from hrlaif.policy.rollouts import Scorer
+from hrlaif.policy.staleness import Renewal, Watch, agreement, is_stale
+from hrlaif.protocols import LanguageModel
+from hrlaif.records import (
+    Abstention,
+    Comparison,
+    Message,
+    Preference,
+    Prompt,
+    Response,
+    Score,
+)
+from hrlaif.settings import Settings
+from hrlaif.training import metrics
+
+PROMPT = Prompt(id="q", messages=(Message(role="user", content="Q"),))
+
+
+class Count(Settings):
+    """How often a word stands in a response, times `factor`; none for texts that say `unknown`."""
+
+    word: str = "w7"
+    factor: float = 1.0
+
+    def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
+        return [Score(id=r.key, value=self.value(r.text), scorer="count") for r in responses]
+
+    def value(self, text: str) -> float | None:
+        return None if "unknown" in text else self.factor * text.split().count(self.word)
+
+
+class Longer(Settings):
+    """Prefers the longer text with 0.8; abstains where one says `silent`."""
+
+    def label(
+        self, comparisons: Sequence[Comparison], judge: LanguageModel
+    ) -> list[Preference | Abstention]:
+        return [self._one(c) for c in comparisons]
+
+    def _one(self, c: Comparison) -> Preference | Abstention:
+        if "silent" in c.a.text + c.b.text:
+            return Abstention(comparison=c, labeler="longer", reason="silent")
+        gap = len(c.a.text) - len(c.b.text)
+        prob_a = 0.5 if gap == 0 else 0.8 if gap > 0 else 0.2
+        return Preference(comparison=c, prob_a=prob_a, labeler="longer")
+
+
+def pair(a: str, b: str, number: int = 0) -> tuple[Response, Response]:
+    prompt = PROMPT.model_copy(update={"id": f"q{number}"})
+    sides = [Response(prompt=prompt, text=t, sample=k) for k, t in enumerate((a, b))]
+    return sides[0], sides[1]
+
+
+def test_agreement_is_counted_by_hand_and_what_is_unknown_left_out() -> None:
+    pairs = [
+        pair("w7 w7 w7", "w7"),  # both prefer a
+        pair("w7", "w7 w7 w7"),  # both prefer b
+        pair("w7 w7", "w1 w1 w1 w1"),  # the reward a, the judge b
+        pair("w1", "w2 w2"),  # equal rewards: half right
+        pair("w7", "w1"),  # the judge has a tie
+        pair("same", "same"),
+        pair("unknown", "w7"),
+        pair("silent", "w7"),
+    ]
+    pairs = [pair(a.text, b.text, n) for n, (a, b) in enumerate(pairs)]
+    found = agreement(pairs, Count(), Longer(), Scripted())
+    assert found["agreement"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert found["agreement"]["n"] == found["judged"] == 4
+    assert found["agreement"]["low"] < 0.625 < found["agreement"]["high"]
+    assert found["expected"]["value"] == pytest.approx((0.8 + 0.8 + 0.2 + 0.5 + 0.5) / 5)
+    counts = {k: found[k] for k in ("identical", "unscored", "abstained", "ties")}
+    assert counts == {"identical": 1, "unscored": 1, "abstained": 1, "ties": 1}
+
+
+def test_swapping_the_two_responses_of_each_pair_changes_nothing() -> None:
+    texts = [("w7 w7 w1", "w1"), ("w1", "w7 w7"), ("w7", "w1 w1 w1"), ("w2 w7", "w2 w2 w2")]
+    one = agreement([pair(a, b) for a, b in texts], Count(), Longer(), Scripted())
+    other = agreement([pair(b, a) for a, b in texts], Count(), Longer(), Scripted())
+    assert one["agreement"]["value"] == other["agreement"]["value"]
+    assert one["expected"]["value"] == pytest.approx(other["expected"]["value"])
+
+
+def test_an_inverted_reward_is_stale_and_few_verdicts_say_nothing() -> None:
+    pairs = [pair("w7 " * (n + 2), "w7", n) for n in range(6)]
+    how = Staleness(threshold=0.55)
+    assert not is_stale(agreement(pairs, Count(), Longer(), Scripted()), how)
+    upside_down = Count(factor=-1.0)
+    assert is_stale(agreement(pairs, upside_down, Longer(), Scripted()), how)
+    assert not is_stale(agreement(pairs[:4], upside_down, Longer(), Scripted()), how)
+    nothing = agreement([], Count(), Longer(), Scripted())
+    assert (nothing["agreement"]["value"], nothing["judged"]) == (None, 0)
+    assert not is_stale(nothing, how)
+
+
+def settings(**staleness: Any) -> Policy:
+    return Policy.parse(
+        {
+            "steps": 4,
+            "sampling": {"prompts_per_step": 4, "samples_per_prompt": 3, "max_tokens": 8},
+            "lora": {"rank": 4, "alpha": 8},
+            "optimizer": {"learning_rate": 1e-2, "schedule": "constant"},
+            "validation": {"every": 4},
+            "checkpoints": {"every": 2},
+            "staleness": {"every": 2, "pairs": 8, "threshold": 0.95, **staleness},
+        }
+    )
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class Deadly(Count):
+    """Ends the process when it is asked."""
+
+    def score(self, responses: Any, judge: Any) -> Any:
+        raise Killed
+
+
+class Learner:
+    """Trains nothing: its reward counts another word for each label that it was given."""
+
+    def __init__(self, dies: str = "") -> None:
+        self.dies = dies
+
+    def train(self, told: Sequence[Preference], out: Path) -> None:
+        if self.dies == "in the refresh":
+            raise Killed
+        out.mkdir(exist_ok=True)
+        (out / "reward.json").write_text(json.dumps({"word": f"w{len(told)}"}))
+
+    def at(self, out: Path) -> Count:
+        if self.dies == "after the refresh":
+            return Deadly()
+        return Count.parse(json.loads((out / "reward.json").read_text()))
+
+
+def run(
+    how: Policy, prompts: list[Prompt], start: Path, folder: Path, *, learner: Learner | None
+) -> list[dict[str, Any]]:
+    renewal = Renewal(learner.train, learner.at) if learner else None
+    judge, labeler = Scripted(seed=5), Pairwise()
+    watch = Watch(Count(), labeler, judge, folder, seed=1, renewal=renewal)
+    more: dict[str, Any] = {"validation": prompts[6:], "watch": watch, "seed": 1}
+    train(how, prompts[:6], Scorer(watch, judge), start=start, folder=folder, **more)
+    return metrics.read(folder / "staleness.jsonl")
+
+
+def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+
+
+def test_the_run_looks_before_the_first_step_every_so_often_and_after_the_last(
+    prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    rows = run(settings(every=3), prompts, start, tmp_path, learner=None)
+    assert [row["step"] for row in rows] == [0, 3, 4]
+    assert all(row["refreshed"] is None for row in rows)
+    asked = ("judged", "identical", "unscored", "abstained", "ties")
+    assert all(sum(row[k] for k in asked) == 8 for row in rows)  # two pairs to each of 4 prompts
+    assert run(settings(every=3), prompts, start, tmp_path, learner=None) == rows
+
+
+def test_a_stale_reward_learns_from_fresh_labels_and_the_run_goes_on_with_it(
+    prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    how = settings(then="refresh", refresh_pairs=5)
+    rows = run(how, prompts, start, tmp_path, learner=Learner())
+    assert [row["refreshed"] for row in rows] == [None, 2, None]  # never at the start or the end
+    text = (tmp_path / "refresh_000002" / "preferences.jsonl").read_text()
+    fresh = [json.loads(line) for line in text.splitlines()]
+    assert len(fresh) == rows[1]["fresh_labels"] == 5
+    assert all(row["a"]["model"] == "policy@2" for row in fresh)
+    scored = metrics.read(tmp_path / "samples.jsonl")
+    for row in scored:
+        word = "w7" if row["step"] <= 2 else "w5"  # five labels: the word of the new reward
+        assert row["reward"] == row["response"].split().count(word)
+
+
+@pytest.mark.parametrize("moment", ["in the refresh", "after the refresh"])
+def test_a_run_killed_around_a_refresh_is_the_run_that_was_not(
+    moment: str, prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    how, (whole, cut) = settings(then="refresh", refresh_pairs=5), (tmp_path / "1", tmp_path / "2")
+    rows = run(how, prompts, start, whole, learner=Learner())
+    assert [row["refreshed"] for row in rows] == [None, 2, None]
+    with pytest.raises(Killed):
+        run(how, prompts, start, cut, learner=Learner(dies=moment))
+    assert run(how, prompts, start, cut, learner=Learner()) == rows
+    for name in ("metrics.jsonl", "samples.jsonl", "validation.jsonl"):
+        assert untimed(metrics.read(cut / name)) == untimed(metrics.read(whole / name))
+    one, other = (load_file(f / "step_000004" / "weights.safetensors") for f in (whole, cut))
+    assert all(torch.equal(one[key], other[key]) for key in one)
