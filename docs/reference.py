@@ -82,7 +82,7 @@ def _within(annotation: Any) -> Iterator[type[Settings]]:
 
 
 def _default(value: Any) -> str:
-    if isinstance(value, Settings) or (isinstance(value, dict) and _holds_settings(value)):
+    if _holds_settings(value):
         return "below"
     if value is None:
         return "empty"
@@ -91,8 +91,12 @@ def _default(value: Any) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def _holds_settings(values: dict[str, Any]) -> bool:
-    return any(isinstance(value, Settings) for value in values.values())
+def _holds_settings(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    return isinstance(value, Settings) or (
+        isinstance(value, tuple) and any(map(_holds_settings, value))
+    )
 
 
 def commands_page() -> str:
