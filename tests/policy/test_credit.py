@@ -111,6 +111,11 @@ def test_the_variants_of_grpo_are_settings() -> None:
     assert Grpo().clipped(up, asked, credit).tolist() == [True, True, False]
 
 
+def test_the_weight_of_grpo_s_kl_changes_without_its_place() -> None:
+    assert Grpo.parse({"kl": {"beta": 0.1}}).kl == Kl(beta=0.1, place="loss", estimator="k3")
+    assert Grpo.parse({"kl": {"place": "reward"}}).kl == Kl()
+
+
 def pair(prob_a: float) -> Rollouts:
     odds = torch.tensor(prob_a).logit().item() / 2
     return rollouts(rewards=torch.tensor([odds, -odds]), values=None)

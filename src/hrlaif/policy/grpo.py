@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hrlaif.policy.algorithm import Credit, Rollouts
 from hrlaif.policy.kl import Kl
@@ -39,6 +40,13 @@ class Grpo(Settings):
     over responses of the sum over their tokens."""
 
     uses_values: ClassVar[bool] = False
+
+    @field_validator("kl", mode="before")
+    @classmethod
+    def _in_the_loss(cls, given: Any) -> Any:
+        # `kl: {beta: 0.1}` changes the weight, and not also the paper's place.
+        unsaid = isinstance(given, Mapping) and not {"place", "estimator"} & set(given)
+        return {"beta": 0.04, "place": "loss", "estimator": "k3", **given} if unsaid else given
 
     def credit(self, rollouts: Rollouts) -> Credit:
         """A = (R - mean R of the prompt) / deviation, the same for each token of a response."""
