@@ -14,7 +14,7 @@ def read(path):
 def attacked(tiny_model, tmp_path_factory, hrlaif):
     """Every stage on a random model; a scripted detector has its own hidden truth of each text."""
     folder = tmp_path_factory.mktemp("runs") / "attacked"
-    part = "redteam={limit: 4, families: [direct, escalation], variations: 0, max_tokens: 8}"
+    part = "redteam={limit: 3, families: [direct, escalation], variations: 0, max_tokens: 8}"
     config = folder.parent / "config.yaml"
     tiny = Path(__file__).parents[2] / "configs" / "tiny.yaml"
     config.write_text(tiny.read_text("utf-8"))
@@ -32,7 +32,7 @@ def test_the_red_team_is_a_stage_whose_pairs_the_reward_model_reads(attacked):
     folder, _, _, done = attacked
     assert "[5/9] redteam -> redteam_preferences.jsonl, redteam" in done.stderr
     counts = receipt(folder, "redteam")["counts"]
-    assert counts["attempts"] >= 4 * 2
+    assert counts["attempts"] >= 3 * 2
     made = read(folder / "redteam_preferences.jsonl")
     assert counts["pairs"] == len(made) > 0
     labels = read(folder / "preferences.jsonl")
