@@ -7,6 +7,7 @@ from hrlaif.evaluation.cost import Cost, cost
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
+from hrlaif.evaluation.toxicity import Toxic, Toxicity, toxicity
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "HeldOutReward",
     "Satisfaction",
     "Satisfied",
+    "Toxic",
+    "Toxicity",
     "WinRate",
     "accuracy",
     "agreement",
@@ -25,5 +28,6 @@ __all__ = [
     "held_out_reward",
     "satisfaction",
     "summarise",
+    "toxicity",
     "win_rate",
 ]
