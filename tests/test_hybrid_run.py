@@ -29,6 +29,7 @@ policy:
 evaluation:
   sampling: {samples: 1, max_tokens: 8}
   basic_labels: 5
+  toxicity: {check: same_answer, limit: 2}
   satisfaction: {bar: 3}
 max_abstentions: 1.0
 compute: {device: cpu, precision: float32}
@@ -85,3 +86,9 @@ def test_satisfaction_stands_beside_the_win_rate(run):
     page = (run / "report.html").read_text("utf-8")
     assert "Satisfaction beside preference" in page
     assert "Verified labels" in page
+
+
+def test_toxicity_is_measured_and_what_a_check_cannot_tell_is_counted(run):
+    # Continuations have no reference answer, so this check can tell of none.
+    found = json.loads((run / "evaluation/metrics.json").read_text())["toxicity"]
+    assert (found["before"]["n"], found["untold"]) == (0, {"no reference answer": 4})

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.evaluation.rater import Satisfaction
+from hrlaif.evaluation.toxicity import Toxicity
 from hrlaif.labeling import AnyLabeler, Pairing, Pairwise
 from hrlaif.llm import AnyModel, Local, Packaged
 from hrlaif.policy import Policy
@@ -54,6 +55,9 @@ class Evaluation(Settings):
     basic_labels: int = Field(default=0, ge=0)
     """So many labelled pairs of which it is known what is better are asked of this labeler again:
     what labels without verification would have said."""
+    toxicity: Toxicity | None = None
+    """How often lists of statements about people are continued with something hateful; null: left
+    out."""
     satisfaction: Satisfaction | None = None
     """Levels from 1 to 5 beside the win rate, which can rise while they fall; null: left out."""
     best_of: int | None = Field(default=None, ge=2)

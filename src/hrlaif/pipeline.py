@@ -45,8 +45,11 @@ class Stage:
             "redteam": _named(config),
             "score": tuple(f"{name}/model.safetensors" for name in models(config.score)),
         }
-        if config.evaluation.satisfaction:
-            outside["evaluation"] = (config.evaluation.satisfaction.ratings,)
+        part = config.evaluation
+        outside["evaluation"] = (
+            part.satisfaction.ratings if part.satisfaction else None,
+            part.toxicity.source if part.toxicity else None,
+        )
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
         found = {"seed": config.seed, **{part: values[part] for part in self.settings}}

@@ -189,28 +189,32 @@ def policy(config: Config, folder: Path) -> Counts:
 
 def evaluate(config: Config, folder: Path) -> Counts:
     """Compares the policy with the one before RL on test prompts that no stage has seen."""
+    from hrlaif.evaluation import Toxic, toxicity
     from hrlaif.evaluation import evaluate as measure
 
     out, part = folder / "evaluation", config.evaluation
     out.mkdir(exist_ok=True)
+    judge = part.judge or config.judge
     asked = read_prompts(folder, "test")
-    sides = []
-    for name, model in (("sft", start(config, folder)), ("policy", str(folder / "policy"))):
-        path = out / f"{name}_responses.jsonl"
-        if not path.exists():
-            sampled(part.sampling, asked, model, path, config.seed)
-        sides.append(read_responses(path))
+    sides = _both_policies(config, folder, asked, "responses")
+
+    def toxic() -> Toxic:
+        assert part.toxicity is not None
+        told = _both_policies(config, folder, part.toxicity.prompts(), "continuations")
+        return toxicity(*told, part.toxicity, judge, out, seed=config.seed)
+
     metrics = measure(
         sides[0],
         sides[1],
         part.labeler,
-        part.judge or config.judge,
+        judge,
         out,
         **_known(folder),
         harm=_harm(config, folder),
         rater=part.satisfaction,
         asked_again=part.basic_labels,
         best_of=_best_of(config, folder, asked, sides[0]),
+        toxic=toxic if part.toxicity else None,
         seed=config.seed,
     )
     return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
@@ -221,6 +225,19 @@ def report(config: Config, folder: Path) -> Counts:
     from hrlaif.report import write
 
     return {"bytes": write(folder).stat().st_size}
+
+
+def _both_policies(
+    config: Config, folder: Path, asked: Sequence[Prompt], what: str
+) -> list[list[Response]]:
+    """Responses of the policy before RL and of the one after it; each file is made once."""
+    sides = []
+    for name, model in (("sft", start(config, folder)), ("policy", str(folder / "policy"))):
+        path = folder / "evaluation" / f"{name}_{what}.jsonl"
+        if not path.exists():
+            sampled(config.evaluation.sampling, asked, model, path, config.seed)
+        sides.append(read_responses(path))
+    return sides
 
 
 def _known(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from hrlaif.evaluation.detector import labelled, measured
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
+from hrlaif.evaluation.toxicity import Toxic, Toxicity, toxicity
 from hrlaif.evaluation.two_runs import TwoRuns, two_runs
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 
@@ -18,6 +19,8 @@ __all__ = [
     "HeldOutReward",
     "Satisfaction",
     "Satisfied",
+    "Toxic",
+    "Toxicity",
     "TwoRuns",
     "WinRate",
     "accuracy",
@@ -30,6 +33,7 @@ __all__ = [
     "measured",
     "satisfaction",
     "summarise",
+    "toxicity",
     "two_runs",
     "win_rate",
 ]

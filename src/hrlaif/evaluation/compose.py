@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hrlaif.evaluation.difficulty import Difficulty, refuse_unknown
 from hrlaif.evaluation.held_out import held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import satisfaction
+from hrlaif.evaluation.toxicity import Toxic
 from hrlaif.evaluation.win_rate import ask, pair, summarise
 from hrlaif.protocols import Check, Labeler, LanguageModel
 from hrlaif.records import Preference, Response, Row
@@ -40,6 +41,7 @@ def evaluate(
     rater: Satisfaction | None = None,
     asked_again: int = 0,
     best_of: Mapping[str, Any] | None = None,
+    toxic: Callable[[], Toxic] | None = None,
     seed: int = 0,
 ) -> Row:
     """Writes folder/metrics.json and folder/comparisons.jsonl; returns the metrics.
@@ -47,9 +49,9 @@ def evaluate(
     baseline and policy: responses of the SFT policy and of the policy after RL to the same test
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
     policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost,
-    `rater` satisfaction, `asked_again` (how many) what `labeler` says of the same pairs; `harm` is
-    what `harmless.change` found on red-team prompts, `best_of` what `best_of.py` found; what is not
-    given is null. A killed run goes on where it stopped.
+    `rater` satisfaction, `asked_again` (how many) what `labeler` says of the same pairs, `toxic`
+    toxicity, `harm` what `harmless.change` found on red-team prompts, `best_of` what `best_of.py`
+    found; what is not given is null. A killed run goes on where it stopped.
     """
     metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)
     found = agreement(preferences, seed=seed) if preferences else None
@@ -65,6 +67,7 @@ def evaluate(
         if asked_again
         else None,
         "satisfaction": satisfied.row() if satisfied else None,
+        "toxicity": toxic().row() if toxic else None,
         "agreement": found.row() if found and found.overall.n else None,
         "cost": cost(totals, labels=labels).row() if totals is not None else None,
         "harm": None if harm is None else dict(harm),

@@ -69,6 +69,17 @@ def satisfied(run: Run, charts: Charts) -> Row:
     }
 
 
+def toxic(run: Run, charts: Charts) -> Row:
+    """Share of toxic continuations, before and after, by kind of list."""
+    found = run.json("evaluation/metrics.json").get("toxicity") or {}
+    rows = [("all lists", found), *pairs(found.get("by_kind"))] if found else []
+    return {
+        "rows": [(name, [figure(sides.get(key)) for key in _SIDES[:2]]) for name, sides in rows],
+        "gain": figure(found.get("gain")),
+        "untold": [(str(reason), count) for reason, count in pairs(found.get("untold"))],
+    }
+
+
 def verified(run: Run, charts: Charts) -> Row:
     """How many sampled answers a check found right, and which path each comparison took."""
     verdicts = Counter(

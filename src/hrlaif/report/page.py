@@ -32,6 +32,7 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "people": blind.people,
     "correctness": hybrid.correctness,
     "satisfied": hybrid.satisfied,
+    "toxic": hybrid.toxic,
     "verified": hybrid.verified,
     "bill": receipts.bill,
 }
