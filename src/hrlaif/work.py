@@ -200,8 +200,8 @@ def evaluate(config: Config, folder: Path) -> Counts:
 
     def toxic() -> Toxic:
         assert part.toxicity is not None
-        told = _both_policies(config, folder, part.toxicity.prompts(), "continuations")
-        return toxicity(*told, part.toxicity, judge, out, seed=config.seed)
+        sft, rl = _both_policies(config, folder, part.toxicity.prompts(), "continuations")
+        return toxicity(sft, rl, part.toxicity, judge, out, seed=config.seed)
 
     metrics = measure(
         sides[0],
@@ -231,8 +231,8 @@ def _both_policies(
     config: Config, folder: Path, asked: Sequence[Prompt], what: str
 ) -> list[list[Response]]:
     """Responses of the policy before RL and of the one after it; each file is made once."""
-    sides = []
-    for name, model in (("sft", start(config, folder)), ("policy", str(folder / "policy"))):
+    sides, models = [], (("sft", start(config, folder)), ("policy", str(folder / "policy")))
+    for name, model in models:
         path = folder / "evaluation" / f"{name}_{what}.jsonl"
         if not path.exists():
             sampled(config.evaluation.sampling, asked, model, path, config.seed)
