@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Score,
         Verdict,
     )
-    from hrlaif.reward import Direct, Learned
+    from hrlaif.reward import Checked, Direct, Ensemble, Learned, Length, Scaled, Weighted
     from hrlaif.settings import Compute, Settings, using
 
 _HOMES = {
@@ -42,7 +42,9 @@ _HOMES = {
         "Abstention", "Candidate", "Chat", "Comparison", "Message", "Preference", "Prompt",
         "Rating", "Response", "Score", "Verdict",
     ),
-    "hrlaif.reward": ("Direct", "Learned"),
+    "hrlaif.reward": (
+        "Checked", "Direct", "Ensemble", "Learned", "Length", "Scaled", "Weighted",
+    ),
     "hrlaif.settings": ("Compute", "Settings", "using"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -51,15 +53,18 @@ __all__ = [
     "Abstention",
     "Candidate",
     "Chat",
+    "Checked",
     "ChoiceLetter",
     "Comparison",
     "Compute",
     "Config",
     "Direct",
+    "Ensemble",
     "HrlaifError",
     "Human",
     "Learned",
     "Ledger",
+    "Length",
     "Local",
     "Message",
     "Number",
@@ -71,10 +76,12 @@ __all__ = [
     "Rating",
     "Remote",
     "Response",
+    "Scaled",
     "Score",
     "Scripted",
     "Settings",
     "Verdict",
+    "Weighted",
     "open_model",
     "using",
 ]
