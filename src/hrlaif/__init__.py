@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from hrlaif.redteam import RedTeam
-    from hrlaif.reward import Direct, Learned
+    from hrlaif.reward import Checked, Direct, Ensemble, Learned, Length, Scaled, Weighted
     from hrlaif.settings import Compute, Settings, using
 
 _HOMES = {
@@ -44,7 +44,9 @@ _HOMES = {
         "Rating", "Response", "Score", "Verdict",
     ),
     "hrlaif.redteam": ("RedTeam",),
-    "hrlaif.reward": ("Direct", "Learned"),
+    "hrlaif.reward": (
+        "Checked", "Direct", "Ensemble", "Learned", "Length", "Scaled", "Weighted",
+    ),
     "hrlaif.settings": ("Compute", "Settings", "using"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -53,17 +55,20 @@ __all__ = [
     "Abstention",
     "Candidate",
     "Chat",
+    "Checked",
     "ChoiceLetter",
     "Comparison",
     "Compute",
     "Config",
     "Direct",
+    "Ensemble",
     "Harmless",
     "HrlaifError",
     "Human",
     "Hybrid",
     "Learned",
     "Ledger",
+    "Length",
     "Local",
     "Message",
     "Number",
@@ -78,11 +83,13 @@ __all__ = [
     "Response",
     "Responsive",
     "SameAnswer",
+    "Scaled",
     "Score",
     "Scripted",
     "Settings",
     "Verdict",
     "Verified",
+    "Weighted",
     "open_model",
     "using",
 ]

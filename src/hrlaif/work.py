@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrlaif import scoring
-from hrlaif.checks.answer import Answer
+from hrlaif import measuring, scoring
 from hrlaif.config import Config
 from hrlaif.labeling import Hybrid, Verified
 from hrlaif.labeling.calibrated import calibrated, calibrations
@@ -18,7 +16,6 @@ from hrlaif.llm import Local
 from hrlaif.materials import (
     learnable,
     own_pairs,
-    read_preferences,
     read_prompts,
     read_responses,
     sampled,
@@ -27,10 +24,10 @@ from hrlaif.materials import (
 )
 from hrlaif.policy import Dpo
 from hrlaif.protocols import pairs_at_once
-from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response
+from hrlaif.records import Abstention, Comparison, Preference
 from hrlaif.reward.labels import learnt_from
-from hrlaif.rows import read_rows, write_rows
-from hrlaif.run import map_rows, read_receipt
+from hrlaif.rows import write_rows
+from hrlaif.run import map_rows
 
 Counts = Mapping[str, Any]
 
@@ -196,11 +193,11 @@ def evaluate(config: Config, folder: Path) -> Counts:
     out.mkdir(exist_ok=True)
     judge = part.judge or config.judge
     asked = read_prompts(folder, "test")
-    sides = _both_policies(config, folder, asked, "responses")
+    sides = measuring.both_policies(config, folder, asked, "responses")
 
     def toxic() -> Toxic:
         assert part.toxicity is not None
-        sft, rl = _both_policies(config, folder, part.toxicity.prompts(), "continuations")
+        sft, rl = measuring.both_policies(config, folder, part.toxicity.prompts(), "continuations")
         return toxicity(sft, rl, part.toxicity, judge, out, seed=config.seed)
 
     metrics = measure(
@@ -209,11 +206,11 @@ def evaluate(config: Config, folder: Path) -> Counts:
         part.labeler,
         judge,
         out,
-        **_known(folder),
-        harm=_harm(config, folder),
+        **measuring.known(folder),
+        harm=measuring.harm(config, folder),
         rater=part.satisfaction,
         asked_again=part.basic_labels,
-        best_of=_best_of(config, folder, asked, sides[0]),
+        best_of=measuring.best_of(config, folder, asked, sides[0]),
         toxic=toxic if part.toxicity else None,
         seed=config.seed,
     )
@@ -225,75 +222,6 @@ def report(config: Config, folder: Path) -> Counts:
     from hrlaif.report import write
 
     return {"bytes": write(folder).stat().st_size}
-
-
-def _both_policies(
-    config: Config, folder: Path, asked: Sequence[Prompt], what: str
-) -> list[list[Response]]:
-    """Responses of the policy before RL and of the one after it; each file is made once."""
-    sides, models = [], (("sft", start(config, folder)), ("policy", str(folder / "policy")))
-    for name, model in models:
-        path = folder / "evaluation" / f"{name}_{what}.jsonl"
-        if not path.exists():
-            sampled(config.evaluation.sampling, asked, model, path, config.seed)
-        sides.append(read_responses(path))
-    return sides
-
-
-def _known(folder: Path) -> dict[str, Any]:
-    """What earlier stages found and the evaluation shows: labels, rewards, the choice, the cost."""
-    receipts = {name: read_receipt(folder, name) for name in ("sft", "label", "policy")}
-    made = receipts["label"].counts.get("comparisons", 0) if receipts["label"] else 0
-    choice = json.loads((folder / "policy" / "choice.json").read_text("utf-8"))
-    watched = [row.values for row in read_rows(folder / "policy" / "validation.jsonl")]
-    totals = {
-        name: {**receipt.cost, "cost": receipt.cost.get("usd"), "seconds": receipt.seconds}
-        for name, receipt in receipts.items()
-        if receipt is not None
-    }
-    return {
-        "check": Answer(),
-        "preferences": read_preferences(folder / "preferences.jsonl"),
-        "validation": watched,
-        "chosen_step": choice["chosen"],
-        "totals": totals,
-        "labels": made,
-    }
-
-
-def _harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
-    """Harmful answers and over-refusals of both policies, on red-team seeds kept for the end."""
-    from hrlaif.evaluation.harmless import changes
-    from hrlaif.redteam import before_and_after, sureness
-
-    if (part := config.redteam) is None:
-        return None
-    paths = {"sft": start(config, folder), "policy": str(folder / "policy")}
-    sides = {name: Local(path=path) for name, path in paths.items()}
-    judge = config.evaluation.judge or config.judge
-    found = before_and_after(part, sides, judge, folder / "evaluation", seed=config.seed)
-    return changes(found, sureness(part, judge), seed=config.seed)
-
-
-def _best_of(
-    config: Config, folder: Path, asked: Sequence[Prompt], sft: Sequence[Response]
-) -> Mapping[str, Any] | None:
-    """The SFT policy's best of n answers by the reward, against its first ones."""
-    from hrlaif.evaluation.best_of import best_of
-
-    part, out = config.evaluation, folder / "evaluation" / "best_of"
-    if part.best_of is None:
-        return None
-    path = out / "responses.jsonl"
-    out.mkdir(exist_ok=True)
-    if not path.exists():
-        how = part.sampling.model_copy(update={"samples": part.best_of})
-        # Another seed: the draws that are compared with are not among those chosen from.
-        sampled(how, asked, start(config, folder), path, config.seed + 1)
-    drawn = read_responses(path)
-    scores = scoring.scored(config, folder, drawn)
-    judges = (part.labeler, part.judge or config.judge)
-    return best_of(sft, drawn, scores, judges, out, seed=config.seed)
 
 
 def verifies(config: Config) -> bool:

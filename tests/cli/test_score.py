@@ -62,9 +62,9 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
         f"kind: weighted\nparts: [{{reward: checked}}, {{reward: {short}, weight: 2}}]"
     )
     hrlaif("score", given, "-o", out, "--reward", reward, "--max-abstentions", "0.5")
-    # The second is wrong and has 99 characters: -1 - 2 x (99 - 20) / 80.
-    assert [row["value"] for row in read(out)] == [1.0, pytest.approx(-1 - 2 * 79 / 80)]
-    assert read(out)[1]["distribution"] == {"1 checked": -1.0, "2 length": -79 / 80}
+    # The second is wrong and has 100 characters: -1 - 2 x (100 - 20) / 80.
+    assert [row["value"] for row in read(out)] == [1.0, -3.0]
+    assert read(out)[1]["distribution"] == {"1 checked": -1.0, "2 length": -1.0}
     (silent,) = read(tmp_path / "scores.abstentions.jsonl")
     assert silent["reason"] == "part 1 checked has no score: no number in the response"
 

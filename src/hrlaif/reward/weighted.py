@@ -34,7 +34,7 @@ class Part(Settings):
 class Weighted(Settings):
     """The weighted sum of several rewards. One without a score leaves the whole without one."""
 
-    parts: tuple[Part, ...] = Field(default=(Part(),), min_length=1)
+    parts: tuple[Part, ...] = Field(min_length=1)
     """Its terms."""
 
     def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
