@@ -35,7 +35,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "rloo": {"kind": "rloo", "kl": _CLOSE},
     "grpo": {"kind": "grpo", "average": "sum"},
     "online_dpo": {"kind": "online_dpo", "odds": 2.0},
-    "dpo": {"kind": "dpo", "beta": 0.1, "batch_size": 48},
+    "dpo": {"kind": "dpo", "beta": 0.5, "batch_size": 192},
 }
 
 
@@ -95,11 +95,11 @@ def questions(count: int, first: int = 0) -> list[Prompt]:
     ][first:]
 
 
-def labels(start: Path, seed: int, odds: float = 8.0) -> list[Preference]:
+def labels(start: Path, seed: int, odds: float = 4.0) -> list[Preference]:
     """Soft labels of the untrained policy's responses: log-odds are `odds` times the difference."""
-    how, share = Sampling(samples=8, max_tokens=8, temperature=0.9), ShareOf()
+    how, share = Sampling(samples=16, max_tokens=8, temperature=0.9), ShareOf()
     ask = how.sampler(Local(path=str(start)), name="start", seed=seed)
-    pairs = Pairing(per_prompt=12).pair(ask(how.questions(questions(60))), seed=seed)
+    pairs = Pairing(per_prompt=40).pair(ask(how.questions(questions(60))), seed=seed)
 
     def prob(pair: Any) -> float:
         return 1 / (1 + math.exp(-odds * (share.value(pair.a.text) - share.value(pair.b.text))))
@@ -116,7 +116,7 @@ def settings(name: str, steps: int) -> Policy:
             "steps": steps,
             "sampling": {"prompts_per_step": 8, "samples_per_prompt": 4, "max_tokens": 8},
             "lora": {"rank": 4, "alpha": 8},
-            "optimizer": {"learning_rate": 1e-2 if name == "dpo" else 2e-2},
+            "optimizer": {"learning_rate": 2e-2, "schedule": "constant"},
             "value_learning_rate": 1e-2,
             "value_trunk": "frozen",
             "validation": {"every": max(steps // 6, 1), "temperature": 0.9},
