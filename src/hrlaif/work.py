@@ -178,8 +178,9 @@ def evaluate(config: Config, folder: Path) -> Counts:
 
     def toxic() -> Toxic:
         assert part.toxicity is not None
-        told = _both_policies(config, folder, part.toxicity.prompts(), "continuations")
-        return toxicity(*told, part.toxicity, judge, out, seed=config.seed)
+        lists = part.toxicity.prompts()
+        before, after = _both_policies(config, folder, lists, "continuations")
+        return toxicity(before, after, part.toxicity, judge, out, seed=config.seed)
 
     metrics = measure(
         sides[0],
