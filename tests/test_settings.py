@@ -34,6 +34,9 @@ def refused(values: dict[str, Any]) -> str:
     return str(error.value)
 
 
+LABELERS = ["human", "hybrid", "pairwise", "verified"]
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -44,7 +47,10 @@ def refused(values: dict[str, Any]) -> str:
         ({"inner": {"steps": 0}}, "inner.steps: input should be greater than or equal to 1, not 0"),
         ({"inner": {"steps": "many"}}, "inner.steps: input should be a valid integer"),
         ({"labeler": {"kind": "pairwise", "taks": "x"}}, "pairwise.taks is not a setting; did you"),
-        ({"labeler": "pairwize"}, "kind 'pairwize' is none of ['human', 'pairwise'], and not"),
+        (
+            {"labeler": "pairwize"},
+            "kind 'pairwize' is none of ['human', 'hybrid', 'pairwise', 'verified'], and not",
+        ),
         ({"labeler": {"kind": "pairwize"}}, "did you mean 'pairwise'?"),
         (
             {"labeler": {"kind": "nowhere:Labeler"}},
@@ -54,7 +60,10 @@ def refused(values: dict[str, Any]) -> str:
         ({"labeler": {"kind": "json:JSONDecoder"}}, "is not a class derived from hrlaif.Settings"),
         ({"labeler": {"kind": "hrlaif.sampling:Sampling"}}, "kind 'sampling' is no Labeler: see"),
         ({"labeler": {"kind": 3}}, "kind 3 is not text, but one of"),
-        ({"labeler": 3}, "3 is no part: give a kind of ['human', 'pairwise']"),
+        (
+            {"labeler": 3},
+            "3 is no part: give a kind of ['human', 'hybrid', 'pairwise', 'verified']",
+        ),
         ({"labeler": {"kind": "pairwise", "samples": 3}}, "set rationale: true too"),
     ],
 )

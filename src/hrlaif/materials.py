@@ -54,6 +54,7 @@ def learnable(config: Config, folder: Path) -> list[Preference]:
 
 
 def own_pairs(config: Config) -> list[Comparison]:
+    """The pairs of `labeling.pairs`, of which people may have said which is better."""
     if not config.labeling.pairs:
         raise UsageError("labeling.pairs: name the file of pairs that people have compared")
     return comparisons_from(read_rows(config.labeling.pairs))

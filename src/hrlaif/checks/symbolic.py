@@ -36,7 +36,7 @@ _TOO_MUCH = re.compile(
 class Symbolic(Settings):
     """Compares expressions with math-verify, one at a time, each within its limits."""
 
-    seconds: float = Field(default=3.0, gt=0)
+    seconds: float = Field(default=10.0, gt=0)
     """A comparison that takes longer is ended and has no verdict."""
     megabytes: int = Field(default=1024, ge=256)
     """Address space of the process that compares."""

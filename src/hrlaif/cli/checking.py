@@ -31,7 +31,7 @@ def check(
         str,
         typer.Option(
             "--check",
-            help='number, choice, same_answer, answer (by the prompt), or "module:Class".',
+            help="number, choice, same_answer, answer (by the prompt), harmless, responsive.",
             show_default=False,
         ),
     ],

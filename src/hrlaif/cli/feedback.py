@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import yaml
 
-from hrlaif.cli.jobs import Job, cost_of, dollars, guard
+from hrlaif.cli.jobs import Job, cost_of, dollars, guard, label_lines, silence
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
@@ -52,17 +52,6 @@ Task = Annotated[str, typer.Option(help="summarization, helpful, harmless or gen
 Silence = Annotated[
     float, typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.")
 ]
-
-
-_AGREEMENT = {
-    "overall": "labels",
-    "unanimous": "  where all raters agree",
-    "confident_half": "  on the confident half",
-    "one_order": "one order only",
-    "same_position": "same position preferred",
-    "always_longer": "always the longer",
-    "always_first": "always the first",
-}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -121,7 +110,7 @@ def label(
     known = agreement(told)
     if known.overall.n:
         summary["agreement"] = known.row()
-    tell(summary, _label_lines(summary), as_json)
+    tell(summary, label_lines(summary), as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
 
 
@@ -169,7 +158,7 @@ def score(
         "cost": cost,
     }
     shown = "" if mean is None else f", mean {mean:.3f}"
-    tell(summary, [f"{len(values)} scores in {out}{shown}", *_silence(silent)], as_json)
+    tell(summary, [f"{len(values)} scores in {out}{shown}", *silence(silent)], as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
 
 
@@ -271,23 +260,6 @@ def model_of(text: str, base_url: str | None) -> Any:
     if not text.startswith("remote:"):
         raise UsageError("--base-url goes with --judge remote:MODEL")
     return model.model_copy(update={"base_url": base_url}) if isinstance(model, Settings) else model
-
-
-def _label_lines(summary: Row) -> list[str]:
-    lines = [f"{summary['labelled']} labels in {summary['out']}", *_silence(summary["abstentions"])]
-    found = summary.get("agreement")
-    if found:
-        lines.append("agreement with the known preference (95 % interval):")
-        for name, shown in _AGREEMENT.items():
-            figure = found.get(name)
-            if figure and figure["value"] is not None:
-                span = f"{figure['low']:.3f} to {figure['high']:.3f}"
-                lines.append(f"  {shown:24} {figure['value']:.3f}  ({span}, n {figure['n']})")
-    return lines
-
-
-def _silence(counts: dict[str, int]) -> list[str]:
-    return [f"  {count} without a verdict: {reason}" for reason, count in counts.items()]
 
 
 def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:

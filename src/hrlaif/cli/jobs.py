@@ -111,3 +111,33 @@ def cost_of(ledger: Ledger) -> Row:
         "usd": round(totals.cost, 6),
         "unpriced_calls": totals.unpriced_calls,
     }
+
+
+_AGREEMENT = {
+    "overall": "labels",
+    "unanimous": "  where all raters agree",
+    "confident_half": "  on the confident half",
+    "one_order": "one order only",
+    "same_position": "same position preferred",
+    "always_longer": "always the longer",
+    "always_first": "always the first",
+}
+
+
+def label_lines(summary: Row) -> list[str]:
+    """What a person reads after labelling."""
+    lines = [f"{summary['labelled']} labels in {summary['out']}", *silence(summary["abstentions"])]
+    found = summary.get("agreement")
+    if found:
+        lines.append("agreement with the known preference (95 % interval):")
+        for name, shown in _AGREEMENT.items():
+            figure = found.get(name)
+            if figure and figure["value"] is not None:
+                span = f"{figure['low']:.3f} to {figure['high']:.3f}"
+                lines.append(f"  {shown:24} {figure['value']:.3f}  ({span}, n {figure['n']})")
+    return lines
+
+
+def silence(counts: dict[str, int]) -> list[str]:
+    """A line for each reason for which there is no verdict."""
+    return [f"  {count} without a verdict: {reason}" for reason, count in counts.items()]
