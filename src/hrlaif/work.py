@@ -16,6 +16,7 @@ from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.llm import Local, Packaged
 from hrlaif.protocols import LanguageModel, pairs_at_once
 from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response, Row
+from hrlaif.reward import Direct
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows, read_receipt
 from hrlaif.sampling import Sampling, key
@@ -55,6 +56,7 @@ def sft(config: Config, folder: Path) -> Counts:
         seed=config.seed,
         teacher=config.teacher or config.judge,
         pairs=people,
+        grade=lambda answers: Direct().score(answers, config.judge),
     )
 
 
