@@ -100,8 +100,10 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
     words, judge = tokens_of(asked), config.evaluation.judge or config.judge
     how, steps = config.sampling, config.policy
     if name == "sft" and config.sft and config.sft.source == "teacher":
-        answers = len(asked[: config.sft.at_most])
-        return Work(answers, words, answers * config.sft.max_tokens), config.teacher or config.judge
+        several = config.sft.best_of
+        answers = several * len(asked[: config.sft.at_most])
+        written = answers * config.sft.max_tokens
+        return Work(answers, several * words, written), config.teacher or config.judge
     if name == "responses":
         calls = len(asked) * how.samples
         return Work(calls, words * how.samples, calls * how.max_tokens), config.model

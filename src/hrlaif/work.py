@@ -25,6 +25,7 @@ from hrlaif.materials import (
 from hrlaif.policy import Dpo
 from hrlaif.protocols import pairs_at_once
 from hrlaif.records import Abstention, Comparison, Preference
+from hrlaif.reward import Direct
 from hrlaif.reward.labels import learnt_from
 from hrlaif.rows import write_rows
 from hrlaif.run import map_rows
@@ -65,6 +66,7 @@ def sft(config: Config, folder: Path) -> Counts:
         seed=config.seed,
         teacher=config.teacher or config.judge,
         pairs=people,
+        grade=lambda answers: Direct().score(answers, config.judge),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,31 @@ def test_a_weighted_run_scales_its_grades_and_watches_how_stale_it_grows(run):
     page = (folder / "report.html").read_text()
     assert "Agreement with the judge" in page
     assert "learned anew after step 1" in page
+
+
+def test_a_run_killed_while_its_reward_learns_anew_ends_as_the_one_that_was_not(
+    hrlaif, tiny_model, tmp_path
+):
+    stale = "{every: 1, pairs: 6, threshold: 1.0, then: refresh, refresh_pairs: 4}"
+    changes = [f"model=local:{tiny_model}", f"policy.staleness={stale}", "policy.steps=3"]
+    more = ["--config", TINY, *(part for change in changes for part in ("--set", change))]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    hrlaif("run", whole, *more, "--until", "policy")
+    hrlaif("run", cut, *more, "--until", "reward")
+    process = hrlaif.start("run", cut, *more, "--until", "policy")
+    begun, end = cut / "policy" / "refresh_000001" / "reward_model", time.monotonic() + 100
+    while not begun.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert not (cut / "policy" / "choice.json").exists()
+    hrlaif("run", cut, *more, "--until", "policy")
+    for name in ("staleness.jsonl", "samples.jsonl", "validation.jsonl"):
+        assert (cut / "policy" / name).read_text() == (whole / "policy" / name).read_text(), name
+    for name in ("model.safetensors", "refresh_000001/reward_model/model.safetensors"):
+        assert (cut / "policy" / name).read_bytes() == (whole / "policy" / name).read_bytes(), name
 
 
 def test_a_judge_that_fails_too_often_stops_the_run_and_leaves_no_policy(run):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hrlaif.errors import DataError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.records import (
     Candidate,
     Comparison,
@@ -10,6 +10,7 @@ from hrlaif.records import (
     Message,
     Preference,
     Prompt,
+    Score,
     Unanswered,
 )
 from hrlaif.sft import Sft
@@ -97,3 +98,40 @@ def test_nothing_to_imitate_is_an_error_that_names_the_next_move(tmp_path):
         collect(Sft(source="references"), Sources(PROMPTS), tmp_path, seed=0)
     with pytest.raises(DataError, match="needs a teacher"):
         collect(Sft(), Sources(PROMPTS), tmp_path, seed=0)
+
+
+class Sampler(Teacher):
+    """Says which draw it is; the first draw of every answer is empty, and q2 has no other."""
+
+    def generate(self, chats, *, temperature, max_tokens, seed=0, top_k=None):
+        self.asked.append([(chat.messages[-1].content, chat.sample) for chat in chats])
+        empty = [c.sample == 0 or c.messages[-1].content == "q2" for c in chats]
+        return [
+            Completion(text="" if e else f"draw {c.sample}", finish_reason="stop")
+            for e, c in zip(empty, chats, strict=True)
+        ]
+
+
+def test_the_best_graded_of_several_answers_is_imitated(tmp_path):
+    grades = {"draw 1": 0.5, "draw 2": 0.9, "draw 3": None}
+
+    def grade(responses):
+        return [
+            Score(id=r.key, value=None if r.prompt.id == "p3" else grades[r.text], scorer="g")
+            for r in responses
+        ]
+
+    teacher, how = Sampler(), Sft(best_of=4, temperature=0.8)
+    found = collect(how, Sources(PROMPTS, teacher, grade=grade), tmp_path, seed=0)
+    assert {r.prompt.id: r.text for r in found.responses} == {
+        "p0": "draw 2",
+        "p1": "draw 2",
+        "p4": "draw 2",
+    }
+    assert found.missing == {"the answer is empty": 1, "no answer has a grade: ": 1}
+    assert teacher.asked[0][:5] == [("q0", 0), ("q0", 1), ("q0", 2), ("q0", 3), ("q1", 0)]
+
+
+def test_several_greedy_answers_are_refused():
+    with pytest.raises(UsageError, match="needs source: teacher and a temperature above 0"):
+        Sft.parse({"best_of": 4})

@@ -9,7 +9,7 @@ import pytest
 
 from hrlaif.errors import UsageError
 from hrlaif.settings import Compute, using
-from hrlaif.training.trackers import tracking
+from hrlaif.training.trackers import Run, begun, careful, tracking
 
 ROW = {"step": 3, "loss": 0.5, "kl": 0.25, "reward_mean": None, "rewards": {"p": 1.0}}
 
@@ -50,7 +50,8 @@ def test_numbers_are_sent_under_their_step_and_the_run_is_ended(name, tmp_path):
         "from pathlib import Path\n"
         "from hrlaif.settings import Compute, using\n"
         "from hrlaif.training.trackers import tracking\n"
-        f"with using(Compute(tracker={name!r})), tracking(Path('runs/mine/policy')) as log:\n"
+        f"folder = Path({str(tmp_path)!r}) / 'mine' / 'policy'\n"
+        f"with using(Compute(tracker={name!r})), tracking(folder) as log:\n"
         f"    log(3, {ROW!r})\n"
     )
     places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -74,3 +75,35 @@ def test_a_library_that_is_not_installed_is_told_with_the_next_move(name, tmp_pa
         pass
     assert f"{name} is not installed" in str(told.value)
     assert f"pip install {name}" in str(told.value)
+
+
+@pytest.mark.parametrize("fault", ["begin", "send"])
+def test_a_tracker_that_cannot_begin_is_told_and_one_that_fails_later_is_left(fault, tmp_path):
+    class Library:
+        """A tracker whose server is away, or goes away."""
+
+        sent = 0
+
+        def set_experiment(self, name):
+            if fault == "begin":
+                raise ConnectionError("no server")
+
+        def start_run(self, run_name):
+            assert run_name == "mine-policy"
+
+        def log_metrics(self, numbers, step):
+            self.sent += 1
+            raise ConnectionError("gone")
+
+    library = Library()
+    library.end_run = lambda: None
+    run = Run("mine-policy", "policy-1", tmp_path)
+    if fault == "begin":
+        with pytest.raises(UsageError, match="mlflow cannot begin"):
+            begun("mlflow", library, run)
+    else:
+        send, _ = begun("mlflow", library, run)
+        log = careful("mlflow", send)
+        log(1, ROW)
+        log(2, ROW)
+        assert library.sent == 1

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
 from hrlaif.protocols import LanguageModel
-from hrlaif.records import Chat, Completion, Preference, Prompt, Record, Response, digest
+from hrlaif.records import (
+    Chat,
+    Completion,
+    Preference,
+    Prompt,
+    Record,
+    Response,
+    Score,
+    Unanswered,
+    digest,
+)
 from hrlaif.rows.files import write_rows
 from hrlaif.run import map_rows
 from hrlaif.sft.settings import Sft
+
+Grade = Callable[[Sequence[Response]], Sequence[Score]]
 
 
 class Sources(NamedTuple):
@@ -21,6 +33,8 @@ class Sources(NamedTuple):
     prompts: Sequence[Prompt] = ()
     teacher: LanguageModel | None = None
     pairs: Sequence[Preference] = ()
+    grade: Grade | None = None
+    """How good each response is, for the best of several answers."""
 
 
 class Demonstrations(NamedTuple):
@@ -50,7 +64,7 @@ def collect(settings: Sft, sources: Sources, folder: Path, *, seed: int) -> Demo
     path = folder / "demonstrations.jsonl"
     prompts = _used(settings, sources.prompts)
     if settings.source == "teacher":
-        found = _from_teacher(settings, prompts, sources.teacher, path, seed=seed)
+        found = _from_teacher(settings, prompts, sources, path, seed=seed)
     elif settings.source == "references":
         found = _from_references(prompts)
     else:
@@ -77,31 +91,24 @@ def _used(settings: Sft, prompts: Iterable[Prompt]) -> list[Prompt]:
 def _from_teacher(
     settings: Sft,
     prompts: Sequence[Prompt],
-    teacher: LanguageModel | None,
+    sources: Sources,
     path: Path,
     *,
     seed: int,
 ) -> Demonstrations:
+    teacher, several = sources.teacher, settings.best_of
     if teacher is None:
         raise DataError("sft.source = 'teacher' needs a teacher: name a model, or another source")
 
     def ask(group: Sequence[Prompt]) -> list[_Answer]:
         answers = teacher.generate(
-            [Chat(messages=prompt.messages) for prompt in group],
+            [Chat(messages=p.messages, sample=k) for p in group for k in range(several)],
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             seed=seed,
         )
-        rows = []
-        for prompt, answer in zip(group, answers, strict=True):
-            if not isinstance(answer, Completion):
-                rows.append(_Answer(id=prompt.id, reason=answer.reason))
-            elif not answer.text.strip():
-                rows.append(_Answer(id=prompt.id, reason="the answer is empty"))
-            else:
-                said = {"text": answer.text.strip(), "finish_reason": answer.finish_reason}
-                rows.append(_Answer(id=prompt.id, tokens=answer.completion_tokens, **said))
-        return rows
+        each = [_told(p, answers[n * several :][:several]) for n, p in enumerate(group)]
+        return [a[0] for a in each] if several == 1 else _best(group, each, sources.grade)
 
     rows = map_rows(
         path.with_name("teacher_answers.jsonl"),
@@ -125,6 +132,41 @@ def _from_teacher(
         if not answer.reason
     ]
     return Demonstrations(responses, dict(Counter(a.reason for a in answers if a.reason)))
+
+
+def _told(prompt: Prompt, answers: Sequence[Completion | Unanswered]) -> list[_Answer]:
+    rows = []
+    for answer in answers:
+        if not isinstance(answer, Completion):
+            rows.append(_Answer(id=prompt.id, reason=answer.reason))
+        elif not answer.text.strip():
+            rows.append(_Answer(id=prompt.id, reason="the answer is empty"))
+        else:
+            said = {"text": answer.text.strip(), "finish_reason": answer.finish_reason}
+            rows.append(_Answer(id=prompt.id, tokens=answer.completion_tokens, **said))
+    return rows
+
+
+def _best(
+    prompts: Sequence[Prompt], each: Sequence[Sequence[_Answer]], grade: Grade | None
+) -> list[_Answer]:
+    """To each prompt the answer graded best, of equal ones the first; without a grade none."""
+    if grade is None:
+        raise DataError("sft.best_of needs someone who grades the answers: name a judge")
+    told = [(p, k, a) for p, some in zip(prompts, each, strict=True) for k, a in enumerate(some)]
+    told = [(p, k, a) for p, k, a in told if not a.reason]
+    scores = grade([Response(prompt=p, text=a.text, sample=k) for p, k, a in told])
+    graded = dict(zip((id(a) for _, _, a in told), scores, strict=True))
+    found = []
+    for prompt, some in zip(prompts, each, strict=True):
+        rated = [(a, graded[id(a)]) for a in some if id(a) in graded]
+        known = [(a, score.value) for a, score in rated if score.value is not None]
+        if known:
+            found.append(max(known, key=lambda pair: pair[1])[0])
+        else:
+            why = f"no answer has a grade: {rated[0][1].reason}" if rated else some[0].reason
+            found.append(_Answer(id=prompt.id, reason=why))
+    return found
 
 
 def _from_references(prompts: Sequence[Prompt]) -> Demonstrations:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Literal, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hrlaif.settings import Settings
 from hrlaif.training import Checkpoints, Lora, Optimizer
@@ -23,6 +23,9 @@ class Sft(Settings):
     """A teacher's answer is cut after this many tokens, and then has no end token to learn."""
     temperature: float = Field(default=0.0, ge=0)
     """Of the teacher; 0 takes its most probable answer."""
+    best_of: int = Field(default=1, ge=1)
+    """Rejection sampling: of so many answers of the teacher to each prompt, imitate the one that
+    the judge grades best. With `teacher` set to `model` the policy imitates the best of itself."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the demonstrations. The paper takes 1."""
     batch_size: int = Field(default=16, ge=1)
@@ -36,3 +39,9 @@ class Sft(Settings):
     """How weights are moved."""
     checkpoints: Checkpoints = Checkpoints()
     """How often training is saved."""
+
+    @model_validator(mode="after")
+    def _several_answers_differ(self) -> Self:
+        if self.best_of > 1 and (self.source != "teacher" or not self.temperature):
+            raise ValueError("best_of above 1 needs source: teacher and a temperature above 0")
+        return self

@@ -13,7 +13,7 @@ from hrlaif.llm.local import unload
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Preference, Prompt, Response
 from hrlaif.run import write_json
-from hrlaif.sft.demonstrations import Sources, collect
+from hrlaif.sft.demonstrations import Grade, Sources, collect
 from hrlaif.sft.settings import Sft
 from hrlaif.training import lora as adapters
 from hrlaif.training.checkpoint import Trainee
@@ -43,6 +43,7 @@ def train(
     seed: int = 0,
     teacher: LanguageModel | None = None,
     pairs: Sequence[Preference] = (),
+    grade: Grade | None = None,
 ) -> dict[str, Any]:
     """Collects demonstrations, trains on them and saves the policy into `folder`; counts come back.
 
@@ -50,7 +51,7 @@ def train(
     `demonstrations.jsonl`, `metrics.jsonl` and `evaluation.json`. Resumes what is there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shown = collect(settings, Sources(prompts, teacher, pairs), folder, seed=seed)
+    shown = collect(settings, Sources(prompts, teacher, pairs, grade), folder, seed=seed)
     unload()  # a local teacher's weights, not needed any more
     torch.manual_seed(seed)
     loaded = load_causal(base, train=True)

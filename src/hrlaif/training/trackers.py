@@ -10,12 +10,16 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hrlaif.errors import UsageError
+from hrlaif.progress import say
+from hrlaif.records import digest
 from hrlaif.settings import compute
 
 Log = Callable[[int, Mapping[str, Any]], None]
+Send = Callable[[int, dict[str, float]], None]
+Opened = tuple[Send, Callable[[], Any]]
 _NEEDS = {
     "tensorboard": "torch.utils.tensorboard",
     "wandb": "wandb",
@@ -24,24 +28,66 @@ _NEEDS = {
 }
 
 
+class Run(NamedTuple):
+    """What a tracker calls this run, and where it may write."""
+
+    title: str
+    id: str
+    place: Path
+
+
 @contextmanager
 def tracking(folder: Path) -> Iterator[Log]:
     """Inside, the function sends a step's numbers to `compute.tracker`, or does nothing.
 
-    Where a run goes is the tracker's own business: its environment variables say so; tensorboard
-    writes into `folder/tensorboard`. Raises UsageError where its library is not installed.
+    Where they go is the tracker's own business, as its environment variables say; what it writes
+    here lies in `tracking/` beside `folder`. Raises UsageError where its library is not installed
+    or refuses to begin. A tracker that fails later is left, and training goes on.
     """
     name = compute().tracker
     if name is None:
         yield lambda step, row: None
         return
-    library = _imported(name)
-    title = f"{folder.resolve().parent.name}-{folder.name}"
-    send, close = _OPEN[name](library, title, folder)
+    library, place = _imported(name), folder.resolve().parent / "tracking"
+    place.mkdir(parents=True, exist_ok=True)
+    run = Run(
+        title=f"{folder.resolve().parent.name}-{folder.name}",
+        # The same folder goes on with the same run after a resume; another of its name does not.
+        id=f"{folder.name}-{digest(str(folder.resolve()), length=12)}",
+        place=place,
+    )
+    send, close = begun(name, library, run)
     try:
-        yield lambda step, row: send(step, _numbers(row))
+        yield careful(name, send)
     finally:
         close()
+
+
+def begun(name: str, library: Any, run: Run) -> Opened:
+    """How to send and how to end; raises UsageError where the tracker refuses to begin."""
+    try:
+        return _OPEN[name](library, run)
+    except Exception as error:  # each library has errors of its own
+        raise UsageError(
+            f"compute.tracker: {name} cannot begin ({error!s:.300}): set it up as its own pages "
+            "say, or leave compute.tracker empty"
+        ) from None
+
+
+def careful(name: str, send: Send) -> Log:
+    """Sends the numbers of a row, until the tracker fails."""
+    working = True
+
+    def log(step: int, row: Mapping[str, Any]) -> None:
+        nonlocal working
+        if working:
+            try:
+                send(step, _numbers(row))
+            except Exception as error:  # each library has errors of its own
+                working = False
+                say(f"  {name} failed ({error!s:.200}): training goes on without it")
+
+    return log
 
 
 def _imported(name: str) -> Any:
@@ -58,11 +104,8 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     return {k: v for k, v in row.items() if isinstance(v, int | float) and k != "step"}
 
 
-Opened = tuple[Callable[[int, dict[str, float]], None], Callable[[], Any]]
-
-
-def _tensorboard(library: Any, title: str, folder: Path) -> Opened:
-    writer = library.SummaryWriter(str(folder / "tensorboard"))
+def _tensorboard(library: Any, run: Run) -> Opened:
+    writer = library.SummaryWriter(str(run.place / run.title))
 
     def send(step: int, numbers: dict[str, float]) -> None:
         for name, value in numbers.items():
@@ -71,21 +114,26 @@ def _tensorboard(library: Any, title: str, folder: Path) -> Opened:
     return send, writer.close
 
 
-def _wandb(library: Any, title: str, folder: Path) -> Opened:
-    # The same id goes on with the same run after a resume.
-    run = library.init(project="hrlaif", name=title, id=title, resume="allow", dir=str(folder))
-    return lambda step, numbers: run.log(numbers, step=step), run.finish
+def _wandb(library: Any, run: Run) -> Opened:
+    names = {"project": "hrlaif", "name": run.title, "id": run.id, "resume": "allow"}
+    begun = library.init(**names, dir=str(run.place))
+    return lambda step, numbers: begun.log(numbers, step=step), begun.finish
 
 
-def _mlflow(library: Any, title: str, folder: Path) -> Opened:
+def _mlflow(library: Any, run: Run) -> Opened:
     library.set_experiment("hrlaif")
-    library.start_run(run_name=title)
+    library.start_run(run_name=run.title)
     return lambda step, numbers: library.log_metrics(numbers, step=step), library.end_run
 
 
-def _trackio(library: Any, title: str, folder: Path) -> Opened:
-    library.init(project="hrlaif", name=title, resume="allow")
+def _trackio(library: Any, run: Run) -> Opened:
+    library.init(project="hrlaif", name=run.title, resume="allow")
     return lambda step, numbers: library.log(numbers, step=step), library.finish
 
 
-_OPEN = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow, "trackio": _trackio}
+_OPEN: dict[str, Callable[[Any, Run], Opened]] = {
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "mlflow": _mlflow,
+    "trackio": _trackio,
+}
