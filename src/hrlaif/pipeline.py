@@ -93,7 +93,7 @@ def _needs(config: Config) -> _Needs:
     """
     learned, part = of_the_run(config.score), config.policy
     files = ["reward_model"] * learned + ["preferences.jsonl"] * part.renews
-    drawn = of_samples(config.score) or part.renews
+    drawn = of_samples(config.score) > 0 or part.renews
     settings = ["score", "policy"] + ["labeling"] * (part.staleness is not None)
     unused = [] if learned else ["label", "reward"] + ["responses"] * (not drawn)
     files += ["responses.jsonl"] * drawn
