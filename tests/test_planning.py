@@ -63,6 +63,8 @@ def test_direct_rl_asks_the_judge_once_a_response_and_staleness_in_both_orders(t
     assert learned["policy"].work.calls == 0
     # 10 x 12 in training, and 5 validation prompts before the first step, after 5 and after 10.
     assert direct["policy"].work.calls == 120 + 15
+    scaled = plan(tmp_path, policy=how, score={"kind": "scaled", "samples": 30})
+    assert scaled["policy"].work.calls == 120 + 15 + 30
     assert direct["policy"].work.read > learned["policy"].work.read + 135 * 180
     assert not {"responses", "label", "reward"} & direct.keys()
     stale = plan(tmp_path, policy={**how, "staleness": {"every": 5, "pairs": 8}})

@@ -13,8 +13,8 @@ from hrlaif.settings import compute
 from hrlaif.training import Lora
 
 GIB = 2.0**30
-_PROCESS = 0.8 * GIB
-"""Python with torch and transformers."""
+_PROCESS = 1.3 * GIB
+"""Python with torch and transformers, in the stage's process and in the one it was forked from."""
 _WORK = 1.3
 """Activations, caches and gradients beside the weights of a model that trains in small batches."""
 _ADAM = 12
@@ -37,7 +37,8 @@ def needed(stage: str, config: Config) -> float | None:
         return _peak([trained(config.model, config.reward.lora)])
     if stage == "policy":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
-        return _peak(_in_rl(config, judge), [evaluator])
+        # The chosen checkpoint is made a model beside the judge that chose it.
+        return _peak(_in_rl(config, judge), [evaluator, held(config.model, train=True)])
     if stage == "evaluate":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
         return _peak([held(config.model, train=False), evaluator])

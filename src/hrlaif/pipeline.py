@@ -121,7 +121,7 @@ def _needs(config: Config, learnt: tuple[str, ...]) -> _Needs:
         return _Needs((), ("policy", "labeling"), ("responses", "label", "reward"))
     learned = of_the_run(config.score)
     files = ["reward_model"] * learned + list(learnt) * part.renews
-    drawn = of_samples(config.score) or part.renews
+    drawn = of_samples(config.score) > 0 or part.renews
     settings = ["score", "policy"] + ["labeling"] * (part.staleness is not None)
     unused = [] if learned else ["label", "reward"] + ["responses"] * (not drawn)
     files += ["responses.jsonl"] * drawn

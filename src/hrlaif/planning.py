@@ -148,8 +148,8 @@ def in_rl(config: Config, found: Sequence[Prompt]) -> list[Work]:
         watched = sum(p.split == "validation" for p in found)
         looks = 1 + -(-part.steps // part.validation.every)
         step = part.sampling.prompts_per_step * part.sampling.samples_per_prompt
-        drawn = len(asked) * config.sampling.samples if of_samples(config.score) else 0
-        grades = part.steps * step + looks * min(watched, part.validation.prompts) + drawn
+        scaled = min(of_samples(config.score), (len(asked) + watched) * config.sampling.samples)
+        grades = part.steps * step + looks * min(watched, part.validation.prompts) + scaled
         works.append(Work(grades, int(grades * (_GRADE + each + length))))
     if part.staleness is not None:
         how = part.staleness

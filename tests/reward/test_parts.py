@@ -147,9 +147,9 @@ def test_a_run_knows_what_its_reward_needs():
             "parts": [{"reward": "learned"}, {"reward": {"kind": "scaled", "reward": "direct"}}],
         }
     )
-    assert (of_the_run(mixed), of_samples(mixed), of_a_judge(mixed)) == (True, True, True)
+    assert (of_the_run(mixed), of_samples(mixed), of_a_judge(mixed)) == (True, 512, True)
     direct = any_reward("direct")
-    assert (of_the_run(direct), of_samples(direct), of_a_judge(direct)) == (False, False, True)
+    assert (of_the_run(direct), of_samples(direct), of_a_judge(direct)) == (False, 0, True)
     elsewhere = moved(mixed, "reward_model", "/run/reward_model")
     assert not of_the_run(elsewhere)
     assert models(elsewhere) == ["/run/reward_model"]

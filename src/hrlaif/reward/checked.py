@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, final
+from typing import final
 
-from hrlaif.checks import Answer, ChoiceLetter, Number
-from hrlaif.protocols import Check, LanguageModel
+from hrlaif.checks import Answer, AnyCheck
+from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Score, Verdict
-from hrlaif.settings import Settings, kind_of, one_of
+from hrlaif.settings import Settings, kind_of
 
 
 @final
 class Checked(Settings):
     """One value for responses that pass, another for those that fail, none where no one knows."""
 
-    check: Annotated[Check, one_of(Answer, Number, ChoiceLetter)] = Answer()
+    check: AnyCheck = Answer()
     """Says what is right; `answer` reads numbers and option letters."""
     right: float = 1.0
     """Reward of a response that passes."""

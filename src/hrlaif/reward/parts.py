@@ -45,9 +45,10 @@ def of_the_run(reward: Reward) -> bool:
     return any(isinstance(p, (Learned, Ensemble)) and p.path == RUN for p in parts(reward))
 
 
-def of_samples(reward: Reward) -> bool:
-    """Whether it is scaled by what the SFT policy answers, so that responses are needed."""
-    return any(isinstance(p, Scaled) and None in (p.mean, p.deviation) for p in parts(reward))
+def of_samples(reward: Reward) -> int:
+    """By how many answers of the SFT policy it is scaled, at most; 0 where none are needed."""
+    scaled = [p for p in parts(reward) if isinstance(p, Scaled)]
+    return max((p.samples for p in scaled if None in (p.mean, p.deviation)), default=0)
 
 
 def of_a_judge(reward: Reward) -> bool:
