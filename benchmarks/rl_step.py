@@ -133,17 +133,14 @@ def ours(given: argparse.Namespace) -> Result:
         same_adapters(actor.model)
         modules = actor.modules()
         trainee = Trainee(modules=modules, optimizer=optimizer.build(settings.optimizer, modules))
-        work = loop.Work(settings, actor, Scorer(Letters()), trainee, Path(out), 0)
+        work = loop.Work(settings, actor, trainee, Path(out), 0, settings.algorithm)
         rows, texts = [], iter(on.prompts)
         for number in range(given.steps + WARM_UP):
             asked = [next(texts) for _ in range(given.prompts)]
             tokens = [model.tokenizer(text).input_ids for text in asked]
             prompts = [Prompt(messages=Chat.user(text).messages) for text in asked]
-            rows.append(
-                loop._step(
-                    work, number, [Asked(*pair) for pair in zip(prompts, tokens, strict=True)]
-                )
-            )
+            batch = [Asked(*pair) for pair in zip(prompts, tokens, strict=True)]
+            rows.append(loop._step(work, Scorer(Letters()), number, batch))
         if given.exact:
             on.samples.write_text(json.dumps(actor.written))
     timed = rows[WARM_UP:]
