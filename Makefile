@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
+# A worker a core, each with one thread: most of the time goes into starting processes.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: quickstart install test check test-models test-browser bench docs clean
 
@@ -13,14 +15,14 @@ quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
 install: $(VENV)/.installed  ## what `hrlaif` needs to run
 
 test: $(VENV)/.installed-dev  ## all tests that need no weights and no network
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(VENV)/.installed-dev  ## format, lint, types, floors, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads 1.3 GB, builds llama.cpp
 	# GGML_NATIVE=OFF: built for the machine's own AMX, version 0.3.36 crashes in its first answer.
