@@ -51,7 +51,7 @@ class Letters(Settings):
 
 
 def share(text: str) -> float:
-    return text.count("e") / max(1, len(text))
+    return text.count("e") / max(1, len(text.strip()))
 
 
 class Recorded(Actor):  # type: ignore[misc]
@@ -138,7 +138,10 @@ def ours(given: argparse.Namespace) -> Result:
         for number in range(given.steps + WARM_UP):
             asked = [next(texts) for _ in range(given.prompts)]
             tokens = [model.tokenizer(text).input_ids for text in asked]
-            prompts = [Prompt(messages=Chat.user(text).messages) for text in asked]
+            prompts = [
+                Prompt(id=f"{number}/{i}", messages=Chat.user(text).messages)
+                for i, text in enumerate(asked)
+            ]
             batch = [Asked(*pair) for pair in zip(prompts, tokens, strict=True)]
             rows.append(loop._step(work, Scorer(Letters()), number, batch))
         if given.exact:
