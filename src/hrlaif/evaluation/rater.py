@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from hrlaif.errors import DataError
-from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.llm.prompting import about_one, load_template
 from hrlaif.protocols import LanguageModel
-from hrlaif.records import Asked, Chat, Choice, Rating, Record, Response, Score, Unanswered
+from hrlaif.records import Chat, Choice, Rating, Record, Response, Score, Unanswered
 from hrlaif.rows import read_rows
 from hrlaif.settings import Settings
 
@@ -91,16 +91,7 @@ class Satisfaction(Settings):
 
     def _question(self, response: Response) -> Chat:
         texts = load_template(PROMPTS, "satisfaction", response.prompt.language)
-        context, _ = clip(
-            transcript(response.prompt.messages, texts["roles"]), self.max_chars, keep="end"
-        )
-        shown, _ = clip(response.text, self.max_chars, keep="start")
-        # The mark is drawn from the prompt alone, so samples of one prompt share their beginning.
-        mark = fence_mark(context, inside=[shown])
-        data = render(texts["sample"], prompt=context, response=shown, mark=mark)
-        head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
-        text = f"{head}\n\n{data.strip()}\n{texts['reminder'].strip()}\n{texts['ending']}"
-        return Chat.user(text, about=Asked(first=response.text))
+        return about_one(texts, response, self.max_chars)
 
 
 def fitted(

@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from hrlaif.errors import UsageError
-from hrlaif.records import Message, digest
+from hrlaif.records import Asked, Chat, Message, Response, digest
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
 
@@ -83,3 +83,18 @@ def _named(role: str) -> str:
 
 def _is_chinese(text: str) -> bool:
     return any("\u4e00" <= character <= "\u9fff" for character in text)
+
+
+def about_one(texts: Mapping[str, Any], response: Response, max_chars: int) -> Chat:
+    """A question about one response, in the texts of a template: grades, levels.
+
+    Longer prompts lose their beginning, longer responses their end, visibly.
+    """
+    context, _ = clip(transcript(response.prompt.messages, texts["roles"]), max_chars, keep="end")
+    shown, _ = clip(response.text, max_chars, keep="start")
+    # The mark is drawn from the prompt alone, so samples of one prompt share their beginning.
+    mark = fence_mark(context, inside=[shown])
+    data = render(texts["sample"], prompt=context, response=shown, mark=mark)
+    head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
+    text = f"{head}\n\n{data.strip()}\n{texts['reminder'].strip()}\n{texts['ending']}"
+    return Chat.user(text, about=Asked(first=response.text))
