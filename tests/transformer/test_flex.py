@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrlaif.settings import Compute, using
-from hrlaif.transformer import flex, forward
+from hrlaif.transformer import attention, flex, forward
 from hrlaif.transformer.body import body_of
 from hrlaif.transformer.forward import Sequence
 
@@ -33,15 +33,16 @@ def test_flex_attention_gives_the_log_probabilities_of_sdpa(family, tiny, uncomp
 
 def test_a_model_on_which_flex_attention_failed_goes_on_with_sdpa_and_says_why(tiny, caplog):
     model = tiny("llama")
-    flex.refuse(body_of(model), "no kernel for this head")
+    attention.refuse(body_of(model), flex.NAME, "no kernel for this head")
     assert torch.equal(_logprobs(model, "flex"), _logprobs(model, "sdpa"))
-    assert "LlamaModel attends by SDPA, not by FlexAttention (no kernel for" in caplog.text
+    assert "LlamaModel does not attend by flex_attention (no kernel for" in caplog.text
 
 
 def test_on_a_cpu_gradients_stay_with_sdpa(tiny):
     body = body_of(tiny("llama"))
     with using(Compute(attention="flex")):
-        assert not flex.wanted(body)
+        assert attention.kernel(body) != flex.NAME
         with torch.no_grad():
-            assert flex.wanted(body)
-    assert not flex.wanted(body)
+            assert attention.kernel(body) == flex.NAME
+            attention.refuse(body, flex.NAME, "a reason")
+            assert attention.kernel(body) != flex.NAME

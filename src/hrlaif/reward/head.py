@@ -136,6 +136,7 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from hrlaif.transformer.load import quiet
+    from hrlaif.transformer.norms import quicken
 
     quiet()
     file = Path(folder) / "config.json"
@@ -153,7 +154,8 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
             f"{folder} is a classifier, not a reward model: it needs one label, `score`"
         )
     model.score.float()
-    return RewardModel(model.to(device).eval(), tokenizer)
+    quicken(model.to(device).eval())
+    return RewardModel(model, tokenizer)
 
 
 def stored(folder: str | Path, **facts: float | int | None) -> dict[str, Any]:

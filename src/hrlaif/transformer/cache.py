@@ -6,13 +6,13 @@ Mistral) stay right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
-from hrlaif.transformer import flex
+from hrlaif.transformer import flex, folded
 
 _NOWHERE = 2**30  # the position of a padding key: after every query, so that none attends to it
 _ROOM = 64
@@ -164,17 +164,19 @@ def masks(config: Any, queries: Tensor, keys: Tensor, visible: Tensor | None = N
     near = full if window is None else full & (distance < window)
     if config._attn_implementation == "eager":
         full, near = (_additive(mask) for mask in (full, near))
-    elif flex.is_in_force(config):
-        full, near = _blocks(full, near)
+    elif config._attn_implementation == flex.NAME:
+        full, near = _once(flex.block_mask, full, near)
+    elif config._attn_implementation == folded.NAME:
+        full, near = _once(lambda mask: folded.fold(mask, config), full, near)
     kinds = set(getattr(config, "layer_types", None) or ())
     if len(kinds) > 1:
         return {"full_attention": full, "sliding_attention": near}
     return full if kinds == {"full_attention"} else near
 
 
-def _blocks(full: Tensor, near: Tensor) -> tuple[Any, Any]:
-    of_full = flex.block_mask(full)
-    return of_full, of_full if near is full else flex.block_mask(near)
+def _once(change: Callable[[Tensor], Any], full: Tensor, near: Tensor) -> tuple[Any, Any]:
+    of_full = change(full)
+    return of_full, of_full if near is full else change(near)
 
 
 def _additive(mask: Tensor) -> Tensor:

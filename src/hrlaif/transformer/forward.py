@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hrlaif.errors import UsageError
+from hrlaif.transformer.batches import rounded
 from hrlaif.transformer.body import accepts, body_of, device_of, evaluating, head_of, squash_of
 from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.head import TokenScores, distribution, score_rows
@@ -162,16 +163,17 @@ def _states(
 
 
 def _padded_states(body: Any, rows: Many[list[int]], device: torch.device) -> Tensor:
-    """Last hidden states [B, T, H] of right-padded rows. What stands in the padding is hidden."""
-    lengths = torch.tensor([len(row) for row in rows])
-    columns = torch.arange(int(lengths.max()))
-    mask = (columns[None] < lengths[:, None]).to(device)
-    tokens = torch.zeros(mask.shape, dtype=torch.long)
+    """Last hidden states [B, T, H] of right-padded rows. What stands in the padding is hidden.
+
+    No mask: what is causal never looks to its right, and attention takes its quicker path.
+    """
+    longest = max(map(len, rows))
+    most = getattr(body.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    width = max(longest, min(rounded(longest), most or longest))
+    tokens = torch.zeros(len(rows), width, dtype=torch.long)
     for index, row in enumerate(rows):
         tokens[index, : len(row)] = torch.tensor(row)
     extra: dict[str, Any] = {"use_cache": False} if accepts(body, "use_cache") else {}
     if accepts(body, "position_ids"):
-        extra["position_ids"] = columns.expand(mask.shape).to(device) * mask
-    whole = bool(mask.all())  # no mask lets attention take its quicker causal path
-    out = body(input_ids=tokens.to(device), attention_mask=None if whole else mask.long(), **extra)
-    return out.last_hidden_state  # type: ignore[no-any-return]
+        extra["position_ids"] = torch.arange(width, device=device).expand(tokens.shape)
+    return body(input_ids=tokens.to(device), **extra).last_hidden_state  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from hrlaif.settings import compute
 from hrlaif.transformer.body import text_config
 from hrlaif.transformer.int8 import to_int8
 from hrlaif.transformer.memory import keep_freed
+from hrlaif.transformer.norms import quicken
 from hrlaif.transformer.prefix import KeptPrefix
 
 _NARROW = 1024  # hidden size below which 8 bits are no quicker than float32 (measured at 640)
@@ -107,6 +108,7 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     elif precision == "int8":
         to_int8(model)
     model.to(device)
+    quicken(model)
     model.train(train)
     prepare(tokenizer)
     return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, final
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from hrlaif.transformer import flex
+from hrlaif.transformer import attention
+from hrlaif.transformer.batches import rounded
 from hrlaif.transformer.body import accepts, device_of, evaluating
 from hrlaif.transformer.cache import KeyValues, masks
 from hrlaif.transformer.tree import Forest, Row, plant, shared
@@ -33,7 +33,7 @@ def forest_states(body: Any, forest: Forest, prefix: KeyValues | None = None) ->
 
     Gradients flow where they are enabled, except into a prefix.
     """
-    with flex.in_force(body) if flex.wanted(body) else nullcontext():
+    with attention.in_trees(body):
         return _forest_states(body, forest, prefix)
 
 
@@ -59,8 +59,8 @@ def can_share(body: Any) -> bool:
     """
     if body not in _CAN_SHARE:
         reason = _reason(body)
-        if reason and flex.wanted(body):
-            flex.refuse(body, reason)
+        while reason and (name := attention.kernel(body)):
+            attention.refuse(body, name, reason)
             reason = _reason(body)
         if reason:
             logger.warning(
@@ -158,7 +158,7 @@ def continue_from_prefix(
     Row b has its states at [b, : len(rows[b]) - P]; what follows is padding.
     """
     done = prefix.length if prefix is not None else 0
-    width = max(len(row) for row in rows) - done
+    width = rounded(max(len(row) for row in rows) - done)
     device = device_of(body)
     tokens = torch.zeros(len(rows), width, dtype=torch.long)
     for index, row in enumerate(rows):

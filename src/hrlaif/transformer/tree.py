@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hrlaif.transformer.batches import batches
+from hrlaif.transformer.batches import batches, rounded
 
 Row = Sequence[int]
 _ATTENTION = 1000  # keys that a token may look at in the time of its matrix products (rough)
@@ -91,7 +91,7 @@ def plant(rows: Sequence[Row], device: torch.device | str = "cpu") -> Forest:
         grown.append((tokens, depths, ends))
         for i, place in zip(tree, places, strict=True):
             where[i], columns[i] = number, place
-    width = max(len(tokens) for tokens, _, _ in grown)
+    width = rounded(max(len(tokens) for tokens, _, _ in grown))
     padded = torch.zeros(3, len(grown), width, dtype=torch.long)
     padded[2] = torch.arange(1, width + 1)
     for number, tree_of in enumerate(grown):
