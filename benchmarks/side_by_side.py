@@ -176,7 +176,9 @@ def _table(result: Mapping[str, Any]) -> str:
         said = {**found["options"], **{f"{k} s": v for k, v in found["phases"].items()}}
         lines.append(f"{line}  {said or ''}".rstrip())
     differences = [f"{a} {d:.2g}" for a, d in result["largest_difference"].items()]
-    lines.append(f"  largest difference in float32: {', '.join(differences) or 'nothing beside it'}")
+    lines.append(
+        f"  largest difference in float32: {', '.join(differences) or 'nothing beside it'}"
+    )
     about = result["machine"]
     lines.append(
         f"  {about['processor']}, {about['cores']} cores, {' '.join(about['instructions'])}; "
