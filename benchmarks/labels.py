@@ -3,9 +3,10 @@
     python benchmarks/labels.py
     python benchmarks/labels.py --preamble 700 --prompt 100 --response 100
 
-One peer is what judge scripts do: padded batches through the model, logits of the last position only
-(`logits_to_keep`), at the quickest of three batch sizes. The other is llama.cpp with the Q4_K_M file
-that our weights were unpacked from, whose cache keeps what a question shares with the one before.
+One peer is what judge scripts do: padded batches through the model, logits of the last position
+only (`logits_to_keep`), at the quickest of three batch sizes. The other is llama.cpp with the
+Q4_K_M file that our weights were unpacked from, whose cache keeps what a question shares with the
+one before.
 """
 
 from __future__ import annotations
