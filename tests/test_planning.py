@@ -5,7 +5,7 @@ import pytest
 from hrlaif.config import Config
 from hrlaif.labeling import Pairwise
 from hrlaif.memory import needed
-from hrlaif.planning import expectations, labels
+from hrlaif.planning import expectations, labels, notes
 
 
 def plan(tmp_path, **values):
@@ -73,6 +73,37 @@ def test_direct_rl_asks_the_judge_once_a_response_and_staleness_in_both_orders(t
     priced = {"kind": "remote", "model": "m", "base_url": url, "price": [1.0, 1.0]}
     paid = plan(tmp_path, policy=how, score="direct", judge=priced)["policy"]
     assert 0 < paid.usd < 135 * 300 / 1e6  # the policy's own tokens cost nothing
+
+
+def test_fresh_labels_in_rl_are_counted_in_both_orders(tmp_path):
+    how = {
+        "algorithm": {"kind": "online_dpo", "labels": "judge"},
+        "steps": 10,
+        "sampling": {"prompts_per_step": 4, "samples_per_prompt": 2, "max_tokens": 50},
+        "validation": {"every": 5},
+    }
+    # 4 pairs a step, and 5 validation prompts before the first step, after 5 and after 10.
+    assert plan(tmp_path, policy=how)["policy"].work.calls == 2 * (10 * 4 + 3 * 5)
+
+
+def test_the_best_of_several_demonstrations_costs_a_grade_each(tmp_path):
+    one = plan(tmp_path, sft={"source": "teacher", "temperature": 1.0})["sft"].work
+    four = plan(tmp_path, sft={"source": "teacher", "temperature": 1.0, "best_of": 4})["sft"].work
+    assert one.calls == 25
+    assert four.calls == 4 * 25 + 4 * 25  # written by the teacher, graded by the judge
+
+
+def test_a_red_team_whose_rewrites_teach_nothing_is_pointed_out():
+    def said(**values):
+        return notes(Config.parse({"judge": "scripted:", **values}))
+
+    team = {"redteam": {"limit": 4}}
+    assert said(**team) == []
+    assert said(score="direct") == []
+    assert "teach nothing" in said(score="direct", **team)[0]
+    online = {"algorithm": {"kind": "online_dpo", "labels": "judge"}}
+    assert "fresh responses" in said(policy=online, **team)[0]
+    assert said(policy={"algorithm": "dpo"}, score="direct", **team) == []
 
 
 def test_memory_is_the_weights_that_lie_there_at_once(tiny_model, tmp_path):

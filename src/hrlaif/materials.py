@@ -10,6 +10,7 @@ from hrlaif.errors import UsageError
 from hrlaif.llm import Local, Packaged
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
+from hrlaif.reward.parts import of_the_run
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows
 from hrlaif.sampling import Sampling, key
@@ -51,6 +52,14 @@ def learnable(config: Config, folder: Path) -> list[Preference]:
     """What a reward model, or offline DPO, learns from: labels, and the red team's rewrites."""
     names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * bool(config.redteam)
     return [told for name in names for told in read_preferences(folder / name)]
+
+
+def teaches(config: Config) -> bool:
+    """Whether anything learns from `learnable`, of a reward model or by offline DPO."""
+    part = config.policy
+    return part.learns_from == "labels" or (
+        part.learns_from == "reward" and (of_the_run(config.score) or part.renews)
+    )
 
 
 def own_pairs(config: Config) -> list[Comparison]:

@@ -12,6 +12,7 @@ from hrlaif.config import Config
 from hrlaif.labeling import Pairwise
 from hrlaif.llm.prices import dollars, price
 from hrlaif.llm.remote import Remote
+from hrlaif.materials import teaches
 from hrlaif.memory import GIB, needed, parameters
 from hrlaif.pipeline import Stage, stages
 from hrlaif.policy import Dpo
@@ -86,7 +87,8 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
         receipt = read_receipt(folder, stage.name)
         state = "to do" if receipt is None else "done" if receipt.finished else "begun"
         asked = [_work(stage.name, config, found)]
-        asked += [(work, config.judge) for work in in_rl(config, found) if stage.name == "policy"]
+        beside = {"sft": in_sft, "policy": in_rl}.get(stage.name)
+        asked += [(work, config.judge) for work in (beside(config, found) if beside else ())]
         seconds = _total([_seconds(model, work) for work, model in asked])
         usd = _total([_usd(model, work) for work, model in asked])
         whole = Work(*(sum(part) for part in zip(*(w.counted for w, _ in asked), strict=True)))
@@ -135,6 +137,17 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
     return Work(), None
 
 
+def in_sft(config: Config, found: Sequence[Prompt]) -> list[Work]:
+    """What the judge is asked for fine-tuning: a grade of each answer of which the best is kept."""
+    part = config.sft
+    if part is None or part.source != "teacher" or part.best_of < 2:
+        return []
+    asked = [p for p in found if p.split in ("train", "validation")][: part.at_most]
+    grades = part.best_of * len(asked)
+    each = tokens_of(asked) / max(len(asked), 1)
+    return [Work(grades, int(grades * (_GRADE + each + part.max_tokens)))]
+
+
 def in_rl(config: Config, found: Sequence[Prompt]) -> list[Work]:
     """What the judge is asked while RL runs: grades, and labels that tell how stale the reward is.
 
@@ -144,12 +157,14 @@ def in_rl(config: Config, found: Sequence[Prompt]) -> list[Work]:
     each = tokens_of(asked) / max(len(asked), 1)
     length = part.sampling.max_tokens
     works = []
-    if of_a_judge(config.score):
-        watched = sum(p.split == "validation" for p in found)
-        looks = 1 + -(-part.steps // part.validation.every)
-        step = part.sampling.prompts_per_step * part.sampling.samples_per_prompt
+    watched = sum(p.split == "validation" for p in found)
+    seen = (1 + -(-part.steps // part.validation.every)) * min(watched, part.validation.prompts)
+    step = part.sampling.prompts_per_step * part.sampling.samples_per_prompt
+    if part.learns_from == "judge":
+        works.append(labels(config.labeling.labeler, part.steps * step // 2 + seen, each, length))
+    elif of_a_judge(config.score):
         scaled = min(of_samples(config.score), (len(asked) + watched) * config.sampling.samples)
-        grades = part.steps * step + looks * min(watched, part.validation.prompts) + scaled
+        grades = part.steps * step + seen + scaled
         works.append(Work(grades, int(grades * (_GRADE + each + length))))
     if part.staleness is not None:
         how = part.staleness
@@ -157,6 +172,17 @@ def in_rl(config: Config, found: Sequence[Prompt]) -> list[Work]:
         pairs += how.refresh_pairs * how.at_most * part.renews
         works.append(labels(config.labeling.labeler, pairs, each, length))
     return works
+
+
+def notes(config: Config) -> list[str]:
+    """What of the settings comes to nothing, in words."""
+    if config.redteam is None or teaches(config):
+        return []
+    return [
+        "the red team's rewrites teach nothing here, they are only counted: RL learns from "
+        f"{'labels of fresh responses' if config.policy.learns_from == 'judge' else 'score'} "
+        "alone; a reward model of the run (score: learned) would learn from them"
+    ]
 
 
 def _total(parts: Sequence[float | None]) -> float | None:

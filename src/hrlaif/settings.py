@@ -152,8 +152,8 @@ class Compute(Settings):
     attention: Literal["sdpa", "flex"] = "sdpa"
     """How shared tokens attend: `flex` is FlexAttention, for long trees on a GPU."""
     batch_tokens: int | None = None
-    """Tokens in one forward pass of a local model, padding included; empty: 512 on a CPU, whose
-    caches larger batches overrun, and 16,384 elsewhere."""
+    """Tokens in one forward pass of a local model, padding included; empty: 2,048 on a CPU and
+    16,384 elsewhere."""
     concurrency: int = 16
     """Calls to a remote model under way at once."""
     threads: int | None = None

@@ -1,4 +1,8 @@
 import json
+import signal
+import sqlite3
+import time
+from contextlib import closing
 
 import pytest
 
@@ -47,6 +51,46 @@ def test_a_judge_decides_where_no_rule_can(hrlaif, responses, tmp_path):
     judge = ("--judge", "scripted:accuracy=1")
     hrlaif("check", responses, "-o", out, "--check", "same_answer", *judge)
     assert [row["passed"] for row in read(out)] == [True, False, True, True]
+
+
+def calls(ledger):
+    try:
+        with closing(sqlite3.connect(ledger)) as db:
+            return db.execute("SELECT COUNT(*) FROM calls").fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
+    hrlaif, write, tmp_path
+):
+    rows = [
+        {"id": f"r{n}", "prompt": "48 + 24?", "response": f"It is {n}.", "reference_answer": "72"}
+        for n in range(90)
+    ]
+    responses = write("many.jsonl", rows)
+    judge, outs = "scripted:accuracy=1", (tmp_path / "whole.jsonl", tmp_path / "killed.jsonl")
+
+    def command(out, judge):
+        return ("check", responses, "-o", out, "--check", "same_answer", "--judge", judge)
+
+    hrlaif(*command(outs[0], judge))
+    ledger = tmp_path / "killed.ledger.sqlite"
+    asked = calls(tmp_path / "whole.ledger.sqlite")
+    assert asked > 100
+    for after in (2, asked // 2):
+        process = hrlaif.start(*command(outs[1], f"{judge},latency=0.02"))
+        while process.poll() is None:
+            time.sleep(0.02)
+            if calls(ledger) >= after:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"the kill after {after} came too late"
+        assert not outs[1].exists()
+    hrlaif(*command(outs[1], f"{judge},latency=0.02"))
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+    assert calls(ledger) == asked
 
 
 @pytest.mark.parametrize(

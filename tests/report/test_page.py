@@ -152,6 +152,17 @@ def test_an_empty_folder_says_what_is_missing(tmp_path):
         assert text in page
 
 
+def test_offline_dpo_shows_its_loss_beside_the_held_out_one_and_ppo_what_was_clipped(tmp_path):
+    steps = [{"step": n, "loss": 0.7 - n / 100, "clip_share": n / 50} for n in range(1, 9)]
+    rows(tmp_path / "policy/metrics.jsonl", steps)
+    rows(tmp_path / "policy/validation.jsonl", [{"step": 4, "heldout_loss": 0.69}])
+    page = write(tmp_path).read_text("utf-8")
+    assert "Loss over training steps" in page
+    assert "held out" in page
+    assert "Clipped over training steps" in page
+    assert "All samples tied" not in page
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(DataError, match="not a run folder"):
         write(tmp_path / "nowhere")

@@ -160,7 +160,7 @@ def _command() -> str:
 
 
 def _print_plan(folder: Path, settings: Config) -> None:
-    from hrlaif.planning import expectations
+    from hrlaif.planning import expectations, notes
 
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "state", "reads", "writes", *_FIGURES):
@@ -169,6 +169,8 @@ def _print_plan(folder: Path, settings: Config) -> None:
     for line in expectations(folder, settings):
         table.add_row(*line.cells())
     _out().print(table)
+    for note in notes(settings):
+        say(note)
     say("nothing was sent; figures are estimates from the settings")
 
 

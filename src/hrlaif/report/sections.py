@@ -27,7 +27,11 @@ _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Repetition", "repeated 4-grams, share", ("repetition",)),
     ("Addresses the judge", "share of responses", ("injection_share",)),
     ("Explained variance", "of the value baseline", ("explained_variance", "value_explained")),
+    ("Loss", "nats a pair", ("loss",)),
+    ("Clipped", "share of tokens, or of responses", ("clip_share",)),
+    ("All samples tied", "share of prompts, which teach nothing", ("tied_share",)),
 )
+_HELD_OUT = {"Reward": ("reward", "reward_mean", "mean_reward"), "Loss": ("heldout_loss",)}
 
 
 def headline(run: Run, charts: Charts) -> Row:
@@ -100,8 +104,9 @@ def learning(run: Run, charts: Charts) -> Row:
     panels = []
     for title, unit, names in _RL_PANELS:
         curves = [_curve("training", rows, names)]
-        if title == "Reward":
-            curves.append(_curve("held out", held_out, names)._replace(marker=True))
+        if title in _HELD_OUT:
+            other = _curve("held out", held_out, _HELD_OUT[title])
+            curves.append(other._replace(marker=True))
         if any(len(curve.values) for curve in curves):
             drawn = charts.curves(curves, unit=unit, alt=f"{title} over training steps")
             last = curves[0].values[-1] if curves[0].values else None
