@@ -63,6 +63,13 @@ def test_a_red_team_stands_before_the_reward_model_which_reads_its_labels():
         written |= set(stage.writes)
 
 
+def test_a_red_team_that_teaches_nothing_only_measures():
+    table = {s.name: s for s in stages(Config.parse({"redteam": {"teaches": False}}))}
+    assert "redteam" not in table
+    assert "redteam_preferences.jsonl" not in table["reward"].reads
+    assert "redteam" in table["evaluate"].settings
+
+
 def test_a_red_team_s_settings_change_its_work_and_the_evaluation():
     old, new = fingerprints(redteam={}), fingerprints(redteam={"tries": 3})
     assert [name for name in new if old[name] != new[name]] == ["redteam", "evaluate"]

@@ -50,7 +50,8 @@ def read_preferences(path: Path) -> list[Preference]:
 
 def learnable(config: Config, folder: Path) -> list[Preference]:
     """What a reward model, or offline DPO, learns from: labels, and the red team's rewrites."""
-    names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * bool(config.redteam)
+    rewrites = config.redteam is not None and config.redteam.teaches
+    names = ["preferences.jsonl"] + ["redteam_preferences.jsonl"] * rewrites
     return [told for name in names for told in read_preferences(folder / name)]
 
 

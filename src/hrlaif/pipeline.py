@@ -72,7 +72,8 @@ def stages(config: Config) -> list[Stage]:
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     # Without a red team nothing of it is read, nor fingerprinted.
-    attacked = ("redteam_preferences.jsonl", "redteam") if config.redteam else ()
+    rewrites = config.redteam is not None and config.redteam.teaches
+    attacked = ("redteam_preferences.jsonl", "redteam") if rewrites else ()
     mended, hostile = attacked[:1], ("redteam",) if config.redteam else ()
     learnt = ("preferences.jsonl", *mended)
     taught_by = (*learnt, *responses, *sft)
@@ -95,7 +96,7 @@ def stages(config: Config) -> list[Stage]:
         Stage("report", ("evaluation",), page, (), work.report),
     ]
     off = {*needs.unused, *(() if config.sft else ("sft",))}
-    off |= set() if config.redteam else {"redteam"}
+    off |= set() if rewrites else {"redteam"}
     return [stage for stage in table if stage.name not in off]
 
 

@@ -176,12 +176,13 @@ def in_rl(config: Config, found: Sequence[Prompt]) -> list[Work]:
 
 def notes(config: Config) -> list[str]:
     """What of the settings comes to nothing, in words."""
-    if config.redteam is None or teaches(config):
+    if config.redteam is None or not config.redteam.teaches or teaches(config):
         return []
     return [
         "the red team's rewrites teach nothing here, they are only counted: RL learns from "
         f"{'labels of fresh responses' if config.policy.learns_from == 'judge' else 'score'} "
-        "alone; a reward model of the run (score: learned) would learn from them"
+        "alone; a reward model of the run (score: learned) would learn from them, and with "
+        "redteam.teaches=false they are not written"
     ]
 
 

@@ -52,5 +52,7 @@ def test_the_folded_rows_are_the_heads_of_one_group_in_order():
         query, key.repeat_interleave(2, 1), key.repeat_interleave(2, 1), attn_mask=mask
     )
     for count in (1, 2):
-        found, _ = folded.attend(None, query, key, key, mask.repeat(1, 1, count, 1), 8**-0.5)
+        found, _ = folded.attend(
+            None, query, key, key, mask.repeat(1, 1, count, 1), scaling=8**-0.5
+        )
         assert torch.allclose(found, wanted.transpose(1, 2), atol=1e-6)

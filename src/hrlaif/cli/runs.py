@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hrlaif import config as configuration
 from hrlaif import scoring
+from hrlaif.cli.feedback import Json
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
@@ -128,11 +129,32 @@ def status(
     _out().print(table)
 
 
-def report(run: Folder) -> None:
-    """Write RUN/report.html from whatever is there."""
-    from hrlaif.report import write
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="The run's folder, or several.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The page of several runs.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write RUN/report.html from whatever is there; of several runs, their figures side by side."""
+    from hrlaif.report import side_by_side, told, write, write_runs
 
-    print(write(run))
+    if len(runs) == 1 and out is None and not as_json:
+        print(write(runs[0]))
+        return
+    found = side_by_side(runs)
+    table = Table(box=None, pad_edge=False)
+    for name in ("", *found["columns"]):
+        table.add_column(name, justify="right" if name else "left", overflow="fold")
+    for line in told(found):
+        table.add_row(*line)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _out().print(table)
+    if out is not None:
+        say(f"{write_runs(found, out)}")
 
 
 def _settings(

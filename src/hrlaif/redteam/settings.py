@@ -26,6 +26,9 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 class RedTeam(Settings):
     """AI red teaming of the current policy, and the rewriting of what it brings to light."""
 
+    teaches: bool = True
+    """Whether rewrites join the training data; if not, a run's policies before and after RL are
+    attacked all the same, for the report."""
     seeds: str = "starter"
     """`starter` (40 harmful requests of 10 kinds), or a file of prompts, each with a `hazard`."""
     benign: str = "starter"

@@ -58,6 +58,7 @@ def attend(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor,
+    *,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
@@ -68,7 +69,17 @@ def attend(
     if copies > 1:
         key, value = (x.repeat_interleave(copies, 1) for x in (key, value))
     folded = query.reshape(rows, heads // count, count * queries, width)
+    mask = _additive(attention_mask, query.dtype)
     out = nn.functional.scaled_dot_product_attention(
-        folded, key, value, attn_mask=attention_mask, scale=scaling
+        folded, key, value, attn_mask=mask, scale=scaling
     )
     return out.view(rows, heads, queries, width).transpose(1, 2).contiguous(), None
+
+
+def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a key is seen, else -inf: made once for all layers, where SDPA makes it in each."""
+    made = getattr(mask, "additive", None)
+    if made is None or made.dtype != dtype:
+        made = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, -torch.inf)
+        mask.additive = made  # type: ignore[attr-defined]
+    return made

@@ -1,0 +1,179 @@
+"""What did several runs come to? Their figures side by side, and the first run against the others.
+
+An ablation, or HRLAIF beside basic RLAIF: every figure that the evaluations have, with its
+interval, and the paired difference of the win rates on the prompts that two runs share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.evaluation.two_runs import two_runs
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts
+from hrlaif.pages.render import render, save
+from hrlaif.pages.values import figure, number
+from hrlaif.records import Row
+from hrlaif.report.load import Run, pairs
+from hrlaif.report.receipts import paid
+from hrlaif.statistics import Figure
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_BEFORE = "before RL"
+
+
+class _Measure(NamedTuple):
+    """A figure of an evaluation: where it stands, before RL and after it."""
+
+    title: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    share: bool = True
+
+
+def _both(title: str, *path: str, fixed: str = "", share: bool = True) -> _Measure:
+    return _Measure(title, (*path, f"before{fixed}"), (*path, f"after{fixed}"), share)
+
+
+_MEASURES = (
+    _Measure("preferred to the policy before RL", (), ("win_rate", "overall")),
+    _Measure("the same, at equal length", (), ("win_rate", "length_controlled", "win_rate")),
+    _both("satisfied", "satisfaction", "rate"),
+    _both("level, 1 to 5", "satisfaction", "level", share=False),
+    _both("answers right", "accuracy"),
+    _both("harmful answers to attacks", "harm", "harmful"),
+    _both("the same, corrected for the detector", "harm", "harmful", fixed="_corrected"),
+    _both("innocent prompts refused", "harm", "over_refusal"),
+    _both("toxic continuations", "toxicity"),
+    _Measure(
+        "characters a response",
+        ("win_rate", "characters", "baseline"),
+        ("win_rate", "characters", "policy"),
+        share=False,
+    ),
+)
+
+
+def side_by_side(folders: Sequence[Path]) -> Row:
+    """Every figure of every run, as plain values. Raises DataError for a run without evaluation."""
+    runs = [_run(folder) for folder in folders]
+    names = _names(folders)
+    found = [run.json("evaluation/metrics.json") for run in runs]
+    before = [{m.title: _at(metrics, m.before) for m in _MEASURES} for metrics in found]
+    after = [{m.title: _at(metrics, m.after) for m in _MEASURES} for metrics in found]
+    columns = list(zip(names, after, strict=True))
+    if all(some == before[0] for some in before):
+        columns.insert(0, (_BEFORE, before[0]))
+    else:  # they did not start from one policy: each beside its own
+        starts = [(f"{name}, {_BEFORE}", b) for name, b in zip(names, before, strict=True)]
+        columns = [column for both in zip(starts, columns, strict=True) for column in both]
+    return {
+        "runs": names,
+        "judges": sorted({str(metrics.get("judge") or "not recorded") for metrics in found}),
+        "columns": [name for name, _ in columns],
+        "rows": [
+            {"title": m.title, "share": m.share, "figures": values}
+            for m in _MEASURES
+            if any(values := [_row(column.get(m.title)) for _, column in columns])
+        ],
+        "categories": _categories(found),
+        "differences": [_difference(folders, names, i) for i in range(1, len(folders))],
+        "spent": [_spent(run) for run in runs],
+    }
+
+
+def write_runs(found: Row, out: Path) -> Path:
+    """Writes the page of `side_by_side` and returns its path."""
+    charts = Charts()
+    rows = [
+        {**row, "figures": [figure(value) for value in row["figures"]]} for row in found["rows"]
+    ]
+    differences = [
+        {**row, "difference": figure(row.get("difference"))} for row in found["differences"]
+    ]
+    categories = [
+        {**row, **{k: [figure(v) for v in row[k]] for k in ("won", "satisfied")}}
+        for row in found["categories"]
+    ]
+    won: list[Figure | None] = next(
+        (row["figures"] for row in rows if row["title"] == _MEASURES[0].title), []
+    )
+    shown = [(name, f) for name, f in zip(found["columns"], won, strict=False) if f]
+    picture = charts.intervals(
+        shown, unit="preferred to the policy before RL, %", alt="Win rate of each run"
+    )
+    parts = {"rows": rows, "differences": differences, "categories": categories}
+    page = render(
+        _TEMPLATES, "runs.html.j2", charts, title=out.stem, picture=picture, **{**found, **parts}
+    )
+    return save(out, page)
+
+
+def told(found: Row) -> list[list[str]]:
+    """The table as text: a line a figure, its title first."""
+    lines = []
+    for row in found["rows"]:
+        write = words.percent if row["share"] else words.plain
+        values = [figure(value) for value in row["figures"]]
+        lines.append([row["title"], *("" if f is None else write(f) for f in values)])
+    return lines
+
+
+def _run(folder: Path) -> Run:
+    if not (folder / "evaluation" / "metrics.json").is_file():
+        raise DataError(f"{folder} has no evaluation yet: `hrlaif run {folder}` first")
+    return Run(folder)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    short = [folder.resolve().name for folder in folders]
+    return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
+
+
+def _at(metrics: Row, path: tuple[str, ...]) -> Figure | None:
+    value: Any = metrics if path else None
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return figure(value)
+
+
+def _row(found: Figure | None) -> Row | None:
+    return None if found is None else found.row()
+
+
+def _categories(found: Sequence[Row]) -> list[Row]:
+    """Preference beside satisfaction in every category, a value a run."""
+    won = [dict(pairs((m.get("win_rate") or {}).get("by_category"))) for m in found]
+    satisfied = [dict(pairs((m.get("satisfaction") or {}).get("by_category"))) for m in found]
+    names = sorted({name for some in (*won, *satisfied) for name in some})
+    return [
+        {
+            "name": name,
+            "won": [_row(figure(some.get(name))) for some in won],
+            "satisfied": [_row(figure((some.get(name) or {}).get("after"))) for some in satisfied],
+        }
+        for name in names
+    ]
+
+
+def _difference(folders: Sequence[Path], names: Sequence[str], index: int) -> Row:
+    """The win rate of a run minus that of the first."""
+    try:
+        told = two_runs(folders[index] / "evaluation", folders[0] / "evaluation")
+    except DataError as error:
+        return {"run": names[index], "reason": str(error)}
+    return {"run": names[index], "difference": told.difference.row(), "p": told.p}
+
+
+def _spent(run: Run) -> Row:
+    receipts = run.receipts()
+    calls = [number((receipt.get("cost") or {}).get("calls")) for receipt in receipts]
+    return {
+        "seconds": sum(number(receipt.get("seconds")) or 0 for receipt in receipts),
+        "calls": sum(n for n in calls if n),
+        "dollars": paid(receipts),
+        "chosen_step": run.json("policy/choice.json").get("chosen"),
+    }

@@ -1,0 +1,118 @@
+"""Several runs side by side: `hrlaif report RUN RUN`."""
+
+import json
+
+import pytest
+
+from hrlaif.errors import DataError
+from hrlaif.evaluation import two_runs
+from hrlaif.report import side_by_side, told, write_runs
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def figure(value, wide=0.1):
+    return {"value": value, "low": value - wide, "high": value + wide, "n": 20}
+
+
+def sides(before, after):
+    return {"before": figure(before), "after": figure(after), "gain": figure(after - before)}
+
+
+@pytest.fixture
+def run(tmp_path):
+    def make(name, won, *, before=0.4, wins=(), judge="judge"):
+        folder = tmp_path / name
+        (folder / "evaluation").mkdir(parents=True)
+        (folder / "receipts").mkdir()
+        metrics = {
+            "judge": judge,
+            "win_rate": {
+                "overall": figure(won),
+                "by_category": {"math": figure(won), HOSTILE: figure(won)},
+            },
+            "satisfaction": {
+                "rate": sides(before, won),
+                "by_category": {"math": sides(before, won)},
+            },
+        }
+        (folder / "evaluation/metrics.json").write_text(json.dumps(metrics), "utf-8")
+        side = {"text": "x", "model": "m"}
+        rows = [
+            {
+                "id": f"p{n}",
+                "prompt_id": f"p{n}",
+                "prompt": [{"role": "user", "content": "q"}],
+                "a": side,
+                "b": {**side, "text": "y"},
+                "prob_a": 1 - win,
+                "labeler": judge,
+            }
+            for n, win in enumerate(wins)
+        ]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "evaluation/comparisons.jsonl").write_text(lines, "utf-8")
+        receipt = {"stage": "label", "begun": "2026-01-01T10:00:00Z", "seconds": 60}
+        receipt["cost"] = {"calls": 7, "cost": 0.5}
+        (folder / "receipts/label.json").write_text(json.dumps(receipt), "utf-8")
+        return folder
+
+    return make
+
+
+def test_one_start_is_shown_once_and_every_figure_beside_it(run):
+    found = side_by_side([run("basic", 0.5), run("hybrid", 0.7)])
+    assert found["columns"] == ["before RL", "basic", "hybrid"]
+    assert told(found) == [
+        ["preferred to the policy before RL", "", "50.0 % (40.0 to 60.0)", "70.0 % (60.0 to 80.0)"],
+        [
+            "satisfied",
+            "40.0 % (30.0 to 50.0)",
+            "50.0 % (40.0 to 60.0)",
+            "70.0 % (60.0 to 80.0)",
+        ],
+    ]
+    assert found["spent"][1] == {"seconds": 60, "calls": 7, "dollars": 0.5, "chosen_step": None}
+
+
+def test_runs_that_began_elsewhere_have_a_beginning_each(run):
+    found = side_by_side([run("a", 0.5), run("b", 0.7, before=0.3)])
+    assert found["columns"] == ["a, before RL", "a", "b, before RL", "b"]
+    assert told(found)[1][3] == "30.0 % (20.0 to 40.0)"
+
+
+def test_win_rates_are_subtracted_prompt_by_prompt_where_that_means_something(run):
+    first, second = run("a", 0.5, wins=[0.4] * 9), run("b", 0.7, wins=[0.6] * 9)
+    [row] = side_by_side([first, second])["differences"]
+    assert row["run"] == "b"
+    assert row["difference"] == two_runs(
+        second / "evaluation", first / "evaluation"
+    ).difference.model_dump(mode="json")
+    assert row["difference"]["value"] == pytest.approx(0.2)
+    other = run("c", 0.7, wins=[0.6] * 9, judge="another")
+    [row] = side_by_side([first, other])["differences"]
+    assert "only verdicts of one judge" in row["reason"]
+
+
+def test_the_page_shows_categories_and_adds_no_element_of_a_text(run, tmp_path):
+    found = side_by_side([run("a", 0.5, wins=[0.4] * 9), run("b", 0.7, wins=[0.6] * 9)])
+    page = write_runs(found, tmp_path / "table.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "b minus a, win rates paired by prompt: +0.2" in page
+    assert "Preference and satisfaction by category" in page
+
+
+def test_a_run_without_evaluation_is_named(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty has no evaluation yet"):
+        side_by_side([run("a", 0.5), tmp_path / "empty"])
+
+
+def test_the_command_prints_the_table_and_writes_the_page(run, hrlaif, tmp_path):
+    a, b = run("a", 0.5), run("b", 0.7)
+    done = hrlaif("report", a, b, "-o", tmp_path / "t.html")
+    assert "satisfied" in done.stdout
+    assert (tmp_path / "t.html").is_file()
+    found = json.loads(hrlaif("report", a, b, "--json").stdout)
+    assert found["columns"] == ["before RL", "a", "b"]
