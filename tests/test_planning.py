@@ -1,11 +1,14 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from hrlaif.config import Config
 from hrlaif.labeling import Pairwise
-from hrlaif.memory import needed
+from hrlaif.llm import Local
+from hrlaif.memory import activations, needed
 from hrlaif.planning import expectations, labels, notes
+from hrlaif.settings import Compute, using
 
 
 def plan(tmp_path, **values):
@@ -30,6 +33,14 @@ def test_single_order_halves_and_samples_multiply_the_calls():
     several = labels(Pairwise(rationale=True, samples=4), 10, 50, 50)
     assert several.calls == 160  # a rationale and a label each
     assert several.written > labels(Pairwise(), 10, 50, 50).written
+
+
+def test_a_local_judge_computes_what_questions_share_once():
+    work = labels(Pairwise(), 10, 50, 60)
+    # Two orders of 90 (the preamble), 50 and 2 x 60 tokens; computed are 50 and 2 x 2 x 60 a pair.
+    assert work.read == 10 * 2 * (90 + 50 + 120)
+    assert work.read - work.shared == 10 * (50 + 2 * 120)
+    assert labels(Pairwise(single_order=True), 10, 50, 60).shared == 10 * 90
 
 
 def test_a_priced_judge_costs_and_an_unpriced_one_is_unknown(tmp_path):
@@ -111,16 +122,30 @@ def test_memory_is_the_weights_that_lie_there_at_once(tiny_model, tmp_path):
     here = {"model": f"local:{tiny_model}", "judge": f"local:{tiny_model}"}
     process = needed("label", Config.parse({**here, "judge": "scripted:"}))
 
+    batch = activations(Config.parse(here).model) / size
+    assert batch > 0
+
     def weights(stage, **values):
         return (needed(stage, Config.parse({**here, **values})) - process) / size
 
     assert weights("label") == pytest.approx(1)
-    assert weights("reward") == pytest.approx(1.3)
-    assert weights("policy") == pytest.approx(2.3)  # the policy, and a reward model of its size
+    assert weights("reward") == pytest.approx(1 + batch)
+    assert weights("policy") == pytest.approx(2 + batch)  # the policy, and a reward model
     ensemble = {"score": "ensemble", "reward": {"members": 3}}
-    assert weights("policy", **ensemble) == pytest.approx(4.3)
-    assert weights("policy", score="direct") == pytest.approx(2.3)  # the judge instead
-    assert weights("policy", policy={"staleness": {}}) == pytest.approx(3.3)
+    assert weights("policy", **ensemble) == pytest.approx(4 + batch)
+    assert weights("policy", score="direct") == pytest.approx(2 + batch)  # the judge instead
+    assert weights("policy", policy={"staleness": {}}) == pytest.approx(3 + batch)
     # Weights, gradient and moments, a reference, a value model and a reward model, all in float32.
-    assert weights("policy", policy={"lora": None}) == pytest.approx(1.3 + 3 + 2 + 1)
+    assert weights("policy", policy={"lora": None}) == pytest.approx(1 + batch + 3 + 2 + 1)
+
+
+def test_what_a_backward_pass_keeps_by_hand(tmp_path):
+    shape = {"hidden_size": 10, "intermediate_size": 30, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 5}
+    (tmp_path / "config.json").write_text(json.dumps({**shape, **heads}))
+    # 7 x 10 + 2 x 20 + 2 x 5 + 3 x 30 = 210 numbers a token and layer, 3 times, in float32.
+    with using(Compute(device="cpu", precision="float32", batch_tokens=100)):
+        assert activations(Local(path=str(tmp_path))) == 100 * 2 * 210 * 3 * 4
+    (tmp_path / "config.json").write_text('{"n_embd": 10}')
+    assert activations(Local(path=str(tmp_path))) == 0
     assert needed("label", Config.parse({"judge": "local:some/hub-id"})) is None

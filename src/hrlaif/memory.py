@@ -15,8 +15,8 @@ from hrlaif.training import Lora
 GIB = 2.0**30
 _PROCESS = 1.3 * GIB
 """Python with torch and transformers, in the stage's process and in the one it was forked from."""
-_WORK = 1.3
-"""Activations, caches and gradients beside the weights of a model that trains in small batches."""
+_KEPT = 3
+"""How many times the inputs and outputs of the linear layers a backward pass keeps, all in all."""
 _ADAM = 12
 """Bytes a trained parameter takes beside its weights: a gradient and two moments in float32."""
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
@@ -77,7 +77,22 @@ def trained(model: LanguageModel, lora: Lora | None) -> float | None:
     weights = held(model, train=True)
     if weights is None:
         return None
-    return weights * _WORK + (0.0 if lora else parameters(model) * _ADAM)
+    return weights + activations(model) + (0.0 if lora else parameters(model) * _ADAM)
+
+
+def activations(model: LanguageModel) -> float:
+    """Bytes that a backward pass keeps of one micro-batch; 0 where the model's shape is unknown."""
+    shape, width = _shape(model), _width(train=True)
+    if not {"hidden_size", "intermediate_size", "num_hidden_layers"} <= shape.keys() or not width:
+        return 0.0
+    from hrlaif.transformer.batches import token_budget
+
+    hidden, heads = shape["hidden_size"], shape.get("num_attention_heads") or 1
+    head = shape.get("head_dim") or hidden // heads
+    queries, keys = heads * head, (shape.get("num_key_value_heads") or heads) * head
+    # In and out of q, k, v, o, gate, up and down.
+    values = 7 * hidden + 2 * queries + 2 * keys + 3 * shape["intermediate_size"]
+    return float(token_budget() * shape["num_hidden_layers"] * values * _KEPT * width)
 
 
 def parameters(model: LanguageModel | None) -> float:
@@ -94,6 +109,24 @@ def parameters(model: LanguageModel | None) -> float:
         files = sum(f.stat().st_size for f in Path(model.path).glob("*.safetensors"))
         return files / (4 if dtype == "float32" else 2)
     return 0.0
+
+
+def _shape(model: LanguageModel) -> dict[str, int]:
+    """The numbers in a local model's config.json."""
+    folder = _folder(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return {}
+    found = json.loads((folder / "config.json").read_text("utf-8"))
+    found = found.get("text_config") or found
+    return {name: value for name, value in found.items() if isinstance(value, int)}
+
+
+def _folder(model: LanguageModel) -> Path | None:
+    if isinstance(model, Packaged):
+        from hrlaif.llm.packaged import fetched
+
+        return next((f.folder for f in fetched() if f.name == model.name.split(":")[-1]), None)
+    return Path(model.path) if isinstance(model, Local) else None
 
 
 def _width(*, train: bool) -> int | None:

@@ -44,11 +44,14 @@ class Work:
     written: int = 0
     passes: float = 1.0
     """Forward passes' worth of work a token: about 3 in training, 1 in labelling."""
+    shared: int = 0
+    """Of the tokens read, those that a local model computes once for several questions."""
 
     def plus(self, other: Work) -> Work:
         """Both, one after the other."""
         calls, read = self.calls + other.calls, self.read + other.read
-        return Work(calls, read, self.written + other.written, self.passes)
+        shared = self.shared + other.shared
+        return Work(calls, read, self.written + other.written, self.passes, shared)
 
     @property
     def counted(self) -> tuple[int, int, int]:
@@ -199,7 +202,9 @@ def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: 
     read = _PREAMBLE[how.preamble] + shots + prompt_tokens + 2 * response_tokens
     asked = orders * how.samples
     if not how.rationale:
-        return Work(orders, int(orders * read))
+        # The preamble is computed once, the prompt once for both orders.
+        once = orders * (_PREAMBLE[how.preamble] + shots) + (orders - pairs) * prompt_tokens
+        return Work(orders, int(orders * read), shared=int(once))
     reasons = how.rationale_tokens // 4
     return Work(2 * asked, int(asked * (2 * read + reasons)), asked * reasons)
 
@@ -246,7 +251,7 @@ def _seconds(model: LanguageModel | None, work: Work) -> float | None:
     size = parameters(model)
     if not size or not (work.read or work.written) or (speed := _flops()) is None:
         return None
-    read = work.read + _WRITING * work.written
+    read = work.read - work.shared + _WRITING * work.written
     return 2.0 * size * read * work.passes / speed
 
 
