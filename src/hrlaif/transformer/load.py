@@ -14,7 +14,7 @@ from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
 from hrlaif.transformer.body import text_config
 from hrlaif.transformer.int8 import to_int8
-from hrlaif.transformer.memory import keep_freed
+from hrlaif.transformer.memory import keep_freed, keep_kernels
 from hrlaif.transformer.norms import quicken
 from hrlaif.transformer.prefix import KeptPrefix
 
@@ -99,6 +99,7 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
         torch.set_num_threads(compute().threads or 1)
     if device.type == "cpu":
         keep_freed()
+        keep_kernels()
     model, tokenizer = _read(str(path), _FLOATS.get(precision, "auto"))
     no_dropout(model)
     small = text_config(model).hidden_size < _NARROW
