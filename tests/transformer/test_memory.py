@@ -1,10 +1,13 @@
 """Is freed memory kept?"""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from hrlaif.transformer.memory import keep_kernels
 
 PROGRAM = """
 import ctypes, torch
@@ -30,3 +33,13 @@ def _mapped(line):
 def test_large_blocks_stay_with_the_process_once_asked():
     assert _mapped("") > 2**26
     assert _mapped("assert keep_freed()") < 2**26
+
+
+def test_kernels_of_many_shapes_are_kept_unless_the_user_says_how_many(monkeypatch):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.delenv(name, raising=False)
+    keep_kernels()
+    assert int(os.environ[name]) > 1024  # oneDNN's own
+    monkeypatch.setenv(name, "7")
+    keep_kernels()
+    assert os.environ[name] == "7"

@@ -136,9 +136,11 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from hrlaif.transformer.load import quiet
+    from hrlaif.transformer.memory import keep_on
     from hrlaif.transformer.norms import quicken
 
     quiet()
+    keep_on(device)
     file = Path(folder) / "config.json"
     if Path(folder).exists() and not file.is_file():
         raise ModelError(

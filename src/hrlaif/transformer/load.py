@@ -14,7 +14,7 @@ from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
 from hrlaif.transformer.body import text_config
 from hrlaif.transformer.int8 import to_int8
-from hrlaif.transformer.memory import keep_freed, keep_kernels
+from hrlaif.transformer.memory import keep_on
 from hrlaif.transformer.norms import quicken
 from hrlaif.transformer.prefix import KeptPrefix
 
@@ -97,9 +97,7 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     precision = precision_in_force(device, train=train)
     if compute().threads:
         torch.set_num_threads(compute().threads or 1)
-    if device.type == "cpu":
-        keep_freed()
-        keep_kernels()
+    keep_on(device)
     model, tokenizer = _read(str(path), _FLOATS.get(precision, "auto"))
     no_dropout(model)
     small = text_config(model).hidden_size < _NARROW

@@ -14,10 +14,21 @@ import ctypes
 import os
 import sys
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST = 2**30
 _KERNELS = "4096"  # about 170 kB each
+
+
+def keep_on(device: torch.device) -> None:
+    """Both, where a model computes on a CPU; before it does."""
+    if device.type == "cpu":
+        keep_freed()
+        keep_kernels()
 
 
 def keep_kernels() -> None:
