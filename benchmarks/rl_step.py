@@ -112,8 +112,31 @@ def _prompts(path: str, given: argparse.Namespace) -> list[str]:
     return found
 
 
+class Own(NamedTuple):
+    """What our steps logged, and the tokens that each of them sampled."""
+
+    rows: list[dict[str, Any]]
+    written: list[list[list[int]]]
+
+    def phases(self) -> dict[str, float]:
+        """Mean seconds of each part of the timed steps."""
+        timed = self.rows[WARM_UP:]
+        return {
+            part: sum(row[f"seconds_{part}"] for row in timed) / len(timed)
+            for part in ("generate", "score", "learn")
+        }
+
+
 def ours(given: argparse.Namespace) -> Result:
     """The step of the policy stage, as it is."""
+    own = stepped(given, Rloo.parse({"kl": {"beta": BETA}}))
+    rate = given.prompts * given.samples / sum(own.phases().values())
+    numbers = [x for row in own.rows for x in (row["kl"], row["grad_norm"])]
+    return Result(rate, numbers, own.phases())
+
+
+def stepped(given: argparse.Namespace, algorithm: Any) -> Own:
+    """Steps of one algorithm; in float32 TRL finds their samples."""
     with (
         setting(given) as on,
         loaded(on.folder, given, train=True) as model,
@@ -121,7 +144,7 @@ def ours(given: argparse.Namespace) -> Result:
     ):
         model = Loaded(model.model, model.tokenizer, model.device, model.precision)  # never ends
         settings = Policy(
-            algorithm=Rloo.parse({"kl": {"beta": BETA}}),
+            algorithm=algorithm,
             steps=given.steps + WARM_UP,
             sampling={
                 "prompts_per_step": given.prompts, "samples_per_prompt": given.samples,
@@ -129,7 +152,8 @@ def ours(given: argparse.Namespace) -> Result:
             },
             optimizer=Optimizer(learning_rate=RATE, schedule="constant"),
         )  # fmt: skip
-        actor = Recorded(model, Lora(), value="none", seed=0)
+        value = "frozen" if algorithm.uses_values else "none"
+        actor = Recorded(model, Lora(), value=value, seed=0)
         same_adapters(actor.model)
         modules = actor.modules()
         trainee = Trainee(modules=modules, optimizer=optimizer.build(settings.optimizer, modules))
@@ -146,13 +170,7 @@ def ours(given: argparse.Namespace) -> Result:
             rows.append(loop._step(work, Scorer(Letters()), number, batch))
         if given.exact:
             on.samples.write_text(json.dumps(actor.written))
-    timed = rows[WARM_UP:]
-    phases = {
-        part: sum(row[f"seconds_{part}"] for row in timed) / len(timed)
-        for part in ("generate", "score", "learn")
-    }
-    rate = given.prompts * given.samples / sum(phases.values())
-    return Result(rate, [x for row in rows for x in (row["kl"], row["grad_norm"])], phases)
+    return Own(rows, actor.written)
 
 
 def trl(given: argparse.Namespace) -> Result:
