@@ -61,7 +61,7 @@ def run(tmp_path):
 
 
 def test_one_start_is_shown_once_and_every_figure_beside_it(run):
-    found = side_by_side([run("basic", 0.5), run("hybrid", 0.7)])
+    found = side_by_side([run("basic", 0.5), run("hybrid", 0.7)], two_runs)
     assert found["columns"] == ["before RL", "basic", "hybrid"]
     assert told(found) == [
         ["preferred to the policy before RL", "", "50.0 % (40.0 to 60.0)", "70.0 % (60.0 to 80.0)"],
@@ -76,26 +76,26 @@ def test_one_start_is_shown_once_and_every_figure_beside_it(run):
 
 
 def test_runs_that_began_elsewhere_have_a_beginning_each(run):
-    found = side_by_side([run("a", 0.5), run("b", 0.7, before=0.3)])
+    found = side_by_side([run("a", 0.5), run("b", 0.7, before=0.3)], two_runs)
     assert found["columns"] == ["a, before RL", "a", "b, before RL", "b"]
     assert told(found)[1][3] == "30.0 % (20.0 to 40.0)"
 
 
 def test_win_rates_are_subtracted_prompt_by_prompt_where_that_means_something(run):
     first, second = run("a", 0.5, wins=[0.4] * 9), run("b", 0.7, wins=[0.6] * 9)
-    [row] = side_by_side([first, second])["differences"]
+    [row] = side_by_side([first, second], two_runs)["differences"]
     assert row["run"] == "b"
     assert row["difference"] == two_runs(
         second / "evaluation", first / "evaluation"
     ).difference.model_dump(mode="json")
     assert row["difference"]["value"] == pytest.approx(0.2)
     other = run("c", 0.7, wins=[0.6] * 9, judge="another")
-    [row] = side_by_side([first, other])["differences"]
+    [row] = side_by_side([first, other], two_runs)["differences"]
     assert "only verdicts of one judge" in row["reason"]
 
 
 def test_the_page_shows_categories_and_adds_no_element_of_a_text(run, tmp_path):
-    found = side_by_side([run("a", 0.5, wins=[0.4] * 9), run("b", 0.7, wins=[0.6] * 9)])
+    found = side_by_side([run("a", 0.5, wins=[0.4] * 9), run("b", 0.7, wins=[0.6] * 9)], two_runs)
     page = write_runs(found, tmp_path / "table.html").read_text("utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -106,7 +106,7 @@ def test_the_page_shows_categories_and_adds_no_element_of_a_text(run, tmp_path):
 def test_a_run_without_evaluation_is_named(run, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty has no evaluation yet"):
-        side_by_side([run("a", 0.5), tmp_path / "empty"])
+        side_by_side([run("a", 0.5), tmp_path / "empty"], two_runs)
 
 
 def test_the_command_prints_the_table_and_writes_the_page(run, hrlaif, tmp_path):

@@ -138,12 +138,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write RUN/report.html from whatever is there; of several runs, their figures side by side."""
+    from hrlaif.evaluation import two_runs
     from hrlaif.report import side_by_side, told, write, write_runs
 
     if len(runs) == 1 and out is None and not as_json:
         print(write(runs[0]))
         return
-    found = side_by_side(runs)
+    found = side_by_side(runs, two_runs)
     table = Table(box=None, pad_edge=False)
     for name in ("", *found["columns"]):
         table.add_column(name, justify="right" if name else "left", overflow="fold")

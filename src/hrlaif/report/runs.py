@@ -6,12 +6,11 @@ interval, and the paired difference of the win rates on the prompts that two run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.two_runs import two_runs
 from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
@@ -57,8 +56,11 @@ _MEASURES = (
 )
 
 
-def side_by_side(folders: Sequence[Path]) -> Row:
-    """Every figure of every run, as plain values. Raises DataError for a run without evaluation."""
+def side_by_side(folders: Sequence[Path], subtract: Callable[[Path, Path], Any]) -> Row:
+    """Every figure of every run, as plain values. Raises DataError for a run without evaluation.
+
+    `subtract` is `evaluation.two_runs`: it takes the folders of two evaluations.
+    """
     runs = [_run(folder) for folder in folders]
     names = _names(folders)
     found = [run.json("evaluation/metrics.json") for run in runs]
@@ -80,7 +82,10 @@ def side_by_side(folders: Sequence[Path]) -> Row:
             if any(values := [_row(column.get(m.title)) for _, column in columns])
         ],
         "categories": _categories(found),
-        "differences": [_difference(folders, names, i) for i in range(1, len(folders))],
+        "differences": [
+            _difference(name, subtract, folder, folders[0])
+            for name, folder in zip(names[1:], folders[1:], strict=True)
+        ],
         "spent": [_spent(run) for run in runs],
     }
 
@@ -159,13 +164,13 @@ def _categories(found: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _difference(folders: Sequence[Path], names: Sequence[str], index: int) -> Row:
+def _difference(name: str, subtract: Callable[[Path, Path], Any], folder: Path, first: Path) -> Row:
     """The win rate of a run minus that of the first."""
     try:
-        told = two_runs(folders[index] / "evaluation", folders[0] / "evaluation")
+        told = subtract(folder / "evaluation", first / "evaluation")
     except DataError as error:
-        return {"run": names[index], "reason": str(error)}
-    return {"run": names[index], "difference": told.difference.row(), "p": told.p}
+        return {"run": name, "reason": str(error)}
+    return {"run": name, "difference": told.difference.row(), "p": told.p}
 
 
 def _spent(run: Run) -> Row:
