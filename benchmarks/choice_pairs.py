@@ -4,8 +4,9 @@
     hrlaif label pairs.jsonl -o hybrid.jsonl --labeler hybrid --judge JUDGE
     hrlaif label pairs.jsonl -o basic.jsonl --judge JUDGE
 
-DATA holds arc/, openbookqa/ and mmlu/. The model is told to end with a line `Answer: X`; an answer
-that does not end so is left out, so that which one is right is known without any check of ours.
+DATA holds arc/, openbookqa/ and mmlu/. The model is told to end with `Answer: ` and a letter; a
+text that does not end so, with a letter or the words of one option, is left out, so that which one
+is right is known without any check of ours.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hrlaif.records import Chat, Completion
 from hrlaif.rows import read_rows
 
 FILES = ("arc/reference_arc_challenge", "openbookqa/reference_openbookqa", "mmlu/reference_test")
-_TOLD = re.compile(r"Answer: \(?([A-E])\)?\.?")
+_LETTER = re.compile(r"\(?([A-E])\)?\.?")
 _FORM = "Give a reason in one or two sentences. Then end with a line of this form: Answer: X"
 
 
@@ -42,17 +43,22 @@ def asked(row: dict[str, Any]) -> str:
     return f"{row['prompt'][-1]['content']}\n{options}\n{_FORM}"
 
 
-def chosen(text: str) -> str | None:
-    """The letter of an answer that ends as it was told to."""
-    lines = text.strip().splitlines()
-    found = _TOLD.fullmatch(lines[-1].strip()) if lines else None
-    return found[1] if found else None
+def chosen(text: str, row: dict[str, Any]) -> str | None:
+    """The letter of an answer that ends as it was told to, or with one option's words."""
+    said = text.strip().rpartition("Answer: ")[2].strip() if "Answer: " in text else ""
+    if found := _LETTER.fullmatch(said):
+        return found[1]
+    options = [str(option).lower().strip(" .") for option in row["choices"]]
+    same = [i for i, option in enumerate(options) if option == said.lower().strip(" .")]
+    return (row.get("choice_labels") or "ABCDE")[same[0]] if len(same) == 1 else None
 
 
 def pairs(row: dict[str, Any], texts: list[str], stream: random.Random) -> list[dict[str, Any]]:
     """At most two pairs of a right and a wrong answer, sides by lot."""
-    right = [t for t in dict.fromkeys(texts) if chosen(t) == row["reference_answer"]]
-    wrong = [t for t in dict.fromkeys(texts) if chosen(t) not in (None, row["reference_answer"])]
+    right = [t for t in dict.fromkeys(texts) if chosen(t, row) == row["reference_answer"]]
+    wrong = [
+        t for t in dict.fromkeys(texts) if chosen(t, row) not in (None, row["reference_answer"])
+    ]
     found = []
     for number, sides in enumerate(list(zip(right, wrong, strict=False))[:2]):
         first = stream.random() < 0.5
@@ -88,7 +94,7 @@ def main() -> None:
     for i, row in enumerate(rows):
         found += pairs(row, texts[i * given.samples : (i + 1) * given.samples], stream)
     given.out.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
-    told = sum(chosen(text) is not None for text in texts)
+    told = sum(chosen(text, rows[i // given.samples]) is not None for i, text in enumerate(texts))
     print(f"{len(found)} pairs; {told} of {len(texts)} answers ended as they were told to")
 
 
