@@ -12,7 +12,7 @@ import argparse
 from functools import partial
 
 from hrlaif.policy import Grpo, OnlineDpo, Ppo, Reinforce, Rloo
-from rl_step import BETA, WARM_UP, stepped
+from rl_step import BETA, stepped
 from side_by_side import OURS, Benchmark, Result, main
 
 KL = {"kl": {"beta": BETA}}
@@ -33,7 +33,6 @@ def step(name: str, given: argparse.Namespace) -> Result:
 
 
 if __name__ == "__main__":
-    assert WARM_UP == 1
     sizes = {"steps": 2, "prompts": 4, "samples": 4, "prompt": 256, "response": 64, "qwen": 0}
     exact = {"steps": 1, "prompts": 2, "samples": 2, "prompt": 32, "response": 8}
     arms = {name: partial(step, name) for name in ALGORITHMS}

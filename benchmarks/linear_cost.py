@@ -67,7 +67,8 @@ def main() -> None:
             seconds, peak = _run(Path(name), count)
             rate = count / (seconds - start)
             rows.append({"pairs": count, "seconds": seconds, "rate": rate, "peak_gib": peak})
-            print(f"{count:7} pairs {seconds:8.1f} s {rate:6.1f} pairs/s {peak:5.2f} GiB")
+            line = f"{count:7} pairs {seconds:8.1f} s {rate:6.1f} pairs/s {peak:5.2f} GiB"
+            print(line, file=sys.stderr if given.json else sys.stdout)
     if given.json:
         print(json.dumps({"start_seconds": start, "sizes": rows, "machine": machine()}, indent=2))
 

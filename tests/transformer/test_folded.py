@@ -56,3 +56,11 @@ def test_the_folded_rows_are_the_heads_of_one_group_in_order():
             None, query, key, key, mask.repeat(1, 1, count, 1), scaling=8**-0.5
         )
         assert torch.allclose(found, wanted.transpose(1, 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softcap", "s_aux", "position_bias"])
+def test_what_it_would_leave_out_is_refused(name):
+    query, mask = torch.ones(1, 2, 3, 4), torch.ones(1, 1, 3, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match=name):
+        folded.attend(None, query, query, query, mask, scaling=1.0, **{name: 30.0})
+    folded.attend(None, query, query, query, mask, scaling=1.0, **{name: None})

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 NAME = "hrlaif_folded"
+_CHANGES = ("softcap", "s_aux", "position_bias")  # arguments that change what attention says
 _IDLE = 1.1  # processors may wait for a tenth of the time
 
 
@@ -60,9 +61,14 @@ def attend(
     attention_mask: Tensor,
     *,
     scaling: float | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface, under a folded mask: [B, Q, H, D] from [B, H, Q, D]."""
+    """transformers' attention interface, under a folded mask: [B, Q, H, D] from [B, H, Q, D].
+
+    Raises ValueError for what it would leave out, so that the trial refuses it for that model.
+    """
+    if unknown := [name for name in _CHANGES if more.get(name) is not None]:
+        raise ValueError(f"folded heads know nothing of {', '.join(unknown)}")
     rows, heads, queries, width = query.shape
     count = attention_mask.shape[-2] // queries
     copies = heads // count // key.shape[1]
