@@ -96,9 +96,9 @@ def test_csv_keeps_line_breaks_in_quotes_and_empty_responses(tmp_path):
         ("latin.csv", b"a,b\n\xe9,2\n", "not UTF-8"),
         ("header.csv", b"a,b\n", "is empty"),
         ("plain.jsonl.gz", LINES, "not a whole gzip file"),
-        ("torn.jsonl.gz", gzip.compress(LINES * 99)[:-9], "not a whole gzip file"),
-        ("torn.csv.gz", gzip.compress(b"a,b\n1,2\n")[:-9], "not a whole gzip file"),
-        ("rot.jsonl.gz", gzip.compress(LINES)[:12] + b"\xff" * 40, "not a whole gzip file"),
+        ("torn.jsonl.gz", gzip.compress(LINES * 99, mtime=0)[:-9], "not a whole gzip file"),
+        ("torn.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "not a whole gzip file"),
+        ("rot.jsonl.gz", gzip.compress(LINES, mtime=0)[:12] + b"\xff" * 40, "not a whole gzip file"),
     ],
 )
 def test_bad_input_is_refused_with_file_row_and_next_move(tmp_path, name, content, said):
