@@ -28,7 +28,7 @@ from hrlaif.training.optimizer import Optimizer, build
 from models import POLICY, Text, loaded, same_adapters
 from side_by_side import OURS, Benchmark, Result, main
 
-RATE, WARM_UP = 1e-4, 2
+RATE, WARM_UP = 1e-4, 4
 _MIXED = {"bf16": True, "dtype": "float32"}
 _HALF = {"bf16": False, "dtype": "bfloat16"}
 SWEEP = [*({**_HALF, "micro": size} for size in (2, 4, 8)), {**_MIXED, "micro": 4}]

@@ -151,6 +151,9 @@ class Compute(Settings):
     """`float32`, `bfloat16`, `int8` (frozen models on a CPU), or `auto`: what is quick there."""
     attention: Literal["sdpa", "flex"] = "sdpa"
     """How shared tokens attend: `flex` is FlexAttention, for long trees on a GPU."""
+    compile: Literal["auto", "off"] = "auto"
+    """`auto` compiles the elementwise chains of a model in training on a CPU where there is a C++
+    compiler; it takes some seconds at first."""
     batch_tokens: int | None = None
     """Tokens in one forward pass of a local model, padding included; empty: 2,048 on a CPU and
     16,384 elsewhere."""

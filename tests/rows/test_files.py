@@ -98,7 +98,11 @@ def test_csv_keeps_line_breaks_in_quotes_and_empty_responses(tmp_path):
         ("plain.jsonl.gz", LINES, "not a whole gzip file"),
         ("torn.jsonl.gz", gzip.compress(LINES * 99, mtime=0)[:-9], "not a whole gzip file"),
         ("torn.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], "not a whole gzip file"),
-        ("rot.jsonl.gz", gzip.compress(LINES, mtime=0)[:12] + b"\xff" * 40, "not a whole gzip file"),
+        (
+            "rot.jsonl.gz",
+            gzip.compress(LINES, mtime=0)[:12] + b"\xff" * 40,
+            "not a whole gzip file",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_file_row_and_next_move(tmp_path, name, content, said):

@@ -48,7 +48,7 @@ def test_the_gradient_by_hand():
     assert torch.allclose(dx, torch.tensor([[r - r**3 * 4.5, -(r**3) * 6]]))
 
 
-def test_a_norm_in_training_and_a_norm_of_another_formula_keep_their_own(tiny):
+def test_a_norm_in_training_and_aformula_of_another_formula_keep_their_own(tiny):
     model = tiny("llama")
     norms.quicken(model)
     norm = _norms(model)[0]

@@ -17,7 +17,7 @@ from hrlaif.policy.settings import Sampling
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Prompt, Response, Score
 from hrlaif.transformer import forward, generate
-from hrlaif.transformer.batches import batches
+from hrlaif.transformer.batches import of_trees
 from hrlaif.transformer.tree import size
 
 MODEL = "policy"
@@ -174,7 +174,7 @@ class Batch:
         among = set(range(len(self.sequences)) if responses is None else responses)
         prompts = [part for p in self._prompts if (part := [i for i in p if i in among])]
         sizes = [size([self.sequences[i].tokens for i in prompt]) for prompt in prompts]
-        return [self._part([i for p in part for i in prompts[p]]) for part in batches(sizes)]
+        return [self._part([i for p in part for i in prompts[p]]) for part in of_trees(sizes)]
 
     def _part(self, members: list[int]) -> Part:
         places = torch.cat([self._places[i] for i in members]).to(self.device)

@@ -23,7 +23,7 @@ from hrlaif.training import metrics
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import Step, Where, order, steps
 from hrlaif.training.optimizer import build
-from hrlaif.transformer.batches import batches
+from hrlaif.transformer.batches import of_trees
 from hrlaif.transformer.load import load_causal
 from hrlaif.transformer.tree import size
 
@@ -103,7 +103,7 @@ def _pair(reward: head.RewardModel, preference: Preference, limit: int) -> Pair:
 
 def _batches(pairs: Sequence[Pair]) -> list[list[int]]:
     """Micro-batches of whole pairs, whose prompt is computed once for both responses."""
-    return batches([size([pair.a, pair.b]) for pair in pairs])
+    return of_trees([size([pair.a, pair.b]) for pair in pairs])
 
 
 def _learn(model: Any, pairs: list[Pair], step: Step[Any], threshold: float) -> None:

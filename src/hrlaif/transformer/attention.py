@@ -1,4 +1,4 @@
-"""By which kernel does a model attend in trees? FlexAttention where asked, folded heads on a CPU.
+"""By which kernel does a model attend in trees? FlexAttention where asked, packed on a CPU.
 
 Only trees, which stand under a mask of their own: generation and plain batches keep the model's.
 Every kernel says the same; one on which a model failed in its trial is not tried again.
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from hrlaif.settings import compute
-from hrlaif.transformer import flex, folded
+from hrlaif.transformer import flex, packed
 
 _REFUSED: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
 logger = logging.getLogger(__name__)
@@ -30,9 +30,8 @@ def kernel(body: Any) -> str | None:
     able = getattr(body, "_supports_flex_attn", False) and flex.NAME not in refused
     if compute().attention == "flex" and able and not (on_cpu and torch.is_grad_enabled()):
         return flex.NAME
-    if not on_cpu or config._attn_implementation != "sdpa" or folded.NAME in refused:
-        return None
-    return folded.NAME if folded.group(config) > 1 else None
+    plain = not on_cpu or config._attn_implementation != "sdpa" or packed.NAME in refused
+    return None if plain else packed.NAME
 
 
 def refuse(body: Any, name: str, reason: str) -> None:
@@ -42,17 +41,17 @@ def refuse(body: Any, name: str, reason: str) -> None:
 
 
 @contextmanager
-def in_trees(body: Any) -> Iterator[None]:
-    """Inside, the model attends by the kernel for trees."""
+def in_trees(body: Any) -> Iterator[str | None]:
+    """Inside, the model attends by the kernel for trees, which is given."""
     name = kernel(body)
     with nullcontext() if name is None else _standing_on(body, name):
-        yield
+        yield name
 
 
 @contextmanager
 def _standing_on(body: Any, name: str) -> Iterator[None]:
-    if name == folded.NAME:
-        folded.register()
+    if name == packed.NAME:
+        packed.register()
     config = body.config.get_text_config(decoder=True)
     before = config._attn_implementation
     config._attn_implementation = name

@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from hrlaif.transformer import flex, folded
+from hrlaif.transformer import flex, packed
 
 _NOWHERE = 2**30  # the position of a padding key: after every query, so that none attends to it
 _ROOM = 64
@@ -30,21 +30,12 @@ class KeyValues:
     def extend(self, tokens: Tensor, positions: Tensor, valid: Tensor) -> Tensor:
         """Hidden states [B, Q, H] after the final norm of tokens [B, Q] behind what is cached."""
         keys = torch.where(valid, positions, _NOWHERE)
-        # Padding sees key 0: no row is without a key.
-        return self._run(tokens, torch.where(valid, positions, 0), keys, None)
-
-    def extend_trees(self, tokens: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
-        """Hidden states [B, N, H] of trees behind what is cached, all of which they see.
-
-        `visible` [B, N, N] says which of the new tokens each of them sees.
-        """
-        return self._run(tokens, positions, positions, visible)
-
-    def _run(self, tokens: Tensor, queries: Tensor, keys: Tensor, visible: Tensor | None) -> Tensor:
         self.positions = keys if self.positions is None else torch.cat([self.positions, keys], 1)
+        # Padding sees key 0: no row is without a key.
+        queries = torch.where(valid, positions, 0)
         out = self.body(
             input_ids=tokens,
-            attention_mask=masks(self.body.config, queries, self.positions, visible),
+            attention_mask=masks(self.body.config, queries, self.positions),
             position_ids=queries,
             past_key_values=self.cache,
             use_cache=True,
@@ -55,6 +46,11 @@ class KeyValues:
     def length(self) -> int:
         """Cached columns."""
         return 0 if self.positions is None else self.positions.shape[1]
+
+    def before(self, positions: Tensor) -> Tensor:
+        """Positions [B, P + Q] of the one cached row and of keys [B, Q] behind it."""
+        assert self.positions is not None
+        return torch.cat([self.positions.expand(len(positions), -1), positions], 1)
 
     def crop(self, length: int) -> None:
         """Forgets all columns from `length` on."""
@@ -166,8 +162,8 @@ def masks(config: Any, queries: Tensor, keys: Tensor, visible: Tensor | None = N
         full, near = (_additive(mask) for mask in (full, near))
     elif config._attn_implementation == flex.NAME:
         full, near = _once(flex.block_mask, full, near)
-    elif config._attn_implementation == folded.NAME:
-        full, near = _once(lambda mask: folded.fold(mask, config), full, near)
+    elif config._attn_implementation == packed.NAME:
+        full, near = _once(lambda mask: packed.fold(mask, config), full, near)
     kinds = set(getattr(config, "layer_types", None) or ())
     if len(kinds) > 1:
         return {"full_attention": full, "sliding_attention": near}

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from hrlaif.errors import UsageError
+from hrlaif.transformer import attention, packed
 from hrlaif.transformer.batches import rounded
-from hrlaif.transformer.body import accepts, body_of, device_of, evaluating, head_of, squash_of
+from hrlaif.transformer.body import body_of, device_of, evaluating, head_of, squash_of
 from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.head import TokenScores, distribution, score_rows
-from hrlaif.transformer.prefix import KeptPrefix, can_share, forest_states
+from hrlaif.transformer.prefix import KeptPrefix, can_share, forest_states, run
 from hrlaif.transformer.tree import micro_batches, plant
 
 Path = tuple[int, ...]
@@ -144,26 +145,20 @@ def _states(
     """
     body, device = body_of(model), device_of(model)
     if not can_share(body):
-        states = _padded_states(body, rows, device)
-        return torch.cat([states[i, list(want)] for i, want in enumerate(wanted)])
+        return _in_padded_rows(body, rows, wanted, device)
     done = 0 if prefix is None else prefix.length
     forest = plant([row[done:] for row in rows], device)
-    if prefix is None and len(set(forest.rows)) == len(rows):
-        states = _padded_states(body, rows, device)  # nothing shared: the quicker causal path
-        places = [(i, column) for i, want in enumerate(wanted) for column in want]
-    else:
-        states = forest_states(body, forest, prefix)
-        places = [
-            (forest.rows[i], forest.columns[i][t - done])
-            for i, want in enumerate(wanted)
-            for t in want
-        ]
-    index = torch.tensor(places, dtype=torch.long, device=device).reshape(-1, 2)
-    return states[index[:, 0], index[:, 1]]
+    alone = prefix is None and len(set(forest.rows)) == len(rows)
+    if alone and (len(rows) == 1 or attention.kernel(body) != packed.NAME):
+        return _in_padded_rows(body, rows, wanted, device)  # the quicker causal path
+    behind = [range(want.start - done, want.stop - done) for want in wanted]
+    return forest_states(body, forest, behind, prefix)
 
 
-def _padded_states(body: Any, rows: Many[list[int]], device: torch.device) -> Tensor:
-    """Last hidden states [B, T, H] of right-padded rows. What stands in the padding is hidden.
+def _in_padded_rows(
+    body: Any, rows: Many[list[int]], wanted: Many[range], device: torch.device
+) -> Tensor:
+    """As `_states`, of right-padded rows [B, T].
 
     No mask: what is causal never looks to its right, and attention takes its quicker path.
     """
@@ -173,7 +168,6 @@ def _padded_states(body: Any, rows: Many[list[int]], device: torch.device) -> Te
     tokens = torch.zeros(len(rows), width, dtype=torch.long)
     for index, row in enumerate(rows):
         tokens[index, : len(row)] = torch.tensor(row)
-    extra: dict[str, Any] = {"use_cache": False} if accepts(body, "use_cache") else {}
-    if accepts(body, "position_ids"):
-        extra["position_ids"] = torch.arange(width, device=device).expand(tokens.shape)
-    return body(input_ids=tokens.to(device), **extra).last_hidden_state  # type: ignore[no-any-return]
+    positions = torch.arange(width, device=device).expand(tokens.shape)
+    places = [i * width + t for i, want in enumerate(wanted) for t in want]
+    return run(body, tokens.to(device), positions, places)

@@ -12,6 +12,7 @@ from torch import nn
 
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
+from hrlaif.transformer import compiled
 from hrlaif.transformer.body import text_config
 from hrlaif.transformer.int8 import to_int8
 from hrlaif.transformer.memory import keep_on
@@ -108,6 +109,8 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
         to_int8(model)
     model.to(device)
     quicken(model)
+    if train:
+        compiled.quicken(model)
     model.train(train)
     prepare(tokenizer)
     return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))

@@ -30,7 +30,7 @@ def quicken(model: nn.Module) -> None:
     A norm whose own weight is being trained keeps its forward.
     """
     for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm") and (norm := _norm_of(module)) is not None:
+        if type(module).__name__.endswith("RMSNorm") and (norm := formula_of(module)) is not None:
             module.forward = partial(_forward, module, module.forward, norm)
 
 
@@ -45,7 +45,7 @@ def _forward(module: Any, otherwise: Any, norm: _Norm, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _norm_of(module: Any) -> _Norm | None:
+def formula_of(module: Any) -> _Norm | None:
     """Which of the two formulas a module computes: tried on a few numbers, to the bit."""
     weight = getattr(module, "weight", None)
     eps = getattr(module, "eps", None) or getattr(module, "variance_epsilon", None)

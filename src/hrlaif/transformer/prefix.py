@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from hrlaif.transformer import attention
+from hrlaif.transformer import asked, attention, packed
 from hrlaif.transformer.batches import rounded
 from hrlaif.transformer.body import accepts, device_of, evaluating
 from hrlaif.transformer.cache import KeyValues, masks
@@ -28,28 +28,54 @@ def shared_length(rows: Sequence[Row], limit: int | None = None) -> int:
     return count if limit is None else max(0, min(count, limit))
 
 
-def forest_states(body: Any, forest: Forest, prefix: KeyValues | None = None) -> Tensor:
-    """Last hidden states [B, N, H] of trees, behind a prefix [1, P] that all of them begin with.
+def forest_states(
+    body: Any, forest: Forest, wanted: Sequence[range], prefix: KeyValues | None = None
+) -> Tensor:
+    """Last hidden states [n, H] of the wanted tokens of each sequence of a forest, flat in order.
 
-    Gradients flow where they are enabled, except into a prefix.
+    The trees stand behind a prefix that all of them begin with. Gradients flow where they are
+    enabled, except into the prefix.
     """
-    with attention.in_trees(body):
-        return _forest_states(body, forest, prefix)
+    tokens, positions, begins = forest.tokens, forest.positions, forest.begins()
+    if prefix is not None:
+        positions = positions + prefix.length
+    keys = positions if prefix is None else prefix.before(positions)
+    with attention.in_trees(body) as kernel:
+        mask = masks(body.config, positions, keys, forest.visible())
+        spans = packed.Spans(forest.lengths, tokens.shape[1])
+        if kernel == packed.NAME:
+            tokens, positions, begins = spans.pack(tokens), spans.pack(positions), spans.begins()
+        index = [
+            begins[forest.rows[i]] + forest.columns[i][t]
+            for i, want in enumerate(wanted)
+            for t in want
+        ]
+        with packed.standing(spans):
+            return run(body, tokens, positions, index, mask=mask, prefix=prefix)
 
 
-def _forest_states(body: Any, forest: Forest, prefix: KeyValues | None) -> Tensor:
-    visible = forest.visible()
-    if prefix is None:
-        out = body(
-            input_ids=forest.tokens,
-            attention_mask=masks(body.config, forest.positions, forest.positions, visible),
-            position_ids=forest.positions,
-            use_cache=False,
-        )
-        return out.last_hidden_state  # type: ignore[no-any-return]
-    first = torch.zeros(len(forest.tokens), dtype=torch.long, device=forest.tokens.device)
-    cached = prefix.select(first)
-    return cached.extend_trees(forest.tokens, forest.positions + prefix.length, visible)
+def run(
+    body: Any,
+    tokens: Tensor,
+    positions: Tensor,
+    index: Sequence[int],
+    *,
+    mask: Any = None,
+    prefix: KeyValues | None = None,
+) -> Tensor:
+    """Last hidden states [n, H] at places `index` of B x N, of tokens [B, N]."""
+    extra: dict[str, Any] = {"use_cache": False} if accepts(body, "use_cache") else {}
+    if accepts(body, "position_ids"):
+        extra["position_ids"] = positions
+    if mask is not None:
+        extra["attention_mask"] = mask
+    if prefix is not None:
+        first = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+        extra |= {"past_key_values": prefix.select(first).cache, "use_cache": True}
+    places = torch.tensor(index, dtype=torch.long, device=tokens.device)
+    with asked.only(body, places):
+        out = body(input_ids=tokens, **extra)
+    return out.last_hidden_state.flatten(0, 1).index_select(0, places)  # type: ignore[no-any-return]
 
 
 def can_share(body: Any) -> bool:
@@ -90,14 +116,10 @@ def _difference(body: Any) -> str:
         begun, ways = tokens[:3], (tokens[3:6], tokens[6:8])
         plain = [_plain_states(body, begun + way)[3:] for way in ways]
         forest = plant([begun + way for way in ways], device_of(body))
-        whole = forest_states(body, forest)
-        behind = plant([*ways], device_of(body))
-        cached = forest_states(body, behind, begin_prefix(body, begun))
-        pairs = [
-            (states[place.rows[i], place.columns[i][-len(way) :]], plain[i])
-            for states, place in ((whole, forest), (cached, behind))
-            for i, way in enumerate(ways)
-        ]
+        whole = forest_states(body, forest, [range(3, 3 + len(way)) for way in ways])
+        behind, all_of = plant([*ways], device_of(body)), [range(len(way)) for way in ways]
+        cached = forest_states(body, behind, all_of, begin_prefix(body, begun))
+        pairs = [(states, torch.cat(plain)) for states in (whole, cached)]
     off = max(float((got - want).norm() / want.norm().clamp_min(1e-9)) for got, want in pairs)
     # Rounding in few bits alone may move these states by 0.1; a wrong mask moves them by about 1.
     return "" if off < 0.3 else f"its states in a tree differ by {off:.2f}"

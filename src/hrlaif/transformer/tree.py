@@ -14,10 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hrlaif.transformer.batches import batches, rounded
+from hrlaif.transformer.batches import of_trees, rounded
 
 Row = Sequence[int]
-_ATTENTION = 1000  # keys that a token may look at in the time of its matrix products (rough)
+_ATTENTION = 3000  # keys that a token may look at in the time of its matrix products (rough)
 
 
 class Forest(NamedTuple):
@@ -26,10 +26,17 @@ class Forest(NamedTuple):
     tokens: Tensor  # [B, N] int64, 0 for padding
     positions: Tensor  # [B, N] int64, the depth of each token in its tree
     ends: Tensor  # [B, N] int64, the column after each token's last descendant
+    lengths: list[int]
+    """Of each tree: its columns before the padding."""
     rows: list[int]
     """Of each sequence: its tree."""
     columns: list[list[int]]
     """Of each sequence: the column of each of its tokens."""
+
+    def begins(self) -> list[int]:
+        """The place, of B x N, in which each tree begins."""
+        rows, width = self.tokens.shape
+        return [row * width for row in range(rows)]
 
     def visible(self) -> Tensor:
         """[B, N, N]: whether query token q sees key token k; padding sees itself alone."""
@@ -75,11 +82,11 @@ def groups(rows: Sequence[Row]) -> list[list[int]]:
 def micro_batches(rows: Sequence[Row], budget: int | None = None) -> list[list[int]]:
     """Indices of the sequences of each batch; those on one tree stay together.
 
-    As `batches`, with the trees' sizes for lengths. Every index occurs exactly once.
+    As `of_trees`. Every index occurs exactly once.
     """
     trees = groups(rows)
     sizes = [size([rows[i] for i in tree]) for tree in trees]
-    return [[i for t in part for i in trees[t]] for part in batches(sizes, budget)]
+    return [[i for t in part for i in trees[t]] for part in of_trees(sizes, budget)]
 
 
 def plant(rows: Sequence[Row], device: torch.device | str = "cpu") -> Forest:
@@ -91,13 +98,14 @@ def plant(rows: Sequence[Row], device: torch.device | str = "cpu") -> Forest:
         grown.append((tokens, depths, ends))
         for i, place in zip(tree, places, strict=True):
             where[i], columns[i] = number, place
-    width = rounded(max(len(tokens) for tokens, _, _ in grown))
+    lengths = [len(tokens) for tokens, _, _ in grown]
+    width = rounded(max(lengths))
     padded = torch.zeros(3, len(grown), width, dtype=torch.long)
     padded[2] = torch.arange(1, width + 1)
     for number, tree_of in enumerate(grown):
         padded[:, number, : len(tree_of[0])] = torch.tensor(tree_of)
     tokens, depths, ends = padded.to(device)
-    return Forest(tokens, depths, ends, where, columns)
+    return Forest(tokens, depths, ends, lengths, where, columns)
 
 
 def _grow(rows: Sequence[Row]) -> tuple[list[int], list[int], list[int], list[list[int]]]:
