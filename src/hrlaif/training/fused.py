@@ -55,22 +55,17 @@ class _Frozen(NamedTuple):
 class _LoraLinear(torch.autograd.Function):
     """Rows x [N, in] on frozen W [out, in], A [r, in], B [out, r], s = alpha / rank.
 
-    With A scaled by s: y = x W^T + (x A^T) B^T, dx = dy W + (dy B) A, dA = s (dy B)^T x,
-    dB = dy^T (x A^T).
+    dx = dy W + s (dy B) A,  dA = s (dy B)^T x,  dB = s dy^T (x A^T).
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frozen: _Frozen, a: Tensor, b: Tensor) -> Tensor:
         weight, bias, scale = frozen
         rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
-        thin_a, thin_b = (a * scale).to(weight.dtype), b.to(weight.dtype)
-        inner = rows @ thin_a.t()
-        if _is_wider(out=weight.shape[0], than=weight.shape[1]):
-            both = torch.cat([rows, inner], 1), torch.cat([weight, thin_b], 1)
-            out = nn.functional.linear(*both, bias)
-        else:
-            out = nn.functional.linear(rows, weight, bias).addmm_(inner, thin_b.t())
-        ctx.save_for_backward(rows, weight, thin_a, thin_b, inner)
+        inner = rows @ a.to(weight.dtype).t()
+        out = nn.functional.linear(rows, weight, bias)
+        out.addmm_(inner, b.to(weight.dtype).t(), alpha=scale)
+        ctx.save_for_backward(rows, weight, a, b, inner)
         ctx.scale, ctx.dtype = scale, x.dtype
         return out.view(*x.shape[:-1], out.shape[-1])
 
@@ -78,19 +73,11 @@ class _LoraLinear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         rows, weight, a, b, inner = ctx.saved_tensors
         grad = grads[0].reshape(-1, grads[0].shape[-1])
-        through = grad @ b  # [N, r]
+        through = (grad @ b.to(weight.dtype)).mul_(ctx.scale)  # [N, r]
         grad_x = None
         if ctx.needs_input_grad[0]:
-            if _is_wider(out=weight.shape[1], than=weight.shape[0]):
-                grad_x = torch.cat([grad, through], 1) @ torch.cat([weight, a])
-            else:
-                grad_x = (grad @ weight).addmm_(through, a)
-            grad_x = grad_x.to(ctx.dtype).view(*grads[0].shape[:-1], -1)
-        grad_a = (through.t() @ rows).float().mul_(ctx.scale)
-        grad_b = (inner.t() @ grad).t().float()  # a tall product is slower
+            grad_x = (grad @ weight).addmm_(through, a.to(weight.dtype)).to(ctx.dtype)
+            grad_x = grad_x.view(*grads[0].shape[:-1], -1)
+        grad_a = (through.t() @ rows).float()
+        grad_b = (inner.t() @ grad).t().float().mul_(ctx.scale)  # a tall product is slower
         return grad_x, None, grad_a, grad_b
-
-
-def _is_wider(out: int, than: int) -> bool:
-    """Whether one product of inputs put side by side copies less than a second pass over `out`."""
-    return out > than
