@@ -155,8 +155,8 @@ class Compute(Settings):
     """`auto` compiles the elementwise chains of a model in training on a CPU where there is a C++
     compiler; it takes some seconds at first."""
     batch_tokens: int | None = None
-    """Tokens in one forward pass of a local model, padding included; empty: 2,048 on a CPU and
-    16,384 elsewhere."""
+    """Tokens in one forward pass of a local model, with padding where there is any; empty: 2,048 on
+    a CPU and 16,384 elsewhere."""
     concurrency: int = 16
     """Calls to a remote model under way at once."""
     threads: int | None = None
