@@ -1,5 +1,7 @@
 """Is a rewrite accepted only when it is whole, another, alike in form, harmless and helpful?"""
 
+import re
+
 import pytest
 
 from hrlaif.errors import ModelError
@@ -58,6 +60,13 @@ def test_a_good_rewrite_is_accepted_with_both_verdicts():
 def test_each_flaw_drops_a_rewrite_and_is_named(text, reason):
     [found], _ = results([item()], text)
     assert (found.text, found.dropped) == (None, reason)
+
+
+def test_a_rewrite_that_repeats_the_markers_of_its_question_is_dropped():
+    _, writer = results([item()], GOOD)
+    begin = re.search(r"\[Request \w+\]", writer.chats[0].messages[0].content)[0]
+    [found], _ = results([item()], f"{begin}\n{GOOD}")
+    assert (found.text, found.dropped) == (None, "repeats the markers of the question")
 
 
 def test_what_was_dropped_is_tried_again_as_another_draw():

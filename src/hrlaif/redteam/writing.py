@@ -87,7 +87,7 @@ def _written(
             request=item.request,
             answer=item.original.text,
             words=settings.rewrite_tokens // 2,
-            mark=fence_mark(item.request, item.original.text),
+            mark=_mark(item),
         )
         chats.append(Chat.user(asked, sample=sample))
     return writer.generate(
@@ -132,6 +132,8 @@ def _unfit(item: Mending, text: Completion | Unanswered, settings: RedTeam) -> s
         return "empty"
     if text.finish_reason == "length":
         return "cut at the token limit"
+    if _mark(item) in new:
+        return "repeats the markers of the question"
     if alike(new, old) > settings.most_alike:
         return "the same as the original"
     wanted = language_of(old if item.what == "rewrite" else item.request)
@@ -140,6 +142,10 @@ def _unfit(item: Mending, text: Completion | Unanswered, settings: RedTeam) -> s
     if item.what == "rewrite" and form_of(new) != form_of(old):
         return "in another form"
     return ""
+
+
+def _mark(item: Mending) -> str:
+    return fence_mark(item.request, item.original.text)
 
 
 def _refused(safe: Verdict, helps: Verdict) -> str:

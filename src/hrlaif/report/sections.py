@@ -28,8 +28,8 @@ _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Addresses the judge", "share of responses", ("injection_share",)),
     ("Explained variance", "of the value baseline", ("explained_variance", "value_explained")),
     ("Loss", "nats a pair", ("loss",)),
-    ("Clipped", "share of tokens, or of responses", ("clip_share",)),
-    ("All samples tied", "share of prompts, which teach nothing", ("tied_share",)),
+    ("Clipped", "share clipped", ("clip_share",)),
+    ("All samples tied", "share of prompts", ("tied_share",)),
 )
 _HELD_OUT = {"Reward": ("reward", "reward_mean", "mean_reward"), "Loss": ("heldout_loss",)}
 
