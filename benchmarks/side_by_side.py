@@ -4,7 +4,7 @@ A benchmark is a script with `arms`: functions that do the work and say how fast
 came out, each in a process of its own. `main` first runs every arm once in float32 (`given.exact`)
 on a little work and checks that all say the same. Then it picks the best of a peer's settings, runs
 every arm `--repeats` times, interleaved A B A B, and prints medians, ratios to ours and peak
-memory; `--json` for machines.
+memory; `--json` for machines. With `--keep FILE` the same command goes on after any stop.
 """
 
 from __future__ import annotations
@@ -71,30 +71,35 @@ def main(benchmark: Benchmark, script: str) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", nargs="*", default=list(benchmark.arms), choices=benchmark.arms)
+    parser.add_argument("--keep", type=Path, help="runs are kept here, and not run again from here")
     parser.add_argument("--arm", choices=benchmark.arms, help=argparse.SUPPRESS)
     parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
+    told = "a peer's settings, instead of the best of a sweep"
+    parser.add_argument("--options", type=json.loads, default={}, help=told)
     for name, default in benchmark.sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     if given.arm:
         print(json.dumps(_measured(benchmark.arms[given.arm], given)))
         return
+    run = Runs(script, given.keep)
     arms = [arm for arm in benchmark.arms if arm in given.only]
     sizes = {name: getattr(given, name) for name in benchmark.sizes}
     small = [f"--{name}={size}" for name, size in {**sizes, **benchmark.exact}.items()]
-    numbers = {arm: _run(script, arm, [*small, "--exact"])["numbers"] for arm in arms}
+    numbers = {arm: run(arm, [*small, "--exact"])["numbers"] for arm in arms}
     differences = _differences(numbers)
     for arm, difference in differences.items():
         limit = benchmark.loose.get(arm, benchmark.tolerance)
         if difference > limit:
             sys.exit(f"{arm} differs by {difference:.2g}, more than {limit:.2g}")
     full = [f"--{name}={size}" for name, size in sizes.items()]
-    options = {arm: _quickest(script, arm, full, benchmark.sweeps.get(arm, ())) for arm in arms}
+    sweeps = {a: [given.options] if given.options else s for a, s in benchmark.sweeps.items()}
+    options = {arm: _quickest(run, arm, full, sweeps.get(arm, ())) for arm in arms}
     rounds: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
-    for _ in range(given.repeats):
+    for number in range(given.repeats):
         for arm in arms:
-            rounds[arm].append(_run(script, arm, [*full, f"--options={json.dumps(options[arm])}"]))
+            said = f"--options={json.dumps(options[arm])}"
+            rounds[arm].append(run(arm, [*full, said], number))
     result = {
         "benchmark": benchmark.name,
         "unit": f"{benchmark.unit} a second",
@@ -113,22 +118,39 @@ def _measured(arm: Arm, given: argparse.Namespace) -> dict[str, Any]:
     return {"rate": found.rate, "numbers": numbers, "phases": phases, "peak_gib": _peak_gib()}
 
 
-def _run(script: str, arm: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """One arm in a fresh process, so that its peak memory is its own."""
-    command = [sys.executable, script, f"--arm={arm}", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    told = " ".join(argument for argument in arguments if argument.startswith(("--e", "--o")))
-    print(f"{arm:14} {found['rate']:8.3g} {found['peak_gib']} GiB {told}", file=sys.stderr)
-    return found
+class Runs:
+    """Runs an arm in a fresh process, so that its peak memory is its own.
+
+    What is in `kept` already, a file of lines, is not run again: hours of runs go on after a stop.
+    """
+
+    def __init__(self, script: str, kept: Path | None) -> None:
+        self.script, self.kept = script, kept
+        lines = kept.read_text("utf-8").splitlines() if kept and kept.exists() else []
+        self._known = {row["run"]: row["found"] for row in map(json.loads, lines)}
+
+    def __call__(self, arm: str, arguments: Sequence[str], number: int = 0) -> dict[str, Any]:
+        """What run `number` of this arm with these arguments found."""
+        name = " ".join([Path(self.script).name, arm, *arguments, str(number)])
+        if name not in self._known:
+            command = [sys.executable, self.script, f"--arm={arm}", *arguments]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            self._known[name] = json.loads(done.stdout.splitlines()[-1])
+            if self.kept:
+                with self.kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"run": name, "found": self._known[name]}) + "\n")
+        found: dict[str, Any] = self._known[name]
+        told = " ".join(argument for argument in arguments if argument.startswith(("--e", "--o")))
+        print(f"{arm:14} {found['rate']:8.3g} {found['peak_gib']} GiB {told}", file=sys.stderr)
+        return found
 
 
 def _quickest(
-    script: str, arm: str, sizes: list[str], sweep: Sequence[Mapping[str, Any]]
+    run: Runs, arm: str, sizes: list[str], sweep: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     if len(sweep) < 2:
         return next(iter(sweep), {})
-    rates = [_run(script, arm, [*sizes, f"--options={json.dumps(o)}"])["rate"] for o in sweep]
+    rates = [run(arm, [*sizes, f"--options={json.dumps(o)}"], -1)["rate"] for o in sweep]
     return sweep[rates.index(max(rates))]
 
 
