@@ -13,7 +13,8 @@ from torch import nn
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
 from hrlaif.transformer import compiled
-from hrlaif.transformer.body import text_config
+from hrlaif.transformer.blocks import to_blocks
+from hrlaif.transformer.body import body_of, text_config
 from hrlaif.transformer.int8 import to_int8
 from hrlaif.transformer.memory import keep_on
 from hrlaif.transformer.norms import quicken
@@ -107,6 +108,8 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
         model.float()
     elif precision == "int8":
         to_int8(model)
+    elif precision == "bfloat16" and device.type == "cpu" and not train:
+        to_blocks(body_of(model))
     model.to(device)
     quicken(model)
     if train:
