@@ -8,7 +8,7 @@ from pathlib import Path
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.llm import Local, Packaged
-from hrlaif.protocols import LanguageModel
+from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
 from hrlaif.reward.parts import of_the_run
 from hrlaif.rows import comparisons_from, read_rows, write_rows
@@ -79,7 +79,7 @@ def sampled(how: Sampling, asked: Sequence[Prompt], model: str, path: Path, seed
         partial,
         how.questions(asked),
         how.sampler(sampler, name=name, seed=seed),
-        chunk=max(sampler.chunk, 64),
+        chunk=texts_at_once(sampler),
         key=lambda question: key(question, name),
         what=path.stem,
         unit="responses",

@@ -82,6 +82,15 @@ class Reward(Protocol):
         """One score a response; `value=None` with a reason where there is none."""
 
 
-def pairs_at_once(judge: LanguageModel) -> int:
-    """How many comparisons to label before saving: two orders each, and progress twice a chunk."""
-    return max(1, judge.chunk // 4)
+def pairs_at_once(judge: LanguageModel, labeler: Labeler) -> int:
+    """How many comparisons to label before saving: two orders each, and progress twice a chunk.
+
+    Rationales are written, and many texts are written side by side in the time of a few.
+    """
+    size = max(1, judge.chunk // 4)
+    return 8 * size if getattr(labeler, "rationale", False) else size
+
+
+def texts_at_once(model: LanguageModel) -> int:
+    """How many texts to have written before saving."""
+    return 4 * model.chunk

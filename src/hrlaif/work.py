@@ -112,7 +112,7 @@ def label(config: Config, folder: Path) -> Counts:
         partial,
         pairs,
         work,
-        chunk=pairs_at_once(config.judge),
+        chunk=pairs_at_once(config.judge, part.labeler),
         key=lambda comparison: comparison.id,
         what="label",
         unit="pairs",

@@ -25,7 +25,7 @@ class Teacher:
     """Answers `a` to each question, but not question 1, and stops answering after `calls`."""
 
     name = "teacher"
-    chunk = 2
+    chunk = 1
 
     def __init__(self, calls=99):
         self.calls = calls
@@ -61,7 +61,7 @@ def test_a_stopped_teacher_is_not_asked_twice(tmp_path):
         collect(Sft(), Sources(PROMPTS, Teacher(calls=1)), tmp_path, seed=0)
     again = Teacher()
     found = collect(Sft(), Sources(PROMPTS, again), tmp_path, seed=0)
-    assert again.asked == [["q2", "q3"], ["q4"]]
+    assert again.asked == [["q4"]]
     assert len(found.responses) == 4
     assert found.missing == {"refused": 1}
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from hrlaif.errors import UsageError
-from hrlaif.transformer.generate import Sampling, generate, inverse_cdf
+from hrlaif.transformer import generate as decoding
+from hrlaif.transformer.draw import draw, inverse_cdf
+from hrlaif.transformer.generate import Sampling, generate
 from hrlaif.transformer.load import Loaded
 
 PROMPTS = [[5, 9, 11, 30, 31, 8, 7, 60, 61, 62], [5, 9], [40, 41, 42, 43, 44], [5, 9]]
@@ -77,6 +79,46 @@ def test_every_end_token_ends_a_row_and_stays_in_its_tokens(tiny):
         assert not ends & set(sampled.tokens[:-1])
         assert (sampled.tokens[-1] in ends) == (sampled.finish_reason == "stop")
         assert len(sampled.tokens) == len(sampled.logprobs)
+
+
+UNEVEN = [[5 + k, 9, *range(20, 20 + 3 * (k % 4))] for k in range(13)]
+
+
+def test_where_rows_have_ended_others_begin_and_all_write_as_alone(any_model):
+    model, how = _loaded(any_model, frozenset(range(3, 24))), Sampling(max_tokens=15, seed=2)
+    found = generate(model, UNEVEN, how, rows=4)
+    assert len({len(s.tokens) for s in found}) > 3
+    for prompt, sampled in zip(UNEVEN, found, strict=True):
+        alone = generate(model, [prompt], how)[0]
+        assert (sampled.tokens, sampled.finish_reason) == (alone.tokens, alone.finish_reason)
+        assert sampled.logprobs == pytest.approx(alone.logprobs, abs=1e-5)
+
+
+def test_no_more_rows_are_written_at_once_than_allowed_and_few_stand_idle(tiny, monkeypatch):
+    model, how = _loaded(tiny("qwen2"), frozenset(range(3, 24))), Sampling(max_tokens=15, seed=2)
+    sizes = []
+    monkeypatch.setattr(
+        decoding, "draw", lambda m, h, *a, **k: (sizes.append(len(h)), draw(m, h, *a, **k))[1]
+    )
+    found = generate(model, UNEVEN, how, rows=4)
+    lengths = [len(s.tokens) for s in found]
+    in_fours = sum(max(lengths[i : i + 4]) for i in range(0, len(lengths), 4))
+    assert max(sizes) == 4
+    assert len(sizes) < in_fours
+
+
+def test_the_cache_bounds_how_many_rows_are_written_at_once(tiny, monkeypatch):
+    monkeypatch.setattr(decoding, "_CACHE_TOKENS", 60)  # two rows of 30 tokens
+    model, how = _loaded(tiny("llama")), Sampling(max_tokens=20, seed=3)
+    sizes = []
+    monkeypatch.setattr(
+        decoding, "draw", lambda m, h, *a, **k: (sizes.append(len(h)), draw(m, h, *a, **k))[1]
+    )
+    few = generate(model, [[7] * 10] * 5, how, samples=range(5))
+    assert max(sizes) == 2
+    monkeypatch.undo()
+    many = generate(model, [[7] * 10] * 5, how, samples=range(5))
+    assert [s.tokens for s in few] == [s.tokens for s in many]
 
 
 def test_frequencies_of_first_tokens_are_the_model_probabilities(tiny):

@@ -102,7 +102,7 @@ def label(
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
     job = Job(out, "label", settings, pairs, max_cost)
-    size = pairs_at_once(model)
+    size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
     told = [Preference.from_row(row) for row in rows if "prob_a" in row]
     silent = job.finish(rows, lambda row: "prob_a" in row)

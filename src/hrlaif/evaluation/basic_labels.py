@@ -63,7 +63,7 @@ def basic_labels(
         folder / _PARTIAL,
         drawn,
         lambda group: labeler.label([row.preference.comparison for row in group], judge),
-        chunk=pairs_at_once(judge),
+        chunk=pairs_at_once(judge, labeler),
         key=lambda row: row.preference.comparison.id,
         what="basic labels",
         unit="pairs",

@@ -109,7 +109,7 @@ def ask(
         partial,
         comparisons,
         lambda group: labeler.label(group, judge),
-        chunk=pairs_at_once(judge),
+        chunk=pairs_at_once(judge, labeler),
         key=lambda comparison: comparison.id,
         what="compare",
         unit="pairs",

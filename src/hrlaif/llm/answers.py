@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from hrlaif.llm.local import Local
 
 _ANSWERING = 2  # part of every ledger key: raise it when the same chats would be answered otherwise
-_BLOCK = {"choose": 16, "generate": 64}  # chats answered, and booked, together
+_BLOCK = {"choose": 16, "generate": 256}
+"""Chats answered, and booked, together: after a stop the same block is computed whole, to the same
+bits. Texts are decoded 64 side by side, the next begins where one has ended."""
 Answer = TypeVar("Answer", Choice, Completion)
 
 

@@ -124,7 +124,7 @@ class Watch:
                 partial,
                 [compared(a, b) for a, b in pairs],
                 lambda group: self.labeler.label(group, self.judge),
-                chunk=pairs_at_once(self.judge),
+                chunk=pairs_at_once(self.judge, self.labeler),
                 key=lambda comparison: comparison.id,
                 what="label anew",
                 unit="pairs",

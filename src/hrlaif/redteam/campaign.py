@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple, TypeVar
 
 from hrlaif.errors import DataError
-from hrlaif.protocols import LanguageModel
+from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.records import Record, Row
 from hrlaif.redteam import pairs
 from hrlaif.redteam.attack import Reworded, Rewording, attempt, reworded
@@ -150,7 +150,7 @@ class Campaign:
                 partial,
                 items,
                 work,
-                chunk=max(1, min(self.who.judge.chunk // 2, self.who.target.chunk)),
+                chunk=min(texts_at_once(self.who.judge) // 2, texts_at_once(self.who.target)),
                 key=key,
                 what=f"redteam {name.replace('_', ' ')}",
                 unit="answers",

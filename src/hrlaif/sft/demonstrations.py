@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
-from hrlaif.protocols import LanguageModel
+from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.records import (
     Chat,
     Completion,
@@ -114,7 +114,7 @@ def _from_teacher(
         path.with_name("teacher_answers.jsonl"),
         prompts,
         ask,
-        chunk=teacher.chunk,
+        chunk=texts_at_once(teacher),
         key=lambda prompt: prompt.id,
         what="teacher",
         unit="answers",

@@ -59,7 +59,7 @@ def ask(
     ledger = book.current()
     before = ledger.used if ledger else book.NO_CALLS
     answers: list[Answer] = []
-    size = pairs_at_once(judge)
+    size = pairs_at_once(judge, variant.labeler)
     with track(what, len(comparisons), unit="pairs") as bar:
         for begin in range(0, len(comparisons), size):
             group = comparisons[begin : begin + size]

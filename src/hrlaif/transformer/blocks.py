@@ -48,7 +48,7 @@ def works() -> bool:
         x = torch.ones(3, 32, dtype=torch.bfloat16)
         try:
             found = BlockedLinear(linear)(x)
-        except (AttributeError, NotImplementedError, RuntimeError):
+        except (AttributeError, RuntimeError):  # the second when there is no such kernel
             return False
         return torch.allclose(found, linear(x), atol=0.02)
 

@@ -65,23 +65,36 @@ class KeyValues:
         other = KeyValues(self.body)
         other.positions = self.positions[rows]
         for mine, copy in zip(self.cache.layers, other.cache.layers, strict=True):
-            copy.take([(mine, rows)], self.positions.shape[1])
+            copy.take([(mine, rows, None)], self.positions.shape[1])
         return other
 
     @classmethod
     def join(cls, parts: Sequence[tuple[KeyValues, Tensor]]) -> KeyValues:
-        """One cache of the selected rows of several, padded to the longest."""
-        length = max(part.length for part, _ in parts)
+        """One cache of the selected rows of several, in this order, padded to the longest."""
         other = cls(parts[0][0].body)
-        other.positions = torch.cat([_padded(part, length)[rows] for part, rows in parts])
+        found = [_compact(part, rows) for part, rows in parts]
+        length = max(positions.shape[1] for positions, _ in found)
+        other.positions = torch.cat([_padded(positions, length) for positions, _ in found])
         for index, copy in enumerate(other.cache.layers):
-            copy.take([(part.cache.layers[index], rows) for part, rows in parts], length)
+            taken = [
+                (part.cache.layers[index], rows, columns)
+                for (part, rows), (_, columns) in zip(parts, found, strict=True)
+            ]
+            copy.take(taken, length)
         return other
 
 
-def _padded(part: KeyValues, length: int) -> Tensor:
+def _compact(part: KeyValues, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Positions [B, K] of the rows' keys, padding last; their columns where not the first K."""
     assert part.positions is not None
-    return nn.functional.pad(part.positions, (0, length - part.length), value=_NOWHERE)
+    positions = part.positions[rows]
+    count = int((positions != _NOWHERE).sum(1).max())
+    ordered, columns = (x[:, :count] for x in positions.sort(dim=1, stable=True))
+    return ordered, None if torch.equal(ordered, positions[:, :count]) else columns
+
+
+def _padded(positions: Tensor, length: int) -> Tensor:
+    return nn.functional.pad(positions, (0, length - positions.shape[1]), value=_NOWHERE)
 
 
 def _slots(body: Any) -> Any:
@@ -124,14 +137,15 @@ def _slot_class() -> Any:
             self.keys = keys.new_zeros(rows, keys.shape[1], room, keys.shape[3])
             self.values = values.new_zeros(rows, values.shape[1], room, values.shape[3])
 
-        def take(self, parts: Sequence[tuple[Any, Tensor]], length: int) -> None:
+        def take(self, parts: Sequence[tuple[Any, Tensor, Tensor | None]], length: int) -> None:
             first = parts[0][0]
-            self._make(first.keys, first.values, sum(len(rows) for _, rows in parts), length)
+            self._make(first.keys, first.values, sum(len(rows) for _, rows, _ in parts), length)
             begin = 0
-            for other, rows in parts:
-                end, n = begin + len(rows), other.used
-                self.keys[begin:end, :, :n] = other.keys[:, :, :n].index_select(0, rows)
-                self.values[begin:end, :, :n] = other.values[:, :, :n].index_select(0, rows)
+            for other, rows, columns in parts:
+                end = begin + len(rows)
+                n = min(other.used, length) if columns is None else columns.shape[1]
+                self.keys[begin:end, :, :n] = _taken(other.keys, rows, columns, n)
+                self.values[begin:end, :, :n] = _taken(other.values, rows, columns, n)
                 begin = end
             self.used = length
 
@@ -140,6 +154,14 @@ def _slot_class() -> Any:
 
     _SLOTS.append(Slots)
     return Slots
+
+
+def _taken(x: Tensor, rows: Tensor, columns: Tensor | None, count: int) -> Tensor:
+    """[B, H, count, D] of x [.., H, K, D]: the first columns, or those named for each row."""
+    if columns is None:
+        return x[:, :, :count].index_select(0, rows)
+    index = columns[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3])
+    return x.index_select(0, rows).gather(2, index)
 
 
 def _grown(end: int, buffer: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""What does a model write? A small decode loop: each prompt computed once, finished rows dropped.
+"""What does a model write? A small decode loop: each prompt computed once, finished rows replaced.
 
 Sampling is in float32 from the full vocabulary. Row i draws from its own random stream, a function
 of the seed, its prompt and its sample number alone, whatever else is in the batch.
@@ -7,22 +7,24 @@ of the seed, its prompt and its sample number alone, whatever else is in the bat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hrlaif.errors import UsageError
 from hrlaif.transformer.batches import batches
-from hrlaif.transformer.body import body_of, evaluating, head_of, squash_of
+from hrlaif.transformer.body import body_of, evaluating
 from hrlaif.transformer.cache import KeyValues
-from hrlaif.transformer.head import next_logits
+from hrlaif.transformer.draw import draw
 from hrlaif.transformer.load import Loaded
 from hrlaif.transformer.prefix import can_share, common_prefix, continue_from_prefix
 
 _CACHE_TOKENS = 32_768  # rows x tokens of attention cache at once
-_DROP_SHARE = 0.25  # of the rows: dropping copies the cache
+_FREE_SHARE = 0.25  # of the rows: dropping and adding rows copies the cache
 
 
 class Sampled(NamedTuple):
@@ -45,6 +47,26 @@ class Sampling(NamedTuple):
     top_k: int | None = None
 
 
+@dataclass
+class _Row:
+    """A row that is being written."""
+
+    place: int
+    """Of its prompt."""
+    uniforms: Tensor
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    done: bool = False
+
+    def add(self, token: int, logprob: float, ends: frozenset[int]) -> None:
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+        self.done = token in ends or len(self.tokens) == len(self.uniforms)
+
+    def next_uniform(self) -> Tensor:
+        return self.uniforms[min(len(self.tokens), len(self.uniforms) - 1)]
+
+
 def generate(
     loaded: Loaded,
     prompts: Sequence[list[int]],
@@ -56,27 +78,44 @@ def generate(
     """One continuation for each entry of `prompts` (token ids), in order.
 
     `samples[i]` numbers independent draws of equal prompts (all 0 when empty). A prompt that occurs
-    several times, next to itself or not, is computed once a batch of `rows`.
+    several times is computed once where its rows begin together. At most `rows` are written side by
+    side; where some have ended, others begin.
     """
     if how.temperature < 0 or how.max_tokens < 1 or (how.top_k is not None and how.top_k < 1):
         raise UsageError(f"cannot sample with {how}: temperature >= 0, max_tokens and top_k >= 1")
     if any(not prompt for prompt in prompts):
         raise UsageError("an empty prompt: generation needs at least one token to continue from")
     numbers = list(samples) if samples is not None else [0] * len(prompts)
-    found: list[Sampled | None] = [None] * len(prompts)
-    for indices in _groups(prompts, how.max_tokens, rows):
-        drawn = [_uniforms(prompts[i], numbers[i], how) for i in indices]
-        for i, sampled in zip(
-            indices, _decode(loaded, [prompts[i] for i in indices], drawn, how), strict=True
-        ):
-            found[i] = sampled
-    return [sampled for sampled in found if sampled is not None]
-
-
-def _groups(prompts: Sequence[list[int]], max_tokens: int, rows: int) -> list[list[int]]:
+    found: dict[int, Sampled] = {}
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i], i))
-    lengths = [len(prompts[i]) + max_tokens for i in order]
-    return [[order[j] for j in part] for part in batches(lengths, _CACHE_TOKENS, rows=rows)]
+    queue = _Queue(prompts, deque(order), how.max_tokens, rows)
+
+    def begun(places: Sequence[int]) -> list[_Row]:
+        return [_Row(i, _uniforms(prompts[i], numbers[i], how)) for i in places]
+
+    with evaluating(loaded.model):
+        for row in _written(loaded, queue, begun, how):
+            stopped = row.tokens[-1] in loaded.end_ids
+            found[row.place] = Sampled(row.tokens, "stop" if stopped else "length", row.logprobs)
+    return [found[i] for i in range(len(prompts))]
+
+
+@dataclass
+class _Queue:
+    """The prompts that wait, the longest first."""
+
+    prompts: Sequence[list[int]]
+    waiting: deque[int]
+    max_tokens: int
+    rows: int
+
+    def next(self, busy: Sequence[_Row]) -> list[int]:
+        """Places of the prompts that begin now, beside the rows that go on."""
+        if not self.waiting or len(busy) > (1 - _FREE_SHARE) * self.rows:
+            return []
+        longest = max(len(self.prompts[i]) for i in (self.waiting[0], *(r.place for r in busy)))
+        room = min(self.rows, max(1, _CACHE_TOKENS // (longest + self.max_tokens))) - len(busy)
+        return [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
 
 
 def _uniforms(prompt: list[int], sample: int, how: Sampling) -> Tensor:
@@ -86,115 +125,85 @@ def _uniforms(prompt: list[int], sample: int, how: Sampling) -> Tensor:
     return torch.rand(how.max_tokens, generator=generator, dtype=torch.float64)
 
 
-def _decode(
-    loaded: Loaded, prompts: list[list[int]], drawn: list[Tensor], how: Sampling
-) -> list[Sampled]:
-    tokens: list[list[int]] = [[] for _ in prompts]
-    logprobs: list[list[float]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))  # which entry each row of the cache writes
-    with evaluating(loaded.model):
-        steps = _states(loaded, prompts)
-        hidden = next(steps)
-        for step in range(how.max_tokens):
-            uniforms = torch.stack([drawn[i][step] for i in alive])
-            taken, scores = _draw(loaded.model, hidden, uniforms, how)
-            kept = []
-            for row, (i, token, score) in enumerate(zip(alive, taken, scores, strict=True)):
-                if tokens[i] and tokens[i][-1] in loaded.end_ids:
-                    continue  # finished, not yet dropped
-                tokens[i].append(token)
-                logprobs[i].append(score)
-                if token not in loaded.end_ids:
-                    kept.append(row)
-            if not kept or step + 1 == how.max_tokens:
-                break
-            if len(kept) <= (1 - _DROP_SHARE) * len(alive):
-                alive = [alive[row] for row in kept]
-                hidden = steps.send((kept, [taken[row] for row in kept]))
-            else:
-                hidden = steps.send((None, taken))
-    return [
-        Sampled(t, "stop" if t[-1] in loaded.end_ids else "length", p)
-        for t, p in zip(tokens, logprobs, strict=True)
-    ]
+def _written(
+    loaded: Loaded, queue: _Queue, begun: Callable[[Sequence[int]], list[_Row]], how: Sampling
+) -> Iterator[_Row]:
+    """Each row when it has ended."""
+    rows = begun(queue.next([]))
+    if not rows:
+        return
+    steps = _states(loaded, [queue.prompts[row.place] for row in rows])
+    hidden = next(steps)
+    while True:
+        uniforms = torch.stack([row.next_uniform() for row in rows])
+        taken, scores = draw(
+            loaded.model, hidden, uniforms, temperature=how.temperature, top_k=how.top_k
+        )
+        for row, token, score in zip(rows, taken, scores, strict=True):
+            if not row.done:
+                row.add(token, score, loaded.end_ids)
+                if row.done:
+                    yield row
+        kept = [number for number, row in enumerate(rows) if not row.done]
+        more = begun(queue.next([rows[number] for number in kept]))
+        if not kept and not more:
+            return
+        if more or len(kept) <= (1 - _FREE_SHARE) * len(rows):
+            rows = [rows[number] for number in kept] + more
+            fresh = [queue.prompts[row.place] for row in more]
+            hidden = steps.send(_Move(taken, kept, fresh))
+        else:
+            hidden = steps.send(_Move(taken))
 
 
-def _draw(
-    model: Any, hidden: Tensor, uniforms: Tensor, how: Sampling
-) -> tuple[list[int], list[float]]:
-    logits = next_logits(head_of(model), hidden, squash_of(model))
-    logits.div_(how.temperature or 1.0)
-    weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # in place: no new [B, V] buffers
-    totals = _blocks(weights).sum(-1).double().sum(-1)
-    if how.temperature == 0:
-        taken = weights.argmax(-1)
-    else:
-        if how.top_k is not None and how.top_k < weights.shape[-1]:
-            weights.masked_fill_(weights < weights.topk(how.top_k).values[:, -1:], 0.0)
-        taken = inverse_cdf(weights, uniforms.to(weights.device))
-    chances = weights.gather(-1, taken[:, None])[:, 0].double() / totals
-    return taken.tolist(), chances.log().tolist()
+class _Move(NamedTuple):
+    """One token more for every row; then only some rows go on, and others begin behind them."""
+
+    tokens: list[int]
+    kept: list[int] | None = None
+    """None: all."""
+    fresh: Sequence[list[int]] = ()
 
 
-def _blocks(weights: Tensor, block: int = 512) -> Tensor:
-    """[B, V / block, block] of weights [B, V], the last block filled up with zeros."""
-    if excess := -weights.shape[-1] % block:
-        weights = torch.nn.functional.pad(weights, (0, excess))
-    return weights.reshape(len(weights), -1, block)
-
-
-def inverse_cdf(weights: Tensor, uniforms: Tensor, block: int = 512) -> Tensor:
-    """The token [B] at which the running sum of weights [B, V] passes uniforms [B] x their total.
-
-    Two levels, sums of blocks first: a running sum over 262,144 float32 values would lose the tail.
-    """
-    weights = _blocks(weights, block)
-    sums = weights.sum(-1).double().cumsum(-1)
-    goal = uniforms.double() * sums[:, -1]
-    at = torch.searchsorted(sums, goal[:, None], right=True).clamp_max_(sums.shape[-1] - 1)[:, 0]
-    rows = torch.arange(len(goal), device=goal.device)
-    before = torch.where(at > 0, sums[rows, (at - 1).clamp_min(0)], 0.0)
-    inner = weights[rows, at].double().cumsum(-1)
-    # Rounding may leave the goal at the block's end: the last token with any weight is meant.
-    goal = torch.minimum(goal - before, torch.nextafter(inner[:, -1], torch.zeros_like(before)))
-    return at * block + torch.searchsorted(inner, goal[:, None], right=True)[:, 0]
-
-
-Move = tuple[list[int] | None, list[int]]
-
-
-def _states(loaded: Loaded, prompts: list[list[int]]) -> Generator[Tensor, Move]:
-    """Yields hidden states [B, H] before each next token; is sent (rows kept or None, tokens)."""
+def _states(loaded: Loaded, prompts: Sequence[list[int]]) -> Generator[Tensor, _Move]:
+    """Yields hidden states [B, H] before each next token."""
     body = body_of(loaded.model)
     if not can_share(body):
         yield from _plain_states(loaded, prompts)
         return
     hidden, cached, lengths = _prefill(loaded, prompts)
-    step = 0
     while True:
-        kept, tokens = yield hidden
-        if kept is not None:
-            index = torch.tensor(kept, device=loaded.device)
-            cached, lengths = cached.select(index), lengths[index]
-        row = torch.tensor(tokens, device=loaded.device)[:, None]
-        positions = lengths[:, None] + step
-        hidden = cached.extend(row, positions, torch.ones_like(row, dtype=torch.bool))[:, -1]
-        step += 1
+        move = yield hidden
+        row = torch.tensor(move.tokens, device=loaded.device)[:, None]
+        valid = torch.ones_like(row, dtype=torch.bool)
+        hidden = cached.extend(row, lengths[:, None], valid)[:, -1]
+        lengths = lengths + 1
+        if move.kept is None:
+            continue
+        index = torch.tensor(move.kept, dtype=torch.long, device=loaded.device)
+        parts = [(hidden[index], cached, lengths[index], index)] if move.kept else []
+        if move.fresh:
+            new = _prefill(loaded, move.fresh)
+            parts.append((*new, torch.arange(len(move.fresh), device=loaded.device)))
+        hidden = torch.cat([part[0] for part in parts])
+        cached = KeyValues.join([(part[1], part[3]) for part in parts])
+        lengths = torch.cat([part[2] for part in parts])
 
 
-def _plain_states(loaded: Loaded, prompts: list[list[int]]) -> Generator[Tensor, Move]:
+def _plain_states(loaded: Loaded, prompts: Sequence[list[int]]) -> Generator[Tensor, _Move]:
     """For a family whose cache cannot be used: everything again at each token."""
     from hrlaif.transformer.forward import Sequence as Asked
     from hrlaif.transformer.forward import hidden_last
 
     rows = [list(prompt) for prompt in prompts]
     while True:
-        kept, tokens = yield hidden_last(loaded.model, [Asked(row, 0) for row in rows])
-        rows = rows if kept is None else [rows[i] for i in kept]
-        rows = [[*row, token] for row, token in zip(rows, tokens, strict=True)]
+        move = yield hidden_last(loaded.model, [Asked(row, 0) for row in rows])
+        rows = [[*row, token] for row, token in zip(rows, move.tokens, strict=True)]
+        if move.kept is not None:
+            rows = [*(rows[number] for number in move.kept), *map(list, move.fresh)]
 
 
-def _prefill(loaded: Loaded, prompts: list[list[int]]) -> tuple[Tensor, KeyValues, Tensor]:
+def _prefill(loaded: Loaded, prompts: Sequence[list[int]]) -> tuple[Tensor, KeyValues, Tensor]:
     """Last states [B, H], the cache of B rows, lengths [B]; equal prompts are computed once."""
     body = body_of(loaded.model)
     distinct = sorted({tuple(p) for p in prompts}, key=lambda p: (-len(p), p))
@@ -221,5 +230,7 @@ def _prefill(loaded: Loaded, prompts: list[list[int]]) -> tuple[Tensor, KeyValue
     return torch.cat(last)[back], joined, lengths
 
 
-def _rows_of(index: int, prompts: list[list[int]], place: dict[tuple[int, ...], int]) -> list[int]:
+def _rows_of(
+    index: int, prompts: Sequence[list[int]], place: dict[tuple[int, ...], int]
+) -> list[int]:
     return [i for i, prompt in enumerate(prompts) if place[tuple(prompt)] == index]
