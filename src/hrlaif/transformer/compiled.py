@@ -77,21 +77,24 @@ def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tens
 
 
 def _norm(module: Any, otherwise: Any, formula: Any, x: Tensor) -> Any:
-    weight, trained = (
-        module.weight.detach(),
-        torch.is_grad_enabled() and module.weight.requires_grad,
-    )
-    if trained or x.dtype != weight.dtype or not _is_worth_it(x):
+    weight = module.weight
+    if weight.requires_grad or x.dtype != weight.dtype or not _is_worth_it(x):
         return otherwise(x)
-    slim = x.squeeze()  # fewer ranks and sizes of one: fewer variants to compile
-    return _either(formula, lambda x, _: otherwise(x), slim, weight).view(x.shape)
+    found = _either(formula, lambda x, _: otherwise(x), _flat(x), weight.detach())
+    return found.view(x.shape)
 
 
 def _mlp(module: Any, otherwise: Any, formula: Any, x: Tensor) -> Any:
     if not _is_worth_it(x):
         return otherwise(x)
     sides = module.gate_proj(x), module.up_proj(x)
-    return module.down_proj(_either(formula, lambda x, up: module.act_fn(x) * up, *sides))
+    flat = _either(formula, lambda x, up: module.act_fn(x) * up, *map(_flat, sides))
+    return module.down_proj(flat.view(sides[0].shape))
+
+
+def _flat(x: Tensor) -> Tensor:
+    """[N, D] of [.., D]: each rank would be compiled anew."""
+    return x.reshape(-1, x.shape[-1])
 
 
 def _quicken_rotary(names: dict[str, Any]) -> None:
@@ -109,7 +112,8 @@ def _quicken_rotary(names: dict[str, Any]) -> None:
 
 
 def _is_worth_it(x: Tensor) -> bool:
-    large = x.numel() >= _LARGE and x.device.type == "cpu"
+    # Without a gradient there is less to gain, and all would be compiled a second time.
+    large = x.requires_grad and x.numel() >= _LARGE and x.device.type == "cpu"
     return large and compute().compile == "auto" and has_compiler()
 
 
