@@ -35,6 +35,29 @@ def test_large_blocks_stay_with_the_process_once_asked():
     assert _mapped("assert keep_freed()") < 2**26
 
 
+RESIDENT = """
+import torch
+from hrlaif.transformer.memory import give_back, keep_freed
+keep_freed()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+blocks = [torch.ones(2**22) for _ in range(16)]  # 16 MB each
+last = torch.ones(1)  # the heap's end stays in use
+del blocks
+before = resident()
+give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked")
+def test_what_was_kept_goes_back_when_asked():
+    done = subprocess.run(
+        [sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) > 2**27
+
+
 def test_kernels_of_many_shapes_are_kept_unless_the_user_says_how_many(monkeypatch):
     name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
     monkeypatch.delenv(name, raising=False)

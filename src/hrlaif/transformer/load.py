@@ -16,7 +16,7 @@ from hrlaif.transformer import compiled
 from hrlaif.transformer.blocks import to_blocks
 from hrlaif.transformer.body import body_of, text_config
 from hrlaif.transformer.int8 import to_int8
-from hrlaif.transformer.memory import keep_on
+from hrlaif.transformer.memory import give_back, keep_on
 from hrlaif.transformer.norms import quicken
 from hrlaif.transformer.prefix import KeptPrefix
 
@@ -100,6 +100,7 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     if compute().threads:
         torch.set_num_threads(compute().threads or 1)
     keep_on(device)
+    give_back()
     model, tokenizer = _read(str(path), _FLOATS.get(precision, "auto"))
     no_dropout(model)
     small = text_config(model).hidden_size < _NARROW

@@ -14,7 +14,7 @@ import ctypes
 import os
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +39,21 @@ def keep_kernels() -> None:
 @cache
 def keep_freed() -> bool:
     """Asks the C library once; False where it is not glibc, and nothing changes."""
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_glibc("mallopt")
     if mallopt is None:
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_back() -> None:
+    """What was freed and kept goes back to the system: for the moment between two uses of a process.
+
+    A stage that trains and then asks a judge would else hold the memory of both.
+    """
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
