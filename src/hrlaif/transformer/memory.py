@@ -46,7 +46,7 @@ def keep_freed() -> bool:
 
 
 def give_back() -> None:
-    """What was freed and kept goes back to the system: for the moment between two uses of a process.
+    """What was freed and kept goes back to the system; for the moment between two uses.
 
     A stage that trains and then asks a judge would else hold the memory of both.
     """
