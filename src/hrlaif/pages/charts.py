@@ -104,6 +104,8 @@ class Charts:
             axes.set_xlabel("step")
             axes.set_ylabel(unit)
             axes.margins(x=0.02, y=0.12)
+            if not any(any(curve.values) for curve in shown):
+                axes.set_ylim(0, 1)  # else a share of nothing seems to lie between -0.05 and 0.05
             axes.locator_params(axis="y", nbins=4)
             axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
 

@@ -24,7 +24,7 @@ _RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Entropy", "nats a token", ("entropy", "entropy_mean")),
     ("Response length", "tokens", ("response_length", "length", "length_mean", "tokens_mean")),
     ("Cut at the limit", "share of responses", ("truncated", "truncated_share")),
-    ("Repetition", "repeated 4-grams, share", ("repetition",)),
+    ("Repetition", "repeated 4-grams", ("repetition",)),
     ("Addresses the judge", "share of responses", ("injection_share",)),
     ("Explained variance", "of the value baseline", ("explained_variance", "value_explained")),
     ("Loss", "nats a pair", ("loss",)),
