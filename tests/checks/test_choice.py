@@ -145,6 +145,22 @@ def test_an_option_inside_another_is_not_held_twice():
     assert chosen_letters("It is 12.", ("12", "120")) == ["A"]
 
 
+def test_an_option_that_begins_with_a_letter_is_not_that_letter():
+    times = ("The moon's orbit", "One rotation", "A light year", "A Solar Year on earth")
+    assert chosen_letters("Answer: A Solar Year on earth.", times) == ["D"]
+    assert chosen_letters("The answer is A light year", times) == ["C"]
+    assert chosen_letters("Answer: A", times) == ["A"]
+    assert chosen_letters("Answer: A (the moon's orbit)", times) == ["A"]
+    assert chosen_letters("The answer is B cells.", ("T cells", "Platelets", "B cells")) == ["C"]
+
+
+def test_words_before_a_stated_letter_that_is_no_option_are_not_the_choice():
+    kinds = ("heat", "chemical", "mechanical", "electromagnetic")
+    assert chosen_letters("It becomes electromagnetic energy.\n\nAnswer: E", kinds) == []
+    assert chosen_letters("It becomes electromagnetic energy.\n\nAnswer: (E).", kinds) == []
+    assert chosen_letters("Answer: E\nNo, the answer is heat.", kinds) == ["A"]
+
+
 def test_letters_beyond_the_options_are_words():
     assert chosen_letters("The answer is I think Rome", CITIES) == ["C"]
     assert chosen_letters("Answer: F", ()) == ["F"]

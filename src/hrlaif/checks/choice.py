@@ -118,7 +118,13 @@ def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
     # Without the options, A to H: "I" is a word.
     known = {chr(65 + n) for n in range(len(choices) or 8)}
     told = _REJECTED.sub(" ", text)
-    stated = [m for p in _STATED for m in p.finditer(told) if _of(m) in known]
+    shown = [_plain(choice).strip(" .").lower() for choice in choices]
+    stated = [
+        match
+        for pattern in _STATED
+        for match in pattern.finditer(told)
+        if _of(match) in known and not _is_a_word(match, told, shown)
+    ]
     if stated:
         # "The answer is B ... no, the answer is C": the last statement wins.
         last = max(stated, key=lambda m: m.end(m.lastgroup or 0))
@@ -126,7 +132,7 @@ def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
     bare = {
         letter for p in _BARE for m in p.finditer(told) for letter in _with_others(m, told, known)
     }
-    return sorted(bare & known) or _held(text, choices)
+    return sorted(bare & known) or _held(text, shown)
 
 
 def _plain(text: str) -> str:
@@ -148,10 +154,17 @@ def _of(match: re.Match[str]) -> str:
     return str(found["letter"] or found.get("small")).upper()
 
 
-def _held(text: str, choices: Sequence[str]) -> list[str]:
+def _is_a_word(match: re.Match[str], text: str, shown: Sequence[str]) -> bool:
+    """Whether what looks like a letter begins an option's text: "Answer: A solar year"."""
+    begin = match.start(match.lastgroup or 0)
+    return any(len(o) > 1 and text[begin : begin + len(o)].lower() == o for o in shown)
+
+
+def _held(text: str, shown: Sequence[str]) -> list[str]:
     """Letters of the options whose text the answer holds, else those that the response holds."""
-    shown = [_plain(choice).strip().lower() for choice in choices]
     marks = [match[1] for match in _MARK.finditer(text)]
+    if marks and re.fullmatch(r"[(\[]?[A-Z][)\]]?[.\s]*", marks[-1]):
+        return []  # "Answer: E", of four options: what it says elsewhere it did not choose
     for part in (*marks[::-1], text):
         held = _options_in(part.lower(), shown)
         if held:
