@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -88,13 +88,8 @@ def generate(
     numbers = list(samples) if samples is not None else [0] * len(prompts)
     found: dict[int, Sampled] = {}
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i], i))
-    queue = _Queue(prompts, deque(order), how.max_tokens, rows)
-
-    def begun(places: Sequence[int]) -> list[_Row]:
-        return [_Row(i, _uniforms(prompts[i], numbers[i], how)) for i in places]
-
     with evaluating(loaded.model):
-        for row in _written(loaded, queue, begun, how):
+        for row in _written(loaded, _Queue(prompts, numbers, how, rows, deque(order))):
             stopped = row.tokens[-1] in loaded.end_ids
             found[row.place] = Sampled(row.tokens, "stop" if stopped else "length", row.logprobs)
     return [found[i] for i in range(len(prompts))]
@@ -105,17 +100,22 @@ class _Queue:
     """The prompts that wait, the longest first."""
 
     prompts: Sequence[list[int]]
-    waiting: deque[int]
-    max_tokens: int
+    samples: Sequence[int]
+    how: Sampling
     rows: int
+    waiting: deque[int]
 
-    def next(self, busy: Sequence[_Row]) -> list[int]:
-        """Places of the prompts that begin now, beside the rows that go on."""
+    def next(self, busy: Sequence[_Row]) -> list[_Row]:
+        """Those that begin now, beside the rows that go on."""
         if not self.waiting or len(busy) > (1 - _FREE_SHARE) * self.rows:
             return []
         longest = max(len(self.prompts[i]) for i in (self.waiting[0], *(r.place for r in busy)))
-        room = min(self.rows, max(1, _CACHE_TOKENS // (longest + self.max_tokens))) - len(busy)
-        return [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
+        most = max(1, _CACHE_TOKENS // (longest + self.how.max_tokens))
+        room = min(self.rows, most, len(busy) + len(self.waiting)) - len(busy)
+        return [self._begun(self.waiting.popleft()) for _ in range(room)]
+
+    def _begun(self, place: int) -> _Row:
+        return _Row(place, _uniforms(self.prompts[place], self.samples[place], self.how))
 
 
 def _uniforms(prompt: list[int], sample: int, how: Sampling) -> Tensor:
@@ -125,11 +125,9 @@ def _uniforms(prompt: list[int], sample: int, how: Sampling) -> Tensor:
     return torch.rand(how.max_tokens, generator=generator, dtype=torch.float64)
 
 
-def _written(
-    loaded: Loaded, queue: _Queue, begun: Callable[[Sequence[int]], list[_Row]], how: Sampling
-) -> Iterator[_Row]:
+def _written(loaded: Loaded, queue: _Queue) -> Iterator[_Row]:
     """Each row when it has ended."""
-    rows = begun(queue.next([]))
+    how, rows = queue.how, queue.next([])
     if not rows:
         return
     steps = _states(loaded, [queue.prompts[row.place] for row in rows])
@@ -145,7 +143,7 @@ def _written(
                 if row.done:
                     yield row
         kept = [number for number, row in enumerate(rows) if not row.done]
-        more = begun(queue.next([rows[number] for number in kept]))
+        more = queue.next([rows[number] for number in kept])
         if not kept and not more:
             return
         if more or len(kept) <= (1 - _FREE_SHARE) * len(rows):
