@@ -14,7 +14,7 @@ from torch import Tensor
 
 from batched import SWEEP, last_logits
 from hrlaif.transformer.forward import next_logprobs
-from models import JUDGE, Text, loaded
+from models import JUDGE, Text, as_published, loaded
 from side_by_side import OURS, Benchmark, Result, main, timed
 
 GRADES = list(range(16, 25))  # "1" to "9" for Qwen
@@ -51,11 +51,8 @@ def ours(given: argparse.Namespace) -> Result:
 
 def batched(given: argparse.Namespace) -> Result:
     """One row a response."""
-    rows = questions(given)
-    with loaded(JUDGE, given) as judge:
-        return timed(
-            lambda: _expected(last_logits(judge.model, rows, GRADES, given.options)), len(rows)
-        )
+    rows, judge = questions(given), as_published(JUDGE, given).model
+    return timed(lambda: _expected(last_logits(judge, rows, GRADES, given.options)), len(rows))
 
 
 if __name__ == "__main__":

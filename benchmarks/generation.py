@@ -18,7 +18,7 @@ from hrlaif.llm.chat import prompt_ids
 from hrlaif.prompts import Prompts, collect
 from hrlaif.transformer.generate import Sampled, Sampling, generate
 from hrlaif.transformer.load import Loaded
-from models import POLICY, loaded
+from models import POLICY, as_published, loaded
 from side_by_side import OURS, Benchmark, Result, main, timed
 
 TEMPERATURE = 0.9
@@ -62,29 +62,29 @@ def ours(given: argparse.Namespace) -> Result:
 
 def plain(given: argparse.Namespace) -> Result:
     """transformers' generate."""
-    with loaded(POLICY, given) as model:
-        asked = [p for p in _prompts(model, given.prompts) for _ in range(given.samples)]
-        width, ends = max(map(len, asked)), _ends(model)
-        tokens = torch.tensor([[0] * (width - len(p)) + p for p in asked])
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in asked])
-        draw = {"do_sample": False} if given.exact else {"do_sample": True, "top_k": 0}
-        if not given.exact:
-            draw["temperature"] = TEMPERATURE
+    model = as_published(POLICY, given)
+    asked = [p for p in _prompts(model, given.prompts) for _ in range(given.samples)]
+    width, ends = max(map(len, asked)), _ends(model)
+    tokens = torch.tensor([[0] * (width - len(p)) + p for p in asked])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in asked])
+    draw = {"do_sample": False} if given.exact else {"do_sample": True, "top_k": 0}
+    if not given.exact:
+        draw["temperature"] = TEMPERATURE
 
-        def run() -> list[list[int]]:
-            torch.manual_seed(0)
-            with torch.no_grad():
-                out = model.model.generate(
-                    input_ids=tokens,
-                    attention_mask=mask,
-                    max_new_tokens=given.tokens,
-                    eos_token_id=sorted(ends),
-                    pad_token_id=0,
-                    **draw,
-                )
-            return [_until(row, ends) for row in out[:, width:].tolist()]
+    def run() -> list[list[int]]:
+        torch.manual_seed(0)
+        with torch.no_grad():
+            out = model.model.generate(
+                input_ids=tokens,
+                attention_mask=mask,
+                max_new_tokens=given.tokens,
+                eos_token_id=sorted(ends),
+                pad_token_id=0,
+                **draw,
+            )
+        return [_until(row, ends) for row in out[:, width:].tolist()]
 
-        return _result(given, run)
+    return _result(given, run)
 
 
 def _until(row: list[int], ends: frozenset[int]) -> list[int]:

@@ -17,7 +17,7 @@ import os
 
 from batched import SWEEP, last_logits
 from hrlaif.transformer.forward import next_logprobs
-from models import JUDGE, Text, gguf, loaded
+from models import JUDGE, Text, as_published, gguf, loaded
 from side_by_side import OURS, Benchmark, Result, main, timed
 
 LABELS = [16, 17]  # "1" and "2" for Qwen
@@ -47,14 +47,11 @@ def ours(given: argparse.Namespace) -> Result:
 
 def batched(given: argparse.Namespace) -> Result:
     """One row a question."""
-    rows = questions(given)
-    with loaded(JUDGE, given) as judge:
-        return timed(
-            lambda: (
-                last_logits(judge.model, rows, LABELS, given.options).softmax(-1)[:, 0].tolist()
-            ),
-            given.pairs,
-        )
+    rows, judge = questions(given), as_published(JUDGE, given).model
+    return timed(
+        lambda: last_logits(judge, rows, LABELS, given.options).softmax(-1)[:, 0].tolist(),
+        given.pairs,
+    )
 
 
 def llama_cpp(given: argparse.Namespace) -> Result:

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from hrlaif.llm.chat import end_ids
 from hrlaif.llm.packaged import PACKAGED, fetch, model_cache
 from hrlaif.settings import Compute, using
-from hrlaif.transformer.load import Loaded, load_causal
+from hrlaif.transformer.load import Loaded, load_causal, precision_in_force
 
 POLICY, JUDGE = "gemma-3-270m", "qwen2.5-coder-1.5b-instruct"
 VOCABULARY = range(1000, 100_000)  # known to both, no special token among them
@@ -26,6 +27,18 @@ def loaded(name: str, given: argparse.Namespace, *, train: bool = False) -> Iter
     """A packaged model or a folder; in float32 where results are compared."""
     with using(Compute(precision="float32" if given.exact else "auto")):
         yield load_causal(fetch(name) if name in PACKAGED else name, train=train)
+
+
+def as_published(name: str, given: argparse.Namespace) -> Loaded:
+    """A packaged model as transformers itself loads it, for peers; in the same precision."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = torch.device("cpu")
+    precision = "float32" if given.exact else precision_in_force(device, train=True)
+    folder = fetch(name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision)).eval()
+    return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))
 
 
 def gguf() -> Path:
