@@ -4,10 +4,12 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
-from hrlaif.transformer.memory import keep_kernels
+from hrlaif.transformer.memory import keep_kernels, unmap
 
 PROGRAM = """
 import ctypes, torch
@@ -56,6 +58,26 @@ def test_what_was_kept_goes_back_when_asked():
         [sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) > 2**27
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked")
+def test_pages_of_a_file_are_let_go_and_can_be_read_again(tmp_path):
+    def of_files():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) * 1024
+
+    torch.arange(2**22).numpy().tofile(tmp_path / "weights")  # 32 MB
+    weight = torch.from_file(str(tmp_path / "weights"), size=2**22, dtype=torch.int64)
+    total, before = int(weight.sum()), of_files()
+    unmap(weight)
+    assert before - of_files() > 2**24
+    assert int(weight.sum()) == total
+
+
+def test_what_lies_in_no_file_is_left_alone():
+    weight = torch.ones(2**22)
+    unmap(weight)
+    assert float(weight.sum()) == 2**22
 
 
 def test_kernels_of_many_shapes_are_kept_unless_the_user_says_how_many(monkeypatch):

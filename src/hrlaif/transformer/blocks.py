@@ -12,6 +12,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from hrlaif.transformer.memory import unmap
+
 
 @final
 class BlockedLinear(nn.Module):
@@ -38,6 +40,7 @@ def to_blocks(body: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and child.weight.dtype == torch.bfloat16:
                 setattr(parent, name, BlockedLinear(child))
+                unmap(child.weight)
 
 
 @cache

@@ -16,6 +16,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from hrlaif.transformer.memory import unmap
+
 
 @final
 class Int8Linear(nn.Module):
@@ -88,6 +90,7 @@ def to_int8(model: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear:
                 setattr(parent, name, Int8Linear(child))
+                unmap(child.weight)
             elif type(child).__name__ == "Conv1D":  # GPT-2 stores linear weights transposed
                 setattr(parent, name, Int8Linear(_linear(child)))
     for module in model.modules():
