@@ -14,6 +14,7 @@ from scipy.stats import binom
 from hrlaif.errors import UsageError
 from hrlaif.labeling import Human, Pairwise
 from hrlaif.llm.scripted import Scripted
+from hrlaif.protocols import pairs_at_once
 from hrlaif.records import (
     Abstention,
     Candidate,
@@ -377,3 +378,10 @@ def test_human_labels_are_what_people_said_and_nothing_else():
     rows = Human(rater="us").label([pair(human_preference=0.25), pair()], None)  # type: ignore[arg-type]
     assert (rows[0].prob_a, rows[0].labeler, rows[0].evidence.source) == (0.25, "human/us", "human")
     assert (type(rows[1]), rows[1].reason) == (Abstention, "no human preference")
+
+
+def test_many_pairs_are_asked_at_once_where_rationales_are_written():
+    judge = Scripted()
+    few, many = (pairs_at_once(judge, Pairwise(rationale=r)) for r in (False, True))
+    assert few == judge.chunk // 4
+    assert many == 8 * few
