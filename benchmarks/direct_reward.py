@@ -35,7 +35,7 @@ def questions(given: argparse.Namespace) -> list[list[int]]:
 
 def _expected(logits: Tensor) -> list[float]:
     grades = torch.arange(1.0, 10.0)
-    found: list[float] = (logits.softmax(-1) @ grades).tolist()
+    found: list[float] = (logits.cpu().softmax(-1) @ grades).tolist()
     return found
 
 

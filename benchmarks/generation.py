@@ -67,6 +67,7 @@ def plain(given: argparse.Namespace) -> Result:
     width, ends = max(map(len, asked)), _ends(model)
     tokens = torch.tensor([[0] * (width - len(p)) + p for p in asked])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in asked])
+    tokens, mask = tokens.to(model.device), mask.to(model.device)
     draw = {"do_sample": False} if given.exact else {"do_sample": True, "top_k": 0}
     if not given.exact:
         draw["temperature"] = TEMPERATURE

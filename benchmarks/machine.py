@@ -11,7 +11,7 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, versions, GFLOP/s of matrix products, GB/s of reading memory."""
+    """Device, cores, versions, GFLOP/s of matrix products, GB/s of reading memory."""
     import torch
     import transformers
 
@@ -20,7 +20,7 @@ def machine() -> dict[str, Any]:
     flags = next((line for line in facts if line.startswith("flags")), "")
     known = ("avx512_vnni", "avx512_bf16", "amx_bf16")
     return {
-        "processor": model or platform.processor(),
+        "device": _gpu() or model or platform.processor(),
         "cores": os.cpu_count(),
         "instructions": [name for name in known if name in flags.split()],
         "torch": torch.__version__,
@@ -30,22 +30,38 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def _gflops(dtype: Any) -> float:
     import torch
 
-    a = torch.ones(2048, 2048, dtype=dtype)
+    size = 8192 if _gpu() else 2048
+    a = torch.rand(size, size, dtype=dtype, device=_device())
     seconds = min(_seconds(lambda: a @ a) for _ in range(8))
-    return round(2 * 2048**3 / seconds / 1e9, 1)
+    return round(2 * size**3 / seconds / 1e9, 1)
 
 
 def _bandwidth() -> float:
     import torch
 
-    a = torch.ones(2**27)
+    a = torch.ones(2**29 if _gpu() else 2**27, device=_device())
     return round(a.nbytes / min(_seconds(a.sum) for _ in range(5)) / 1e9, 1)
 
 
+def _device() -> str:
+    return "cuda" if _gpu() else "cpu"
+
+
 def _seconds(work: Callable[[], Any]) -> float:
+    import torch
+
+    wait = torch.cuda.synchronize if _gpu() else lambda: None
+    wait()
     begun = time.perf_counter()
     work()
+    wait()
     return time.perf_counter() - begun

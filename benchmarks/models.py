@@ -16,9 +16,10 @@ import torch
 from hrlaif.llm.chat import end_ids
 from hrlaif.llm.packaged import PACKAGED, fetch, model_cache
 from hrlaif.settings import Compute, using
-from hrlaif.transformer.load import Loaded, load_causal, precision_in_force
+from hrlaif.transformer.load import Loaded, device_in_force, load_causal, precision_in_force
 
 POLICY, JUDGE = "gemma-3-270m", "qwen2.5-coder-1.5b-instruct"
+ON_CPU = not torch.cuda.is_available()
 VOCABULARY = range(1000, 100_000)  # known to both, no special token among them
 
 
@@ -33,11 +34,12 @@ def as_published(name: str, given: argparse.Namespace) -> Loaded:
     """A packaged model as transformers itself loads it, for peers; in the same precision."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    device = torch.device("cpu")
+    device = device_in_force()
     precision = "float32" if given.exact else precision_in_force(device, train=True)
     folder = fetch(name)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision)).eval()
+    model.to(device)
     return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))
 
 

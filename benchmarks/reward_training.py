@@ -25,7 +25,7 @@ from hrlaif.training import metrics
 from hrlaif.training.checkpoint import Checkpoints, Trainee
 from hrlaif.training.loop import Where, steps
 from hrlaif.training.optimizer import Optimizer, build
-from models import POLICY, Text, loaded, same_adapters
+from models import ON_CPU, POLICY, Text, loaded, same_adapters
 from side_by_side import OURS, Benchmark, Result, main
 
 RATE, WARM_UP = 1e-4, 4
@@ -98,7 +98,7 @@ def trl(given: argparse.Namespace) -> Result:
     rows = [{"chosen_ids": p.a, "rejected_ids": p.b} for step in pairs(given) for p in step]
     with TemporaryDirectory() as folder:
         config = RewardConfig(
-            output_dir=folder, use_cpu=True, bf16=options["bf16"], learning_rate=RATE,
+            output_dir=folder, use_cpu=ON_CPU, bf16=options["bf16"], learning_rate=RATE,
             lr_scheduler_type="constant", per_device_train_batch_size=micro,
             gradient_accumulation_steps=given.batch // micro, num_train_epochs=1, max_length=None,
             gradient_checkpointing=options["gradient_checkpointing"], report_to="none",

@@ -33,7 +33,7 @@ from hrlaif.training.lora import Lora
 from hrlaif.training.optimizer import Optimizer
 from hrlaif.transformer.generate import Sampled
 from hrlaif.transformer.load import Loaded
-from models import JUDGE, POLICY, loaded, same_adapters
+from models import JUDGE, ON_CPU, POLICY, loaded, same_adapters
 from side_by_side import OURS, Benchmark, Result, main
 
 BETA, RATE, WARM_UP = 0.05, 1e-4, 1
@@ -202,7 +202,7 @@ def trl(given: argparse.Namespace) -> Result:
         tokenizer = AutoTokenizer.from_pretrained(on.folder)
         ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
         config = RLOOConfig(
-            output_dir=out, use_cpu=True, bf16=options["bf16"], learning_rate=RATE, beta=BETA,
+            output_dir=out, use_cpu=ON_CPU, bf16=options["bf16"], learning_rate=RATE, beta=BETA,
             lr_scheduler_type="constant", per_device_train_batch_size=min(options["micro"], count),
             gradient_accumulation_steps=max(1, count // options["micro"]), num_train_epochs=1,
             num_generations=given.samples, max_completion_length=given.response, temperature=1.0,

@@ -4,12 +4,14 @@ A benchmark is a script with `arms`: functions that do the work and say how fast
 came out, each in a process of its own. `main` first runs every arm once in float32 (`given.exact`)
 on a little work and checks that all say the same. Then it picks the best of a peer's settings, runs
 every arm `--repeats` times, interleaved A B A B, and prints medians, ratios to ours and peak
-memory; `--json` for machines. With `--keep FILE` the same command goes on after any stop.
+memory; `--json` for machines. With `--keep FILE` the same command goes on after any stop. On a GPU
+all arms run in one process: what a process takes to start would be most of the time.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import subprocess
@@ -18,6 +20,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 from machine import machine
 
@@ -82,7 +86,12 @@ def main(benchmark: Benchmark, script: str) -> None:
     if given.arm:
         print(json.dumps(_measured(benchmark.arms[given.arm], given)))
         return
-    run = Runs(script, given.keep)
+
+    def here(arguments: list[str]) -> dict[str, Any]:
+        told = parser.parse_args(arguments)
+        return _measured(benchmark.arms[told.arm], told)
+
+    run = Runs(script, given.keep, here if torch.cuda.is_available() else None)
     arms = [arm for arm in benchmark.arms if arm in given.only]
     sizes = {name: getattr(given, name) for name in benchmark.sizes}
     small = [f"--{name}={size}" for name, size in {**sizes, **benchmark.exact}.items()]
@@ -112,6 +121,10 @@ def main(benchmark: Benchmark, script: str) -> None:
 
 
 def _measured(arm: Arm, given: argparse.Namespace) -> dict[str, Any]:
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     found = arm(given)
     numbers = [float(number) for number in found.numbers]
     phases = {name: round(seconds, 3) for name, seconds in found.phases.items()}
@@ -119,13 +132,15 @@ def _measured(arm: Arm, given: argparse.Namespace) -> dict[str, Any]:
 
 
 class Runs:
-    """Runs an arm in a fresh process, so that its peak memory is its own.
+    """Runs an arm in a fresh process, so that its peak memory is its own; or by `here`.
 
     What is in `kept` already, a file of lines, is not run again: hours of runs go on after a stop.
     """
 
-    def __init__(self, script: str, kept: Path | None) -> None:
-        self.script, self.kept = script, kept
+    def __init__(
+        self, script: str, kept: Path | None, here: Callable[[list[str]], dict[str, Any]] | None
+    ) -> None:
+        self.script, self.kept, self._here = script, kept, here
         lines = kept.read_text("utf-8").splitlines() if kept and kept.exists() else []
         self._known = {row["run"]: row["found"] for row in map(json.loads, lines)}
 
@@ -133,9 +148,7 @@ class Runs:
         """What run `number` of this arm with these arguments found."""
         name = " ".join([Path(self.script).name, arm, *arguments, str(number)])
         if name not in self._known:
-            command = [sys.executable, self.script, f"--arm={arm}", *arguments]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            self._known[name] = json.loads(done.stdout.splitlines()[-1])
+            self._known[name] = self._run([f"--arm={arm}", *arguments])
             if self.kept:
                 with self.kept.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"run": name, "found": self._known[name]}) + "\n")
@@ -143,6 +156,13 @@ class Runs:
         told = " ".join(argument for argument in arguments if argument.startswith(("--e", "--o")))
         print(f"{arm:14} {found['rate']:8.3g} {found['peak_gib']} GiB {told}", file=sys.stderr)
         return found
+
+    def _run(self, arguments: list[str]) -> dict[str, Any]:
+        if self._here:
+            return self._here(arguments)
+        command = [sys.executable, self.script, *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _quickest(
@@ -180,6 +200,9 @@ def _summary(rounds: Mapping[str, list[dict[str, Any]]], arm: str) -> dict[str, 
 
 
 def _peak_gib() -> float:
+    """Of a GPU's memory where the work ran there, else of the process."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 2)
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return round(int(line.split()[1]) / 2**20, 2)
@@ -203,7 +226,7 @@ def _table(result: Mapping[str, Any]) -> str:
     )
     about = result["machine"]
     lines.append(
-        f"  {about['processor']}, {about['cores']} cores, {' '.join(about['instructions'])}; "
+        f"  {about['device']}, {about['cores']} cores, {' '.join(about['instructions'])}; "
         f"{about['gflops']['float32']} GFLOP/s in float32, {about['gflops']['bfloat16']} in "
         f"bfloat16, {about['read_gb_per_second']} GB/s; torch {about['torch']}, "
         f"transformers {about['transformers']}"
