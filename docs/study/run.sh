@@ -13,7 +13,7 @@ study() { # name, file, task
     folder=runs/study/$1
     $hrlaif study "$data/$2" -o "$folder" --task "$3" --limit 200 --variants "$variants" \
         --judge packaged:qwen2.5-coder-1.5b-instruct --judge packaged:gemma-3-270m \
-        --probes 20 --disagreements 0
+        --probes 20 --disagreements 0 --mass-floor 0 --max-abstentions 1
     mkdir -p "$out/$1"
     cp "$folder/study.json" "$folder/study.html" "$out/$1/"
 }

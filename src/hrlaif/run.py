@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -169,7 +170,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and memory."""
+    """Processor, cores and memory; GPUs where they are in use."""
     facts: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8")
@@ -181,6 +182,10 @@ def hardware() -> dict[str, Any]:
         facts["memory_gib"] = round(pages / 2**30, 1)
     except (OSError, ValueError):
         facts["processor"] = platform.processor()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
     return facts
 
 

@@ -204,3 +204,17 @@ def test_a_reward_model_of_a_language_model_learns_from_the_labels(
     assert list(one["poison"]) == ["0", "0.05", "0.1", "0.2", "0.3"]
     # All 8 labels, the same with none, one and two turned round: four models, each kept.
     assert len(list((tmp_path / "o" / "reward_models").iterdir())) <= 5
+
+
+def test_a_base_model_that_does_not_know_its_labels_answers_without_a_floor_only(
+    made, tiny_model, hrlaif, tmp_path
+):
+    pairs = made[2][1]
+    asked = ("study", pairs, "--judge", f"local:{tiny_model}", "--limit", 6, "--probes", 0)
+    asked += ("--no-grades", "--variants", "base,base-single", "--json")
+    silent = hrlaif(*asked, "-o", tmp_path / "floor", code=3)
+    assert "6 of 6 pairs have no verdict" in silent.stderr
+    told = hrlaif(*asked, "-o", tmp_path / "none", "--mass-floor", 0)
+    (judge,) = json.loads(told.stdout)["judges"].values()
+    assert judge["variants"]["base"]["abstentions"] == {}
+    assert 0 < judge["variants"]["base"]["mass"]["value"] < 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +56,13 @@ Probes = Annotated[int, typer.Option(help="Pairs of each probe and attack; 0: no
 Attacks = Annotated[bool, typer.Option(help="Measure injection resistance.")]
 Grades = Annotated[bool, typer.Option(help="Of single grades from 1 to 10, too.")]
 Budget = Annotated[int, typer.Option(help="Labels that a person could check.")]
+MassFloor = Annotated[
+    float,
+    typer.Option(
+        help="No verdict where 1 and 2 have less probability together; 0 for a base model, which "
+        "does not know that it is to answer with one of them."
+    ),
+]
 Disagreements = Annotated[int, typer.Option(help="Shown on the page with their texts.")]
 RewardBase = Annotated[
     str | None,
@@ -75,6 +82,7 @@ def study(
     grades: Grades = True,
     budget: Budget = 50,
     disagreements: Disagreements = 40,
+    mass_floor: MassFloor = 0.05,
     reward_base: RewardBase = None,
     seed: Seed = 0,
     base_url: BaseUrl = None,
@@ -91,7 +99,8 @@ def study(
     from hrlaif.rows import read_rows
     from hrlaif.study import Asked, Study, read_items
 
-    ways = [_variant(name.strip(), task) for name in _expanded(variants).split(",")]
+    asking = {"task": task, "mass_floor": mass_floor}
+    ways = [_variant(name.strip(), asking) for name in _expanded(variants).split(",")]
     models = [model_of(name, base_url) for name in judge]
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
@@ -102,7 +111,7 @@ def study(
     settings = Study(
         probes=probes, attacks=attacks, budget=budget, disagreements=disagreements, seed=seed
     )
-    grader = Direct.parse({"task": task, "normalise": False}, where="direct") if grades else None
+    grader = Direct.parse({**asking, "normalise": False}, where="direct") if grades else None
     items = read_items(read_rows(pairs, limit=limit))
     trainer = _trainer(reward_base, out, seed)
     asked = Asked(items, ways, settings, [grader] * len(models), trainer)
@@ -156,7 +165,7 @@ def _expanded(variants: str) -> str:
     return PAPER if variants.strip() == "paper" else variants
 
 
-def _variant(name: str, task: str) -> Any:
+def _variant(name: str, asking: Mapping[str, Any]) -> Any:
     """`detailed-2shot-rationale-x4` as a labeler; raises UsageError saying how names are made."""
     from hrlaif.labeling import Pairwise
     from hrlaif.study import Variant
@@ -169,7 +178,7 @@ def _variant(name: str, task: str) -> Any:
         )
     samples = int(found["samples"] or 1)
     values = {
-        "task": task,
+        **asking,
         "preamble": found["preamble"],
         "shots": int(found["shots"] or 0),
         "rationale": bool(found["rationale"]) or samples > 1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from pydantic import Field, field_validator
 
-from hrlaif.llm.answers import Asked, choose, compute_key, write
+from hrlaif.llm.answers import Asked, choose, compute_key, on_a_gpu, write
 from hrlaif.llm.chat import render, text_ids
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import Settings
@@ -16,7 +16,7 @@ from hrlaif.settings import Settings
 if TYPE_CHECKING:
     from hrlaif.transformer.load import Loaded
 
-_CHUNK = 32
+_CHUNK, _CHUNK_ON_A_GPU = 32, 256
 
 
 @final
@@ -35,8 +35,8 @@ class Local(Settings):
 
     @property
     def chunk(self) -> int:
-        """16 pairs in both orders, or 32 generations side by side."""
-        return _CHUNK
+        """16 pairs in both orders, or 32 generations side by side; on a GPU 8 times as many."""
+        return _chunk()
 
     def generate(
         self,
@@ -89,7 +89,7 @@ class Packaged(Settings):
     @property
     def chunk(self) -> int:
         """As of `Local`."""
-        return _CHUNK
+        return _chunk()
 
     def local(self) -> Local:
         """The same model as a folder in the user cache; fetched on the first use."""
@@ -139,3 +139,7 @@ def _loaded(path: str, device: str, precision: str) -> Loaded:
     from hrlaif.transformer.load import load_causal
 
     return load_causal(path)
+
+
+def _chunk() -> int:
+    return _CHUNK_ON_A_GPU if on_a_gpu() else _CHUNK

@@ -72,7 +72,7 @@ class KeyValues:
     def join(cls, parts: Sequence[tuple[KeyValues, Tensor]]) -> KeyValues:
         """One cache of the selected rows of several, in this order, padded to the longest."""
         other = cls(parts[0][0].body)
-        found = [_compact(part, rows) for part, rows in parts]
+        found = [compact(part, rows) for part, rows in parts]
         length = max(positions.shape[1] for positions, _ in found)
         other.positions = torch.cat([_padded(positions, length) for positions, _ in found])
         for index, copy in enumerate(other.cache.layers):
@@ -84,7 +84,7 @@ class KeyValues:
         return other
 
 
-def _compact(part: KeyValues, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+def compact(part: KeyValues, rows: Tensor) -> tuple[Tensor, Tensor | None]:
     """Positions [B, K] of the rows' keys, padding last; their columns where not the first K."""
     assert part.positions is not None
     positions = part.positions[rows]
@@ -144,8 +144,8 @@ def _slot_class() -> Any:
             for other, rows, columns in parts:
                 end = begin + len(rows)
                 n = min(other.used, length) if columns is None else columns.shape[1]
-                self.keys[begin:end, :, :n] = _taken(other.keys, rows, columns, n)
-                self.values[begin:end, :, :n] = _taken(other.values, rows, columns, n)
+                self.keys[begin:end, :, :n] = taken(other.keys, rows, columns, n)
+                self.values[begin:end, :, :n] = taken(other.values, rows, columns, n)
                 begin = end
             self.used = length
 
@@ -156,7 +156,7 @@ def _slot_class() -> Any:
     return Slots
 
 
-def _taken(x: Tensor, rows: Tensor, columns: Tensor | None, count: int) -> Tensor:
+def taken(x: Tensor, rows: Tensor, columns: Tensor | None, count: int) -> Tensor:
     """[B, H, count, D] of x [.., H, K, D]: the first columns, or those named for each row."""
     if columns is None:
         return x[:, :, :count].index_select(0, rows)

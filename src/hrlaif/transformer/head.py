@@ -11,8 +11,9 @@ from torch.utils.checkpoint import checkpoint
 from hrlaif.transformer.body import Squash
 
 _ATTENDS = (torch.float32, torch.bfloat16)
-_CHUNK_BYTES = 64 * 2**20
-_CACHE_BYTES = 2 * 2**20  # of converted weights, which then never leave the processor's cache
+_CHUNK_BYTES = {"cpu": 64 * 2**20}  # of logits at once
+_CACHE_BYTES = {"cpu": 2 * 2**20}  # of converted weights: they never leave the processor's cache
+_ON_A_GPU = 2**30  # of either
 
 
 class TokenScores(NamedTuple):
@@ -46,7 +47,7 @@ def score_rows(
         how = _How(targets, squash, temperature, entropy)
         found = _LinearScores.apply(hidden, head.weight, head.bias, how)  # type: ignore[no-untyped-call]
         return TokenScores(*found)
-    rows = _chunk_rows(_width(head))
+    rows = _chunk_rows(_width(head), hidden)
     parts = []
     for h, t in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
         if torch.is_grad_enabled():
@@ -83,7 +84,8 @@ def distribution(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
 def float32_linear(head: nn.Linear, hidden: Tensor, rows: int | None = None) -> Tensor:
     """hidden W^T + b [N, V] in float32, `rows` of a 16-bit W converted at a time; no gradients."""
     out = hidden.new_empty(len(hidden), head.out_features)
-    rows = rows or max(1, _CACHE_BYTES // (4 * head.in_features))
+    room = _CACHE_BYTES.get(hidden.device.type, _ON_A_GPU)
+    rows = rows or max(1, room // (4 * head.in_features))
     block = hidden.new_empty(min(rows, head.out_features), head.in_features)
     for begin in range(0, head.out_features, rows):
         end = min(begin + rows, head.out_features)
@@ -102,8 +104,8 @@ def _width(head: nn.Module) -> int:
     return int(getattr(head, "out_features", 0)) or 2**17
 
 
-def _chunk_rows(width: int) -> int:
-    return max(8, _CHUNK_BYTES // (4 * width))
+def _chunk_rows(width: int, hidden: Tensor) -> int:
+    return max(8, _CHUNK_BYTES.get(hidden.device.type, _ON_A_GPU) // (4 * width))
 
 
 def _scores(
@@ -177,7 +179,7 @@ class _LinearScores(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         targets, squash, temperature, wants_entropy = how
         logprobs, entropies = [], []
-        rows = _chunk_rows(weight.shape[0])
+        rows = _chunk_rows(weight.shape[0], hidden)
         for h, t in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
             z = squash(nn.functional.linear(h.to(weight.dtype), weight, bias)) / temperature
             norm = z.logsumexp(-1)
@@ -198,7 +200,7 @@ class _LinearScores(torch.autograd.Function):
         grad_hidden = torch.zeros_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_bias else None
-        rows = _chunk_rows(weight.shape[0])
+        rows = _chunk_rows(weight.shape[0], hidden)
         for begin in range(0, len(hidden), rows):
             part = slice(begin, begin + rows)
             h = hidden[part].to(weight.dtype)

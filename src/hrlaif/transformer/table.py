@@ -1,0 +1,155 @@
+"""How does a GPU write? Into a table that stays where it is: then a step is one recorded graph.
+
+A step of a small model is a thousand small kernels, and to start each from Python takes longer than
+the kernel itself. A CUDA graph starts all of them at once, but on the same memory every time. So
+the table has a fixed number of rows, a key stands in the column of its position, each row sees the
+columns up to its own position, and a row that begins takes the place of one that has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from hrlaif.settings import compute
+from hrlaif.transformer.body import device_of
+from hrlaif.transformer.cache import KeyValues, compact, masks, taken
+
+logger = logging.getLogger(__name__)
+
+
+def token_bytes(body: Any) -> int:
+    """What one token takes of an attention cache."""
+    config = body.config.get_text_config(decoder=True)
+    heads = int(config.num_attention_heads)
+    size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    kept = int(getattr(config, "num_key_value_heads", None) or heads)
+    width = next(body.parameters()).element_size()
+    return int(2 * config.num_hidden_layers * kept * size * width)
+
+
+@final
+class Table:
+    """The attention cache of so many rows, each of at most `width` tokens."""
+
+    def __init__(self, body: Any, rows: int, width: int):
+        from transformers.cache_utils import Cache
+
+        device, config = device_of(body), body.config.get_text_config(decoder=True)
+        self.rows, self.width, self._body = rows, width, body
+        self._tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
+        self._lengths = torch.zeros_like(self._tokens)
+        self._columns = torch.arange(width, device=device).expand(rows, -1)
+        layer = _layer_class()
+        layers = [layer(self._lengths, width) for _ in range(config.num_hidden_layers)]
+        self._cache = Cache(layers=layers)
+        self._graph: Any = None
+        self._states: Tensor | None = None
+
+    def put(self, part: KeyValues, places: Sequence[int], lengths: Tensor) -> None:
+        """The rows of a cache, of so many tokens each, take these places."""
+        every = torch.arange(len(places), device=lengths.device)
+        to = torch.tensor(places, dtype=torch.long, device=lengths.device)
+        positions, columns = compact(part, every)
+        for mine, other in zip(self._cache.layers, part.cache.layers, strict=True):
+            keys, values = (
+                taken(x, every, columns, positions.shape[1]) for x in (other.keys, other.values)
+            )
+            mine.put(keys, values, to)
+        self._lengths[to, 0] = lengths
+
+    def moved(self, places: Sequence[int], rows: int) -> Table:
+        """A table of another number of rows that begins with those at these places."""
+        other = Table(self._body, rows, self.width)
+        at = torch.tensor(places, dtype=torch.long, device=self._lengths.device)
+        to = torch.arange(len(places), device=at.device)
+        for copy, mine in zip(other._cache.layers, self._cache.layers, strict=True):
+            copy.put(mine.keys[at], mine.values[at], to)
+        other._lengths[to] = self._lengths[at]
+        return other
+
+    def step(self, tokens: Sequence[int], places: Sequence[int]) -> Tensor:
+        """Hidden states [n, H] after one token more for the rows at these places.
+
+        The other rows are computed too, and nobody looks at them.
+        """
+        device = self._tokens.device
+        at = torch.tensor(places, dtype=torch.long, device=device)
+        self._tokens[at, 0] = torch.tensor(tokens, device=device)
+        if self._graph is not None:
+            self._graph.replay()
+        else:
+            self._states = self._computed()
+            if device.type == "cuda" and compute().compile == "auto":
+                self._record()
+        assert self._states is not None
+        found = self._states[at]
+        self._lengths.add_(1).clamp_(max=self.width - 1)  # of rows that have ended, too
+        return found
+
+    def _computed(self) -> Tensor:
+        out = self._body(
+            input_ids=self._tokens,
+            attention_mask=masks(self._body.config, self._lengths, self._columns),
+            position_ids=self._lengths,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        return out.last_hidden_state[:, -1]  # type: ignore[no-any-return]
+
+    def _record(self) -> None:
+        """After a step: what it did, as a graph, whose states are those of all steps to come."""
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                states = self._computed()
+        except RuntimeError as error:  # what a family does may not be recordable
+            logger.warning("decoding steps are not recorded (%.300s)", error)
+            return
+        graph.replay()  # the same step again: the same keys in the same columns
+        self._graph, self._states = graph, states
+
+
+_LAYERS: list[Any] = []
+
+
+def _layer_class() -> Any:
+    """A cache layer in which each row writes into the column of its own position."""
+    if _LAYERS:
+        return _LAYERS[0]
+    from transformers.cache_utils import DynamicLayer
+
+    class Columns(DynamicLayer):  # type: ignore[misc]
+        is_initialized: bool
+        keys: Tensor
+        values: Tensor
+
+        def __init__(self, at: Tensor, width: int):
+            super().__init__()
+            self._at, self._width = at, width
+
+        def put(self, keys: Tensor, values: Tensor, to: Tensor) -> None:
+            if not self.is_initialized:
+                self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+                self.keys, self.values = (
+                    x.new_zeros(len(self._at), x.shape[1], self._width, x.shape[3])
+                    for x in (keys, values)
+                )
+            self.keys[to, :, : keys.shape[2]] = keys
+            self.values[to, :, : values.shape[2]] = values
+
+        def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+            for kept, new in ((self.keys, keys), (self.values, values)):
+                at = self._at[:, None, :, None].expand(-1, new.shape[1], -1, new.shape[3])
+                kept.scatter_(2, at, new)
+            return self.keys, self.values
+
+        def get_seq_length(self) -> int:
+            return self._width - 1
+
+    _LAYERS.append(Columns)
+    return Columns
