@@ -153,7 +153,7 @@ class Compute(Settings):
     """How shared tokens attend: `flex` is FlexAttention, for long trees on a GPU."""
     compile: Literal["auto", "off"] = "auto"
     """`auto` compiles the elementwise chains of a model in training on a CPU where there is a C++
-    compiler; it takes some seconds at first."""
+    compiler, which takes some seconds at first, and records decoding steps as graphs on a GPU."""
     batch_tokens: int | None = None
     """Tokens in one forward pass of a local model, with padding where there is any; empty: 2,048 on
     a CPU and 16,384 elsewhere."""

@@ -13,7 +13,7 @@ from hrlaif.transformer.body import Squash
 _ATTENDS = (torch.float32, torch.bfloat16)
 _CHUNK_BYTES = {"cpu": 64 * 2**20}  # of logits at once
 _CACHE_BYTES = {"cpu": 2 * 2**20}  # of converted weights: they never leave the processor's cache
-_ON_A_GPU = 2**30  # of either
+_ON_A_GPU = 2**28  # of either
 
 
 class TokenScores(NamedTuple):
