@@ -9,7 +9,6 @@ import torch
 
 from hrlaif.errors import UsageError
 from hrlaif.transformer import generate as decoding
-from hrlaif.transformer import steps
 from hrlaif.transformer.draw import draw, inverse_cdf
 from hrlaif.transformer.generate import Sampling, generate
 from hrlaif.transformer.load import Loaded
@@ -109,7 +108,7 @@ def test_no_more_rows_are_written_at_once_than_allowed_and_few_stand_idle(tiny, 
 
 
 def test_the_cache_bounds_how_many_rows_are_written_at_once(tiny, monkeypatch):
-    monkeypatch.setattr(steps, "_ROOM", 60)  # two rows of 30 tokens
+    monkeypatch.setattr(decoding, "room", lambda loaded: 60)  # two rows of 30 tokens
     model, how = _loaded(tiny("llama")), Sampling(max_tokens=20, seed=3)
     sizes = []
     monkeypatch.setattr(

@@ -56,6 +56,14 @@ def give_back() -> None:
         trim(0)
 
 
+def total() -> int:
+    """Bytes of memory that the machine has; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
 def unmap(weight: torch.Tensor) -> None:
     """Lets go of the pages of a weight that lies in a mapped file and was copied to another form.
 

@@ -16,19 +16,23 @@ from hrlaif.transformer.batches import batches
 from hrlaif.transformer.body import body_of
 from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.load import Loaded
+from hrlaif.transformer.memory import total
 from hrlaif.transformer.prefix import can_share, common_prefix, continue_from_prefix
 from hrlaif.transformer.table import Table, token_bytes
 
 _ROOM = 32_768  # tokens
-_SHARE = 0.3  # of a GPU's free memory
+_SHARE = {"cpu": 0.1, "cuda": 0.3}  # of all memory, and of what is free on a GPU
 
 
 def room(loaded: Loaded) -> int:
     """How many rows x tokens of attention cache there is room for at once."""
-    if loaded.device.type != "cuda":
-        return _ROOM
-    free, _ = torch.cuda.mem_get_info(loaded.device)
-    return max(_ROOM, int(free * _SHARE) // token_bytes(body_of(loaded.model)))
+    kind = loaded.device.type
+    if kind == "cuda":
+        memory, _ = torch.cuda.mem_get_info(loaded.device)
+    else:
+        memory = total()
+    share = _SHARE.get(kind, 0.0)
+    return max(_ROOM, int(memory * share) // token_bytes(body_of(loaded.model)))
 
 
 class Move(NamedTuple):
