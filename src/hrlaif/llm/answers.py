@@ -71,6 +71,8 @@ class Asked:
             if reason := self._too_long(len(tokens)):
                 found[key] = Unanswered(reason=reason)
         rest = self._ordered({key: ids[key] for key in todo if key not in found})
+        if self.kind == "generate":
+            self.local.loaded().answered.clear()
         size = _BLOCK[self.kind] * (_TIMES_ON_A_GPU if on_a_gpu() else 1)
         for begin in range(0, len(rest), size):
             part, begun = rest[begin : begin + size], time.monotonic()
@@ -80,6 +82,8 @@ class Asked:
             seconds = (time.monotonic() - begun) / len(part)
             found.update(zip(part, answers, strict=True))
             self._record(part, texts, answers, seconds)
+        if self.kind == "choose":  # what was written before has now been asked about
+            self.local.loaded().answered.clear()
         return found
 
     def _ordered(self, ids: dict[str, list[int]]) -> list[str]:
@@ -147,7 +151,7 @@ def write(
 
     loaded = asked.local.loaded()
     samples = [chat.sample for chat in chats]
-    found = generate(loaded, ids, Sampling(**asked.how), samples=samples)
+    found = generate(loaded, ids, Sampling(**asked.how), samples=samples, keep=True)
     completions = []
     for prompt, sampled in zip(ids, found, strict=True):
         tokens = sampled.tokens[:-1] if sampled.finish_reason == "stop" else sampled.tokens
@@ -173,7 +177,9 @@ def choose(asked: Asked, ids: list[list[int]], texts: list[str], chats: list[Cha
         rows = [i for i, text in enumerate(texts) if text[-64:] == tail]
         forms = surface_forms(loaded.tokenizer, texts[rows[0]], choices)
         wanted = asked_tokens(forms)
-        logprobs = next_logprobs(loaded.model, [ids[i] for i in rows], wanted, loaded.kept)
+        logprobs = next_logprobs(
+            loaded.model, [ids[i] for i in rows], wanted, loaded.kept, loaded.answered
+        )
         for place, i in enumerate(rows):
             table = {
                 path: dict(zip(tokens, logprobs[path][place].tolist(), strict=True))

@@ -52,6 +52,14 @@ class KeyValues:
         assert self.positions is not None
         return torch.cat([self.positions.expand(len(positions), -1), positions], 1)
 
+    def beginning(self, length: int) -> KeyValues:
+        """The same memory, of which only the first `length` tokens of each row are there."""
+        assert self.positions is not None
+        other = KeyValues(self.body)
+        other.cache = self.cache
+        other.positions = torch.where(self.positions < length, self.positions, _NOWHERE)
+        return other
+
     def crop(self, length: int) -> None:
         """Forgets all columns from `length` on."""
         assert self.positions is not None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hrlaif.errors import UsageError
 from hrlaif.transformer import attention, packed
+from hrlaif.transformer.answered import Answered, last_states
 from hrlaif.transformer.batches import rounded
 from hrlaif.transformer.body import body_of, device_of, evaluating, head_of, squash_of
 from hrlaif.transformer.cache import KeyValues
@@ -103,24 +104,34 @@ def next_logprobs(
     rows: Many[list[int]],
     asked: Mapping[Path, list[int]],
     kept: KeptPrefix | None = None,
+    answered: Answered | None = None,
 ) -> dict[Path, Tensor]:
     """Log-probabilities [B, n] of the asked tokens right after each row and each continuation.
 
     `asked` maps a continuation (`()` is none) to the token ids asked after it: with {(): [16],
     (16,): [15]} what comes back is log P(16 | row) and log P(15 | row + 16). No gradients. Rows may
     be of any number and length: they are batched here. `kept` carries their common beginning from
-    one call to the next, for a model whose weights do not change.
+    one call to the next, and `answered` what was just answered and is asked about again, both for a
+    model whose weights do not change.
     """
+    answered = answered or Answered()
     body, head, squash = body_of(model), head_of(model), squash_of(model)
     states: dict[Path, list[Tensor]] = {path: [torch.empty(0)] * len(rows) for path in asked}
     with evaluating(model):
         limit = min(len(row) for row in rows) - 1
         prefix = (kept or KeptPrefix()).of(body, rows, limit) if can_share(body) else None
         done = 0 if prefix is None else prefix.length
-        for indices in micro_batches([row[done:] for row in rows]):
+        held = {i: found for i, row in enumerate(rows) if (found := answered.find(row, done))}
+        rest = [i for i in range(len(rows)) if i not in held]
+        for part in micro_batches([rows[i][done:] for i in rest]):
+            indices = [rest[i] for i in part]
             for path, hidden in _last_of_each(model, [rows[i] for i in indices], asked, prefix):
                 for i, state in zip(indices, hidden, strict=True):
                     states[path][i] = state
+        for path in asked if held else ():
+            longer = [[*rows[i], *path] for i in held]
+            for i, state in zip(held, last_states(longer, list(held.values())), strict=True):
+                states[path][i] = state
         return {
             path: distribution(head, torch.stack(states[path]), squash)[:, ids]
             for path, ids in asked.items()

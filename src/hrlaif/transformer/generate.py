@@ -72,12 +72,14 @@ def generate(
     *,
     samples: Sequence[int] | None = None,
     rows: int | None = None,
+    keep: bool = False,
 ) -> list[Sampled]:
     """One continuation for each entry of `prompts` (token ids), in order.
 
     `samples[i]` numbers independent draws of equal prompts (all 0 when empty). A prompt that occurs
     several times is computed once where its rows begin together. At most `rows` are written side by
-    side (64, on a GPU 256, when empty); where some have ended, others begin.
+    side (64, on a GPU 256, when empty); where some have ended, others begin. With `keep` the caches
+    of the prompts stay in `loaded.answered`, for a model whose weights do not change.
     """
     if how.temperature < 0 or how.max_tokens < 1 or (how.top_k is not None and how.top_k < 1):
         raise UsageError(f"cannot sample with {how}: temperature >= 0, max_tokens and top_k >= 1")
@@ -89,7 +91,7 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i], i))
     with evaluating(loaded.model):
         queue = _Queue(prompts, numbers, how, rows, room(loaded), deque(order))
-        for row in _written(loaded, queue):
+        for row in _written(loaded, queue, keep):
             stopped = row.tokens[-1] in loaded.end_ids
             found[row.place] = Sampled(row.tokens, "stop" if stopped else "length", row.logprobs)
     return [found[i] for i in range(len(prompts))]
@@ -127,13 +129,13 @@ def _uniforms(prompt: list[int], sample: int, how: Sampling) -> Tensor:
     return torch.rand(how.max_tokens, generator=generator, dtype=torch.float64)
 
 
-def _written(loaded: Loaded, queue: _Queue) -> Iterator[_Row]:
+def _written(loaded: Loaded, queue: _Queue, keep: bool) -> Iterator[_Row]:
     """Each row when it has ended."""
     how, rows = queue.how, queue.next([])
     if not rows:
         return
     begun = [queue.prompts[row.place] for row in rows]
-    steps = states(loaded, begun, max(map(len, begun)) + how.max_tokens)
+    steps = states(loaded, begun, max(map(len, begun)) + how.max_tokens, keep)
     hidden = next(steps)
     while True:
         uniforms = torch.stack([row.next_uniform() for row in rows])

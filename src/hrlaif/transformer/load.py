@@ -13,6 +13,7 @@ from torch import nn
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
 from hrlaif.transformer import compiled
+from hrlaif.transformer.answered import Answered
 from hrlaif.transformer.blocks import to_blocks
 from hrlaif.transformer.body import body_of, text_config
 from hrlaif.transformer.int8 import to_int8
@@ -37,6 +38,8 @@ class Loaded:
     """Every token that ends a text or a turn."""
     kept: KeptPrefix = field(default_factory=KeptPrefix)
     """What the last questions began with; for frozen models only."""
+    answered: Answered = field(default_factory=Answered)
+    """The questions that were answered at length last; as above."""
 
     @property
     def context(self) -> int | None:

@@ -180,18 +180,26 @@ def continue_from_prefix(
     Row b has its states at [b, : len(rows[b]) - P]; what follows is padding.
     """
     done = prefix.length if prefix is not None else 0
-    width = rounded(max(len(row) for row in rows) - done)
     device = device_of(body)
+    if prefix is None:
+        cached = KeyValues(body)
+    else:
+        cached = prefix.select(torch.zeros(len(rows), dtype=torch.long, device=device))
+    return continue_behind(cached, rows, [done] * len(rows)), cached
+
+
+def continue_behind(cached: KeyValues, rows: Sequence[Row], done: Sequence[int]) -> Tensor:
+    """Hidden states [B, T, H] of what follows the cached beginning of each row, padded behind.
+
+    Of row b, `done[b]` tokens are cached; its states stand at [b, : len(rows[b]) - done[b]].
+    """
+    left = [len(row) - n for row, n in zip(rows, done, strict=True)]
+    width, device = rounded(max(left)), device_of(cached.body)
     tokens = torch.zeros(len(rows), width, dtype=torch.long)
-    for index, row in enumerate(rows):
-        tokens[index, : len(row) - done] = torch.tensor(row[done:])
-    lengths = torch.tensor([len(row) - done for row in rows])
-    valid = (torch.arange(width)[None] < lengths[:, None]).to(device)
-    positions = (torch.arange(width) + done).expand(len(rows), width).to(device)
-    with evaluating(body):
-        if prefix is None:
-            cached = KeyValues(body)
-        else:
-            cached = prefix.select(torch.zeros(len(rows), dtype=torch.long, device=device))
-        hidden = cached.extend(tokens.to(device), positions, valid)
-    return hidden, cached
+    for index, (row, n) in enumerate(zip(rows, done, strict=True)):
+        tokens[index, : left[index]] = torch.tensor(row[n:])
+    column = torch.arange(width)[None]
+    valid = (column < torch.tensor(left)[:, None]).to(device)
+    positions = (column + torch.tensor(done)[:, None]).to(device)
+    with evaluating(cached.body):
+        return cached.extend(tokens.to(device), positions, valid)

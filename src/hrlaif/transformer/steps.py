@@ -44,18 +44,23 @@ class Move(NamedTuple):
     fresh: Sequence[list[int]] = ()
 
 
-def states(loaded: Loaded, prompts: Sequence[list[int]], width: int) -> Generator[Tensor, Move]:
-    """Yields hidden states [B, H] before each next token; no row ever holds more than `width`."""
+def states(
+    loaded: Loaded, prompts: Sequence[list[int]], width: int, keep: bool
+) -> Generator[Tensor, Move]:
+    """Yields hidden states [B, H] before each next token; no row ever holds more than `width`.
+
+    With `keep` the caches of the prompts stay in `loaded.answered`.
+    """
     if not can_share(body_of(loaded.model)):
         return _plain(loaded, prompts)
     if loaded.device.type == "cuda":
-        return _in_a_table(loaded, prompts, width)
-    return _growing(loaded, prompts)
+        return _in_a_table(loaded, prompts, width, keep)
+    return _growing(loaded, prompts, keep)
 
 
-def _growing(loaded: Loaded, prompts: Sequence[list[int]]) -> Generator[Tensor, Move]:
+def _growing(loaded: Loaded, prompts: Sequence[list[int]], keep: bool) -> Generator[Tensor, Move]:
     """For a CPU: only the rows that go on, and only as many columns as they hold."""
-    hidden, cached, lengths = prefill(loaded, prompts)
+    hidden, cached, lengths = prefill(loaded, prompts, keep)
     while True:
         move = yield hidden
         row = torch.tensor(move.tokens, device=loaded.device)[:, None]
@@ -67,7 +72,7 @@ def _growing(loaded: Loaded, prompts: Sequence[list[int]]) -> Generator[Tensor, 
         index = torch.tensor(move.kept, dtype=torch.long, device=loaded.device)
         parts = [(hidden[index], cached, lengths[index], index)] if move.kept else []
         if move.fresh:
-            new = prefill(loaded, move.fresh)
+            new = prefill(loaded, move.fresh, keep)
             parts.append((*new, torch.arange(len(move.fresh), device=loaded.device)))
         hidden = torch.cat([part[0] for part in parts])
         cached = KeyValues.join([(part[1], part[3]) for part in parts])
@@ -75,10 +80,10 @@ def _growing(loaded: Loaded, prompts: Sequence[list[int]]) -> Generator[Tensor, 
 
 
 def _in_a_table(
-    loaded: Loaded, prompts: Sequence[list[int]], width: int
+    loaded: Loaded, prompts: Sequence[list[int]], width: int, keep: bool
 ) -> Generator[Tensor, Move]:
     """For a GPU: the rows stay in their places, and new ones take those of rows that have ended."""
-    hidden, cached, lengths = prefill(loaded, prompts)
+    hidden, cached, lengths = prefill(loaded, prompts, keep)
     places = list(range(len(prompts)))
     table = Table(body_of(loaded.model), len(places), width)
     table.put(cached, places, lengths)
@@ -94,7 +99,7 @@ def _in_a_table(
             table, places = table.moved(places, count), list(range(len(places)))
         parts = [hidden[torch.tensor(move.kept, dtype=torch.long, device=loaded.device)]]
         if move.fresh:
-            new, cached, lengths = prefill(loaded, move.fresh)
+            new, cached, lengths = prefill(loaded, move.fresh, keep)
             free = sorted(set(range(table.rows)).difference(places))[: len(move.fresh)]
             table.put(cached, free, lengths)
             del cached
@@ -116,7 +121,9 @@ def _plain(loaded: Loaded, prompts: Sequence[list[int]]) -> Generator[Tensor, Mo
             rows = [*(rows[number] for number in move.kept), *map(list, move.fresh)]
 
 
-def prefill(loaded: Loaded, prompts: Sequence[list[int]]) -> tuple[Tensor, KeyValues, Tensor]:
+def prefill(
+    loaded: Loaded, prompts: Sequence[list[int]], keep: bool = False
+) -> tuple[Tensor, KeyValues, Tensor]:
     """Last states [B, H], the cache of B rows, lengths [B]; equal prompts are computed once."""
     body = body_of(loaded.model)
     distinct = sorted({tuple(p) for p in prompts}, key=lambda p: (-len(p), p))
@@ -139,6 +146,8 @@ def prefill(loaded: Loaded, prompts: Sequence[list[int]]) -> tuple[Tensor, KeyVa
     joined = KeyValues.join(parts)
     if order != sorted(order):
         joined = joined.select(back)
+    if keep:
+        loaded.answered.add(prompts, joined, room(loaded))
     lengths = torch.tensor([len(p) for p in prompts], device=loaded.device)
     return torch.cat(last)[back], joined, lengths
 

@@ -1,0 +1,78 @@
+"""What was answered at length is asked again with the answer behind it: the first part is kept.
+
+A judge that reasons first writes its reasons to a question, and is then asked for a label behind
+the same question and these reasons. The question's tokens are computed once, for both.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from hrlaif.transformer.body import device_of
+from hrlaif.transformer.cache import KeyValues
+from hrlaif.transformer.prefix import continue_behind
+from hrlaif.transformer.tree import Row, shared
+
+_WORTH = 32  # tokens; less is computed again in less time than it is copied
+
+
+class Held(NamedTuple):
+    """Where the beginning of a row is kept."""
+
+    part: KeyValues
+    row: int
+    length: int
+    """Tokens that both have in common."""
+
+
+@final
+class Answered:
+    """The prompts that were answered last, with their caches; for models that do not change."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[list[int], int, int]] = []  # sorted: tokens, part, row in it
+        self._parts: list[KeyValues] = []
+        self._tokens = 0
+
+    def clear(self) -> None:
+        """Nothing more is asked about them."""
+        self._known, self._parts, self._tokens = [], [], 0
+
+    def add(self, prompts: Sequence[list[int]], cached: KeyValues, room: int) -> None:
+        """A copy of the cache of these prompts, a row each, while there is room for its tokens."""
+        first = {tuple(prompt): row for row, prompt in reversed(list(enumerate(prompts)))}
+        tokens = len(first) * max(map(len, first))
+        if self._tokens + tokens > room:
+            return
+        rows = torch.tensor(list(first.values()), device=device_of(cached.body))
+        self._parts.append(KeyValues.join([(cached, rows)]))
+        part = len(self._parts) - 1
+        self._known += [(list(prompt), part, row) for row, prompt in enumerate(first)]
+        self._known.sort()
+        self._tokens += tokens
+
+    def find(self, row: list[int], beyond: int) -> Held | None:
+        """The kept prompt with which a row has most in common, if it is well `beyond` so many."""
+        place = bisect_left(self._known, (row,))
+        near = self._known[max(0, place - 1) : place + 1]  # neighbours share the longest beginning
+        held = [
+            Held(self._parts[p], r, min(shared(known, row), len(row) - 1)) for known, p, r in near
+        ]
+        best = max(held, key=lambda one: one.length, default=None)
+        return best if best is not None and best.length >= beyond + _WORTH else None
+
+
+def last_states(rows: Sequence[Row], held: Sequence[Held]) -> Tensor:
+    """Hidden states [B, H] of the last token of rows whose beginnings are held."""
+    device = device_of(held[0].part.body)
+    parts = [(one.part.beginning(one.length), one.row) for one in held]
+    cached = KeyValues.join([(part, torch.tensor([row], device=device)) for part, row in parts])
+    done = [one.length for one in held]
+    hidden = continue_behind(cached, rows, done)
+    ends = torch.tensor([len(row) - n - 1 for row, n in zip(rows, done, strict=True)])
+    return hidden[torch.arange(len(rows), device=device), ends.to(device)]
