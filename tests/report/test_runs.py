@@ -99,7 +99,7 @@ def test_the_page_shows_categories_and_adds_no_element_of_a_text(run, tmp_path):
     page = write_runs(found, tmp_path / "table.html").read_text("utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
-    assert "b minus a, win rates paired by prompt: +0.2" in page
+    assert "b minus a, win rates paired by prompt: +20.0 points" in page
     assert "Preference and satisfaction by category" in page
 
 

@@ -79,6 +79,24 @@ def test_a_table_of_a_long_curve_has_twelve_lines_from_first_to_last():
     assert Curve("x", [], []).some() == []
 
 
+def test_a_difference_of_shares_is_in_points():
+    assert words.points(Figure(value=-0.0048, low=-0.0102, high=0.0, n=9)) == (
+        "−0.5 points (−1.0 to +0.0)"
+    )
+    assert words.points(None) == words.UNKNOWN
+
+
+def test_intervals_close_to_the_reference_are_drawn_on_a_scale_round_it():
+    def ticks(*ends):
+        figure = Figure(value=sum(ends) / 2, low=ends[0], high=ends[1], n=9)
+        svg = Charts().intervals([("a", figure)], unit="won, %", alt="x")
+        return re.findall(r"<text[^>]*>([\d.]+)</text>", svg)
+
+    assert ticks(0.495, 0.512) == ["48", "49", "50", "51", "52"]
+    assert ticks(0.45, 0.585) == ["40", "45", "50", "55", "60"]
+    assert ticks(0.2, 0.6) == ["0", "25", "50", "75", "100"]
+
+
 def test_zero_has_no_sign():
     assert words.digits(0.0, signed=True) == "0"
 

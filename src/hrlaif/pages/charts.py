@@ -60,7 +60,10 @@ class Charts:
         reference: float | None = 0.5,
         alt: str,
     ) -> Markup | None:
-        """A dot and its interval a line, on a scale of percent, with a line at `reference`."""
+        """A dot and its interval a line, on a scale of percent, with a line at `reference`.
+
+        The scale is all percents, or, where everything lies near the reference, those round it.
+        """
         shown = [(name, f) for name, f in figures if f.value is not None]
         if not shown or not self.available:
             return None
@@ -75,8 +78,9 @@ class Charts:
             axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
             axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
             axes.set_ylim(-0.6, len(shown) - 0.4)
-            axes.set_xlim(0, 100)
-            axes.set_xticks([0, 25, 50, 75, 100])
+            low, high = _scale([v for _, f in shown for v in _ends(f)], reference)
+            axes.set_xlim(low, high)
+            axes.set_xticks([low + (high - low) * quarter / 4 for quarter in range(5)])
             axes.set_xlabel(unit)
             axes.spines["left"].set_visible(False)
 
@@ -211,6 +215,16 @@ def _ends(figure: Figure) -> list[float]:
     """The interval, or the value alone where there is none."""
     ends = (figure.low, figure.high) if figure.low is not None else (figure.value,)
     return [end for end in ends if end is not None]
+
+
+def _scale(ends: Sequence[float], reference: float | None) -> tuple[float, float]:
+    """Percent at the axis' ends: all of them, or a step round the reference that holds `ends`."""
+    if reference is not None and ends:
+        farthest = 100 * max(abs(end - reference) for end in ends)
+        half = next((step for step in (2, 4, 10, 20) if farthest <= step), None)
+        if half is not None:
+            return 100 * reference - half, 100 * reference + half
+    return 0.0, 100.0
 
 
 def _short(name: str) -> str:

@@ -23,6 +23,7 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
     "percent": words.percent,
     "plain": words.plain,
     "signed": lambda figure: words.plain(figure, signed=True),
+    "points": words.points,
     "duration": words.duration,
     "money": words.money,
     "count": words.count,

@@ -28,6 +28,19 @@ def plain(figure: Figure | None, *, signed: bool = False) -> str:
     return f"{value} ({low} to {high})"
 
 
+def points(figure: Figure | None) -> str:
+    """A difference of two shares: `-0.5 points (-1.0 to 0.0)`."""
+    if figure is None or figure.value is None:
+        return UNKNOWN
+
+    def one(value: float) -> str:
+        return f"{100 * value:+.1f}".replace("-", "−")
+
+    if figure.low is None or figure.high is None:
+        return f"{one(figure.value)} points (no interval)"
+    return f"{one(figure.value)} points ({one(figure.low)} to {one(figure.high)})"
+
+
 def digits(value: float | None, *, signed: bool = False) -> str:
     """Three digits that count, with a real minus sign."""
     if value is None:

@@ -70,7 +70,8 @@ def headline(run: Run, charts: Charts) -> Row:
 def win_rates(run: Run, charts: Charts) -> Row:
     """By category, raw beside length-controlled, and what was left out."""
     won = run.json("evaluation/metrics.json").get("win_rate") or {}
-    categories = [(n, f) for n, v in pairs(won.get("by_category")) if (f := figure(v))]
+    parts = pairs(won.get("by_category"))
+    categories = [(words.spaced(name), f) for name, v in parts if (f := figure(v))]
     categories.sort(key=lambda item: -(item[1].value or 0))
     minimal = won.get("length_controlled") or {}
     named = [("raw", won.get("overall")), ("hard verdicts", won.get("hard"))]
