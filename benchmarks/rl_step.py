@@ -233,6 +233,6 @@ if __name__ == "__main__":
     sizes = {"steps": 2, "prompts": 4, "samples": 4, "prompt": 256, "response": 64, "qwen": 0}
     arms = {OURS: ours, "trl": trl, "trl_defaults": trl}
     exact = {"steps": 1, "prompts": 2, "samples": 2, "prompt": 32, "response": 8}
-    sweep = [*({**_HALF, "micro": size} for size in (4, 8, 16)), {**_MIXED, "micro": 4}]
+    sweep = [*({**_HALF, "micro": size} for size in (2, 4, 8)), {**_MIXED, "micro": 4}]
     sweeps = {"trl": sweep, "trl_defaults": [DEFAULTS]}
     main(Benchmark("RL step", "samples", arms, sizes, exact, 1e-3, sweeps), __file__)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hrlaif.errors import UsageError
 from hrlaif.transformer import attention, packed
 from hrlaif.transformer.answered import Answered, last_states
-from hrlaif.transformer.batches import rounded
+from hrlaif.transformer.batches import batches, rounded
 from hrlaif.transformer.body import body_of, device_of, evaluating, head_of, squash_of
 from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.head import TokenScores, distribution, score_rows
@@ -128,10 +128,14 @@ def next_logprobs(
             for path, hidden in _last_of_each(model, [rows[i] for i in indices], asked, prefix):
                 for i, state in zip(indices, hidden, strict=True):
                     states[path][i] = state
-        for path in asked if held else ():
-            longer = [[*rows[i], *path] for i in held]
-            for i, state in zip(held, last_states(longer, list(held.values())), strict=True):
-                states[path][i] = state
+        behind = list(held)
+        for part in batches([len(rows[i]) - held[i].length for i in behind]):
+            indices = [behind[i] for i in part]
+            for path in asked:
+                longer = [[*rows[i], *path] for i in indices]
+                hidden = last_states(longer, [held[i] for i in indices])
+                for i, state in zip(indices, hidden, strict=True):
+                    states[path][i] = state
         return {
             path: distribution(head, torch.stack(states[path]), squash)[:, ids]
             for path, ids in asked.items()
