@@ -12,7 +12,7 @@ from hrlaif.transformer.prefix import begin_prefix
 
 BEGINNING = list(range(10, 30))
 PROMPTS = [[*BEGINNING, *range(k, k + 36 + k % 5), 7, 8] for k in (31, 42, 53)]
-ASKED = {(): [5, 6, 40], (5,): [9]}
+ONE, SEVERAL = {(): [5, 6, 40]}, {(): [5, 6, 40], (5,): [9]}
 
 
 def _asked_behind(prompts):
@@ -35,14 +35,17 @@ def _tokens_of(body, monkeypatch):
     return seen
 
 
-def test_what_is_asked_behind_an_answer_is_what_is_asked_of_the_whole_text(tiny, sharing_family):
+@pytest.mark.parametrize("asked", [ONE, SEVERAL])
+def test_what_is_asked_behind_an_answer_is_what_is_asked_of_the_whole_text(
+    tiny, sharing_family, asked
+):
     loaded = _loaded(tiny(sharing_family))
     rows = [*_asked_behind(PROMPTS), [*BEGINNING, 3, 4, 90]]  # the last question was not answered
-    wanted = next_logprobs(loaded.model, rows, ASKED)
+    wanted = next_logprobs(loaded.model, rows, asked)
     generate(loaded, [*PROMPTS, PROMPTS[0]], Sampling(0.0, 5), rows=2, keep=True)
     assert [loaded.answered.find(row, 20) is not None for row in rows] == [True] * 3 + [False]
-    found = next_logprobs(loaded.model, rows, ASKED, loaded.kept, loaded.answered)
-    for path in ASKED:
+    found = next_logprobs(loaded.model, rows, asked, loaded.kept, loaded.answered)
+    for path in asked:
         torch.testing.assert_close(found[path], wanted[path], atol=1e-5, rtol=1e-5)
 
 

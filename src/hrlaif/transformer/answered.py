@@ -7,7 +7,7 @@ the same question and these reasons. The question's tokens are computed once, fo
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, final
 
 import torch
@@ -67,12 +67,22 @@ class Answered:
         return best if best is not None and best.length >= beyond + _WORTH else None
 
 
-def last_states(rows: Sequence[Row], held: Sequence[Held]) -> Tensor:
-    """Hidden states [B, H] of the last token of rows whose beginnings are held."""
+def last_states(
+    rows: Sequence[Row], held: Sequence[Held], paths: Iterable[Sequence[int]]
+) -> Iterator[Tensor]:
+    """For each path: last hidden states [B, H] of the rows, whose beginnings are held, and it."""
     device = device_of(held[0].part.body)
     parts = [(one.part.beginning(one.length), one.row) for one in held]
     cached = KeyValues.join([(part, torch.tensor([row], device=device)) for part, row in parts])
-    done = [one.length for one in held]
+    done, lengths = [one.length for one in held], torch.tensor([len(row) for row in rows])
     hidden = continue_behind(cached, rows, done)
-    ends = torch.tensor([len(row) - n - 1 for row, n in zip(rows, done, strict=True)])
-    return hidden[torch.arange(len(rows), device=device), ends.to(device)]
+    ends = (lengths - torch.tensor(done) - 1).to(device)
+    length = cached.length
+    for path in paths:
+        if not path:
+            yield hidden[torch.arange(len(rows), device=device), ends]
+            continue
+        tokens = torch.tensor([list(path)] * len(rows), device=device)
+        positions = (lengths[:, None] + torch.arange(len(path))).to(device)
+        yield cached.extend(tokens, positions, torch.ones_like(tokens, dtype=torch.bool))[:, -1]
+        cached.crop(length)

@@ -131,9 +131,8 @@ def next_logprobs(
         behind = list(held)
         for part in batches([len(rows[i]) - held[i].length for i in behind]):
             indices = [behind[i] for i in part]
-            for path in asked:
-                longer = [[*rows[i], *path] for i in indices]
-                hidden = last_states(longer, [held[i] for i in indices])
+            ends = last_states([rows[i] for i in indices], [held[i] for i in indices], asked)
+            for path, hidden in zip(asked, ends, strict=True):
                 for i, state in zip(indices, hidden, strict=True):
                     states[path][i] = state
         return {

@@ -1,6 +1,6 @@
 """How does a GPU write? Into a table that stays where it is: then a step is one recorded graph.
 
-A step of a small model is a thousand small kernels, and to start each from Python takes longer than
+A step of a small model is very many small kernels, and to start each from Python takes longer than
 the kernel itself. A CUDA graph starts all of them at once, but on the same memory every time. So
 the table has a fixed number of rows, a key stands in the column of its position, each row sees the
 columns up to its own position, and a row that begins takes the place of one that has ended.
@@ -48,6 +48,7 @@ class Table:
         layers = [layer(self._lengths, width) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=layers)
         self._graph: Any = None
+        self._was_tried = False
         self._states: Tensor | None = None
 
     def put(self, part: KeyValues, places: Sequence[int], lengths: Tensor) -> None:
@@ -84,7 +85,7 @@ class Table:
             self._graph.replay()
         else:
             self._states = self._computed()
-            if device.type == "cuda" and compute().compile == "auto":
+            if device.type == "cuda" and compute().compile == "auto" and not self._was_tried:
                 self._record()
         assert self._states is not None
         found = self._states[at]
@@ -103,7 +104,7 @@ class Table:
 
     def _record(self) -> None:
         """After a step: what it did, as a graph, whose states are those of all steps to come."""
-        graph = torch.cuda.CUDAGraph()
+        graph, self._was_tried = torch.cuda.CUDAGraph(), True
         try:
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 states = self._computed()
