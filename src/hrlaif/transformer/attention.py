@@ -44,14 +44,15 @@ def refuse(body: Any, name: str, reason: str) -> None:
 def in_trees(body: Any) -> Iterator[str | None]:
     """Inside, the model attends by the kernel for trees, which is given."""
     name = kernel(body)
-    with nullcontext() if name is None else _standing_on(body, name):
+    if name == packed.NAME:
+        packed.register()
+    with nullcontext() if name is None else standing_on(body, name):
         yield name
 
 
 @contextmanager
-def _standing_on(body: Any, name: str) -> Iterator[None]:
-    if name == packed.NAME:
-        packed.register()
+def standing_on(body: Any, name: str) -> Iterator[None]:
+    """Inside, the model attends by the kernel of this name."""
     config = body.config.get_text_config(decoder=True)
     before = config._attn_implementation
     config._attn_implementation = name

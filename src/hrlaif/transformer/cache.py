@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hrlaif.transformer import flex, packed
 
-_NOWHERE = 2**30  # the position of a padding key: after every query, so that none attends to it
+NOWHERE = 2**30  # the position of a padding key: after every query, so that none attends to it
 _ROOM = 64
 
 
@@ -25,17 +25,26 @@ class KeyValues:
     def __init__(self, body: Any):
         self.body = body
         self.cache = _slots(body)
-        self.positions: Tensor | None = None  # [B, K] of each key, _NOWHERE for padding
+        self.positions: Tensor | None = None  # [B, K] of each key, NOWHERE for padding
 
-    def extend(self, tokens: Tensor, positions: Tensor, valid: Tensor) -> Tensor:
-        """Hidden states [B, Q, H] after the final norm of tokens [B, Q] behind what is cached."""
-        keys = torch.where(valid, positions, _NOWHERE)
+    def extend(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        valid: Tensor,
+        seen: Callable[[Any, Tensor, Tensor], Any] | None = None,
+    ) -> Tensor:
+        """Hidden states [B, Q, H] after the final norm of tokens [B, Q] behind what is cached.
+
+        `seen` makes the masks, as `masks` below does.
+        """
+        keys = torch.where(valid, positions, NOWHERE)
         self.positions = keys if self.positions is None else torch.cat([self.positions, keys], 1)
         # Padding sees key 0: no row is without a key.
         queries = torch.where(valid, positions, 0)
         out = self.body(
             input_ids=tokens,
-            attention_mask=masks(self.body.config, queries, self.positions),
+            attention_mask=(seen or masks)(self.body.config, queries, self.positions),
             position_ids=queries,
             past_key_values=self.cache,
             use_cache=True,
@@ -52,12 +61,12 @@ class KeyValues:
         assert self.positions is not None
         return torch.cat([self.positions.expand(len(positions), -1), positions], 1)
 
-    def beginning(self, length: int) -> KeyValues:
+    def beginning(self, length: int | Tensor) -> KeyValues:
         """The same memory, of which only the first `length` tokens of each row are there."""
         assert self.positions is not None
         other = KeyValues(self.body)
         other.cache = self.cache
-        other.positions = torch.where(self.positions < length, self.positions, _NOWHERE)
+        other.positions = torch.where(self.positions < length, self.positions, NOWHERE)
         return other
 
     def crop(self, length: int) -> None:
@@ -76,13 +85,38 @@ class KeyValues:
             copy.take([(mine, rows, None)], self.positions.shape[1])
         return other
 
+    def picked(self, rows: Tensor, columns: Tensor, positions: Tensor) -> KeyValues:
+        """A copy that holds, in row b, `columns[b]` of row `rows[b]`, at `positions[b]`."""
+        other = KeyValues(self.body)
+        other.positions = positions
+        for mine, copy in zip(self.cache.layers, other.cache.layers, strict=True):
+            copy.take([(mine, rows, columns)], columns.shape[1])
+        return other
+
+    def behind(self, layers: Sequence[Any], positions: Tensor, rows: Tensor) -> KeyValues:
+        """A copy, each row behind one of other keys and values [T, H, P, D] of each layer.
+
+        `positions` [T, P] are those of the keys, `rows` [B] says which.
+        """
+        assert self.positions is not None
+        other = KeyValues(self.body)
+        other.positions = torch.cat([positions[rows], self.positions], 1)
+        for mine, copy, (keys, values) in zip(
+            self.cache.layers, other.cache.layers, layers, strict=True
+        ):
+            copy.update(
+                torch.cat([keys[rows], mine.keys[:, :, : mine.used]], 2),
+                torch.cat([values[rows], mine.values[:, :, : mine.used]], 2),
+            )
+        return other
+
     @classmethod
     def join(cls, parts: Sequence[tuple[KeyValues, Tensor]]) -> KeyValues:
         """One cache of the selected rows of several, in this order, padded to the longest."""
         other = cls(parts[0][0].body)
         found = [compact(part, rows) for part, rows in parts]
         length = max(positions.shape[1] for positions, _ in found)
-        other.positions = torch.cat([_padded(positions, length) for positions, _ in found])
+        other.positions = torch.cat([padded(positions, length) for positions, _ in found])
         for index, copy in enumerate(other.cache.layers):
             taken = [
                 (part.cache.layers[index], rows, columns)
@@ -96,13 +130,14 @@ def compact(part: KeyValues, rows: Tensor) -> tuple[Tensor, Tensor | None]:
     """Positions [B, K] of the rows' keys, padding last; their columns where not the first K."""
     assert part.positions is not None
     positions = part.positions[rows]
-    count = int((positions != _NOWHERE).sum(1).max())
+    count = int((positions != NOWHERE).sum(1).max())
     ordered, columns = (x[:, :count] for x in positions.sort(dim=1, stable=True))
     return ordered, None if torch.equal(ordered, positions[:, :count]) else columns
 
 
-def _padded(positions: Tensor, length: int) -> Tensor:
-    return nn.functional.pad(positions, (0, length - positions.shape[1]), value=_NOWHERE)
+def padded(positions: Tensor, length: int) -> Tensor:
+    """[B, length] of positions [B, K], filled up with padding."""
+    return nn.functional.pad(positions, (0, length - positions.shape[1]), value=NOWHERE)
 
 
 def _slots(body: Any) -> Any:
@@ -168,8 +203,7 @@ def taken(x: Tensor, rows: Tensor, columns: Tensor | None, count: int) -> Tensor
     """[B, H, count, D] of x [.., H, K, D]: the first columns, or those named for each row."""
     if columns is None:
         return x[:, :, :count].index_select(0, rows)
-    index = columns[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3])
-    return x.index_select(0, rows).gather(2, index)
+    return x[rows[:, None], :, columns].transpose(1, 2)
 
 
 def _grown(end: int, buffer: Tensor) -> int:

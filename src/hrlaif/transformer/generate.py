@@ -19,9 +19,10 @@ from hrlaif.errors import UsageError
 from hrlaif.transformer.body import evaluating
 from hrlaif.transformer.draw import draw
 from hrlaif.transformer.load import Loaded
-from hrlaif.transformer.steps import Move, room, states
+from hrlaif.transformer.prefill import Beginnings, room
+from hrlaif.transformer.steps import Move, states
 
-_ROWS, _ROWS_ON_A_GPU = 64, 256
+_ROWS, _ROWS_ON_A_GPU = 128, 256
 _FREE_SHARE = 0.25  # of the rows: dropping and adding rows copies the cache
 
 
@@ -76,22 +77,25 @@ def generate(
 ) -> list[Sampled]:
     """One continuation for each entry of `prompts` (token ids), in order.
 
-    `samples[i]` numbers independent draws of equal prompts (all 0 when empty). A prompt that occurs
-    several times is computed once where its rows begin together. At most `rows` are written side by
-    side (64, on a GPU 256, when empty); where some have ended, others begin. With `keep` the caches
-    of the prompts stay in `loaded.answered`, for a model whose weights do not change.
+    `samples[i]` numbers independent draws of equal prompts (all 0 when empty). What prompts begin
+    with is computed once where their rows begin together. At most `rows` are written side by side
+    (128, on a GPU 256, when empty); where some have ended, others begin. With `keep` the caches of
+    the prompts stay in `loaded.answered`, for a model whose weights do not change.
     """
     if how.temperature < 0 or how.max_tokens < 1 or (how.top_k is not None and how.top_k < 1):
         raise UsageError(f"cannot sample with {how}: temperature >= 0, max_tokens and top_k >= 1")
     if any(not prompt for prompt in prompts):
         raise UsageError("an empty prompt: generation needs at least one token to continue from")
+    if not prompts:
+        return []
     numbers = list(samples) if samples is not None else [0] * len(prompts)
     rows = rows or (_ROWS_ON_A_GPU if loaded.device.type == "cuda" else _ROWS)
     found: dict[int, Sampled] = {}
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), prompts[i], i))
     with evaluating(loaded.model):
-        queue = _Queue(prompts, numbers, how, rows, room(loaded), deque(order))
-        for row in _written(loaded, queue, keep):
+        begun = Beginnings.of(loaded, prompts, keep)
+        queue = _Queue(prompts, numbers, how, rows, begun.common, room(loaded), deque(order))
+        for row in _written(loaded, queue, begun):
             stopped = row.tokens[-1] in loaded.end_ids
             found[row.place] = Sampled(row.tokens, "stop" if stopped else "length", row.logprobs)
     return [found[i] for i in range(len(prompts))]
@@ -105,6 +109,8 @@ class _Queue:
     samples: Sequence[int]
     how: Sampling
     rows: int
+    common: int
+    """Tokens of each prompt that stand once for all rows."""
     room: int
     """Rows x tokens of attention cache at once."""
     waiting: deque[int]
@@ -114,7 +120,7 @@ class _Queue:
         if not self.waiting or len(busy) > (1 - _FREE_SHARE) * self.rows:
             return []
         longest = max(len(self.prompts[i]) for i in (self.waiting[0], *(r.place for r in busy)))
-        most = max(1, self.room // (longest + self.how.max_tokens))
+        most = max(1, self.room // (longest - self.common + self.how.max_tokens))
         count = min(self.rows, most, len(busy) + len(self.waiting)) - len(busy)
         return [self._begun(self.waiting.popleft()) for _ in range(count)]
 
@@ -129,13 +135,13 @@ def _uniforms(prompt: list[int], sample: int, how: Sampling) -> Tensor:
     return torch.rand(how.max_tokens, generator=generator, dtype=torch.float64)
 
 
-def _written(loaded: Loaded, queue: _Queue, keep: bool) -> Iterator[_Row]:
+def _written(loaded: Loaded, queue: _Queue, begun: Beginnings) -> Iterator[_Row]:
     """Each row when it has ended."""
     how, rows = queue.how, queue.next([])
     if not rows:
         return
-    begun = [queue.prompts[row.place] for row in rows]
-    steps = states(loaded, begun, max(map(len, begun)) + how.max_tokens, keep)
+    first = [queue.prompts[row.place] for row in rows]
+    steps = states(loaded, first, max(map(len, first)) + how.max_tokens, begun)
     hidden = next(steps)
     while True:
         uniforms = torch.stack([row.next_uniform() for row in rows])

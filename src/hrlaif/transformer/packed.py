@@ -8,7 +8,7 @@ under a mask of G N rows, where SDPA would copy the keys for every head. The sum
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import accumulate
@@ -103,8 +103,7 @@ def attend(
     Keys and values may have those of a prefix before them. `attention_mask` is folded, and of rows.
     Raises ValueError for what it would leave out, so that the trial refuses it for that model.
     """
-    if unknown := [name for name in _CHANGES if more.get(name) is not None]:
-        raise ValueError(f"packed trees know nothing of {', '.join(unknown)}")
+    check(more)
     spans = _SPANS.get()
     _, heads, tokens, size = query.shape
     count = attention_mask.shape[-2] // spans.width
@@ -113,7 +112,7 @@ def attend(
     keys, values = (_behind_prefix(x, x.shape[2] - tokens, spans) for x in (key, value))
     if copies > 1:
         keys, values = (x.repeat_interleave(copies, 1) for x in (keys, values))
-    mask = _additive(attention_mask, query.dtype)
+    mask = additive(attention_mask, query.dtype)
     out = nn.functional.scaled_dot_product_attention(
         rows, keys, values, attn_mask=mask, scale=scaling
     )
@@ -173,7 +172,13 @@ def _to_rows(packed: Tensor, spans: Spans) -> Tensor:
     return rows
 
 
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+def check(more: Mapping[str, Any]) -> None:
+    """Raises ValueError for an argument that changes what attention says, and is not known here."""
+    if unknown := [name for name in _CHANGES if more.get(name) is not None]:
+        raise ValueError(f"this attention knows nothing of {', '.join(unknown)}")
+
+
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """0 where a key is seen, else -inf: made once for all layers, where SDPA makes it in each."""
     made = getattr(mask, "additive", None)
     if made is None or made.dtype != dtype:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from hrlaif.transformer import asked, attention, packed
 from hrlaif.transformer.batches import rounded
 from hrlaif.transformer.body import accepts, device_of, evaluating
-from hrlaif.transformer.cache import KeyValues, masks
+from hrlaif.transformer.cache import NOWHERE, KeyValues, masks
 from hrlaif.transformer.tree import Forest, Row, plant, shared
 
 _WORTH = 16  # tokens; a shorter common prefix costs more than it saves
@@ -36,6 +37,28 @@ def forest_states(
     The trees stand behind a prefix that all of them begin with. Gradients flow where they are
     enabled, except into the prefix.
     """
+    with _laid(body, forest, prefix) as laid:
+        index = [laid.places[i][t] for i, want in enumerate(wanted) for t in want]
+        behind = None if prefix is None else laid.behind(prefix)
+        return run(body, laid.tokens, laid.positions, index, mask=laid.mask, cached=behind)
+
+
+class _Laid(NamedTuple):
+    """A forest as the kernel for trees takes it: in rows, or end to end."""
+
+    tokens: Tensor
+    positions: Tensor
+    mask: Any
+    places: list[list[int]]
+    """Of each sequence's tokens, in the tokens."""
+
+    def behind(self, prefix: KeyValues) -> KeyValues:
+        """A copy of the prefix for each row."""
+        return prefix.select(torch.zeros(len(self.tokens), dtype=torch.long))
+
+
+@contextmanager
+def _laid(body: Any, forest: Forest, prefix: KeyValues | None) -> Iterator[_Laid]:
     tokens, positions, begins = forest.tokens, forest.positions, forest.begins()
     if prefix is not None:
         positions = positions + prefix.length
@@ -45,13 +68,10 @@ def forest_states(
         spans = packed.Spans(forest.lengths, tokens.shape[1])
         if kernel == packed.NAME:
             tokens, positions, begins = spans.pack(tokens), spans.pack(positions), spans.begins()
-        index = [
-            begins[forest.rows[i]] + forest.columns[i][t]
-            for i, want in enumerate(wanted)
-            for t in want
-        ]
+        trees = zip(forest.rows, forest.columns, strict=True)
+        places = [[begins[tree] + column for column in columns] for tree, columns in trees]
         with packed.standing(spans):
-            return run(body, tokens, positions, index, mask=mask, prefix=prefix)
+            yield _Laid(tokens, positions, mask, places)
 
 
 def run(
@@ -61,17 +81,19 @@ def run(
     index: Sequence[int],
     *,
     mask: Any = None,
-    prefix: KeyValues | None = None,
+    cached: KeyValues | None = None,
 ) -> Tensor:
-    """Last hidden states [n, H] at places `index` of B x N, of tokens [B, N]."""
+    """Last hidden states [n, H] at places `index` of B x N, of tokens [B, N].
+
+    The keys of `cached` rows stand before them, and theirs are added there.
+    """
     extra: dict[str, Any] = {"use_cache": False} if accepts(body, "use_cache") else {}
     if accepts(body, "position_ids"):
         extra["position_ids"] = positions
     if mask is not None:
         extra["attention_mask"] = mask
-    if prefix is not None:
-        first = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
-        extra |= {"past_key_values": prefix.select(first).cache, "use_cache": True}
+    if cached is not None:
+        extra |= {"past_key_values": cached.cache, "use_cache": True}
     places = torch.tensor(index, dtype=torch.long, device=tokens.device)
     with asked.only(body, places):
         out = body(input_ids=tokens, **extra)
@@ -172,20 +194,25 @@ def begin_prefix(body: Any, tokens: list[int]) -> KeyValues:
     return cached
 
 
-def continue_from_prefix(
-    body: Any, rows: Sequence[Row], prefix: KeyValues | None
-) -> tuple[Tensor, KeyValues]:
-    """Hidden states [B, T - P, H] of what follows the P prefix tokens of each row, and the cache.
+def grown(body: Any, rows: Sequence[Row], prefix: KeyValues | None) -> tuple[Tensor, KeyValues]:
+    """Last states [B, H] of rows, and the cache of what follows the prefix in each, padded behind.
 
-    Row b has its states at [b, : len(rows[b]) - P]; what follows is padding.
+    What several of them begin with is computed once.
     """
-    done = prefix.length if prefix is not None else 0
-    device = device_of(body)
-    if prefix is None:
-        cached = KeyValues(body)
-    else:
-        cached = prefix.select(torch.zeros(len(rows), dtype=torch.long, device=device))
-    return continue_behind(cached, rows, [done] * len(rows)), cached
+    done, device = prefix.length if prefix is not None else 0, device_of(body)
+    forest = plant([row[done:] for row in rows], device)
+    with evaluating(body), _laid(body, forest, prefix) as laid:
+        cached = KeyValues(body) if prefix is None else laid.behind(prefix)
+        ends = [places[-1] for places in laid.places]
+        hidden = run(body, laid.tokens, laid.positions, ends, mask=laid.mask, cached=cached)
+    width, longest = laid.tokens.shape[1], max(map(len, laid.places))
+    columns = torch.zeros(len(rows), longest, dtype=torch.long)
+    positions = torch.full_like(columns, NOWHERE)
+    for row, places in enumerate(laid.places):
+        columns[row, : len(places)] = torch.tensor(places) % width + done
+        positions[row, : len(places)] = torch.arange(done, done + len(places))
+    trees = torch.tensor([places[0] // width for places in laid.places])
+    return hidden, cached.picked(trees.to(device), columns.to(device), positions.to(device))
 
 
 def continue_behind(cached: KeyValues, rows: Sequence[Row], done: Sequence[int]) -> Tensor:

@@ -1,0 +1,107 @@
+"""What do prompts share before anything is written? Computed once, and on a CPU kept once too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hrlaif.transformer import branches
+from hrlaif.transformer.body import body_of
+from hrlaif.transformer.branches import Branches, Trunks
+from hrlaif.transformer.cache import KeyValues
+from hrlaif.transformer.load import Loaded
+from hrlaif.transformer.memory import total
+from hrlaif.transformer.prefix import KeptPrefix, can_share, grown
+from hrlaif.transformer.table import token_bytes
+from hrlaif.transformer.tree import micro_batches
+
+_ROOM = 32_768  # tokens
+_SHARE = {"cpu": 0.1, "cuda": 0.3}  # of all memory, and of what is free on a GPU
+_WORTH = 1024  # tokens not read again at each step; fewer are read in the time of a second product
+
+
+def room(loaded: Loaded) -> int:
+    """How many rows x tokens of attention cache there is room for at once."""
+    kind = loaded.device.type
+    if kind == "cuda":
+        memory, _ = torch.cuda.mem_get_info(loaded.device)
+    else:
+        memory = total()
+    share = _SHARE.get(kind, 0.0)
+    return max(_ROOM, int(memory * share) // token_bytes(body_of(loaded.model)))
+
+
+class Beginnings(NamedTuple):
+    """What the prompts of one call have in common."""
+
+    prefix: KeyValues | None
+    """What all begin with."""
+    once: Literal["prefix", "prompts", "nothing"]
+    """Of what the keys stand once for all rows; `prompts`: of each prompt, for its samples."""
+    keep: bool
+    """Whether the caches of the prompts stay in `loaded.answered`."""
+
+    @classmethod
+    def of(cls, loaded: Loaded, prompts: Sequence[list[int]], keep: bool) -> Beginnings:
+        """Of all prompts, each as often as something is written behind it."""
+        body, distinct = body_of(loaded.model), sorted(set(map(tuple, prompts)))
+        if not can_share(body):
+            return cls(None, "nothing", keep)
+        kept = loaded.kept if keep else KeptPrefix()
+        prefix = kept.of(body, distinct, len(min(distinct, key=len)) - 1)
+        by_prefix = (len(prompts) - 1) * (0 if prefix is None else prefix.length)
+        by_prompts = sum(map(len, prompts)) - sum(map(len, distinct))
+        if max(by_prefix, by_prompts) < _WORTH or not branches.works(body):
+            return cls(prefix, "nothing", keep)
+        return cls(prefix, "prefix" if by_prefix >= by_prompts else "prompts", keep)
+
+    @property
+    def common(self) -> int:
+        """Tokens that stand once for all rows."""
+        return self.prefix.length if self.prefix is not None and self.once == "prefix" else 0
+
+
+def prefill(
+    loaded: Loaded, prompts: Sequence[list[int]], begun: Beginnings
+) -> tuple[Tensor, Branches, Tensor]:
+    """Last states [B, H], the cache of B rows, lengths [B]; what prompts share is computed once."""
+    device, prefix = loaded.device, begun.prefix
+    distinct = sorted(set(map(tuple, prompts)))
+    done = 0 if prefix is None else prefix.length
+    parts, order = [], []
+    for indices in micro_batches([prompt[done:] for prompt in distinct]):
+        parts.append(grown(body_of(loaded.model), [distinct[i] for i in indices], prefix))
+        order += [distinct[i] for i in indices]
+    hidden = torch.cat([states for states, _ in parts])
+    every = [(part, torch.arange(len(states), device=device)) for states, part in parts]
+    cached = KeyValues.join(every) if len(every) > 1 else every[0][0]
+    place = {prompt: row for row, prompt in enumerate(order)}
+    rows = [place[tuple(prompt)] for prompt in prompts]
+    index = torch.tensor(rows, device=device)
+    lengths = torch.tensor([len(prompt) for prompt in order], device=device)
+    branched = _branched(cached, rows, lengths, begun)
+    if begun.keep:
+        loaded.answered.add(prompts, branched.whole(), room(loaded))
+    return hidden[index], branched, lengths[index]
+
+
+def _branched(
+    cached: KeyValues, rows: Sequence[int], lengths: Tensor, begun: Beginnings
+) -> Branches:
+    """These rows of a cache that holds what follows the prefix in prompts of these lengths."""
+    index, trunk = torch.tensor(rows, device=lengths.device), None
+    if begun.prefix is not None:
+        trunk = Trunks.of(begun.prefix, begun.prefix.length)
+    if begun.once == "prefix":
+        return Branches(cached.select(index), trunk, [0] * len(rows))
+    if trunk is not None:
+        cached = cached.behind(trunk.layers, trunk.positions, torch.zeros_like(lengths))
+    if begun.once == "nothing":
+        return Branches(cached.select(index))
+    # What follows a trunk has a key of its own from the first step on: the prompt's last.
+    last = lengths[:, None] - 1
+    trunks = Trunks.of(cached.beginning(last), cached.length - 1)
+    return Branches(cached.picked(index, last[index], last[index]), trunks, rows)
