@@ -5,6 +5,7 @@ import torch
 
 from hrlaif.transformer.answered import Answered
 from hrlaif.transformer.body import body_of
+from hrlaif.transformer.branches import Branches
 from hrlaif.transformer.forward import next_logprobs
 from hrlaif.transformer.generate import Sampling, generate
 from hrlaif.transformer.load import Loaded
@@ -63,7 +64,7 @@ def test_of_two_questions_that_begin_alike_the_one_with_more_in_common_is_found(
     body, kept = body_of(tiny("llama")), Answered()
     long, longer = [*range(5, 75)], [*range(5, 45), *range(50, 90)]
     for prompt in (long, longer):
-        kept.add([prompt], begin_prefix(body, prompt), room=1000)
+        kept.add([prompt], Branches(begin_prefix(body, prompt)), room=1000)
     assert kept.find([*longer[:70], 4], 0).length == 70
     assert kept.find([*long[:60], 4], 0).length == 60
     assert kept.find([*long[:60], 4], 40) is None  # too little beyond what is there anyway
@@ -76,7 +77,7 @@ def test_no_more_is_kept_than_there_is_room_for(tiny):
     body, kept = body_of(tiny("llama")), Answered()
     for begin in (5, 6, 7):
         prompt = [*range(begin, begin + 50)]
-        kept.add([prompt], begin_prefix(body, prompt), room=100)
+        kept.add([prompt], Branches(begin_prefix(body, prompt)), room=100)
     assert [kept.find([*range(b, b + 50), 3], 0) is not None for b in (5, 6, 7)] == [
         True, True, False,
     ]  # fmt: skip

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hrlaif.transformer.body import device_of
+from hrlaif.transformer.branches import Branches
 from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.prefix import continue_behind
 from hrlaif.transformer.tree import Row, shared
@@ -43,14 +44,13 @@ class Answered:
         """Nothing more is asked about them."""
         self._known, self._parts, self._tokens = [], [], 0
 
-    def add(self, prompts: Sequence[list[int]], cached: KeyValues, room: int) -> None:
+    def add(self, prompts: Sequence[list[int]], cached: Branches, room: int) -> None:
         """A copy of the cache of these prompts, a row each, while there is room for its tokens."""
         first = {tuple(prompt): row for row, prompt in reversed(list(enumerate(prompts)))}
         tokens = len(first) * max(map(len, first))
         if self._tokens + tokens > room:
             return
-        rows = torch.tensor(list(first.values()), device=device_of(cached.body))
-        self._parts.append(KeyValues.join([(cached, rows)]))
+        self._parts.append(cached.whole(list(first.values())))
         part = len(self._parts) - 1
         self._known += [(list(prompt), part, row) for row, prompt in enumerate(first)]
         self._known.sort()

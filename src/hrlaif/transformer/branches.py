@@ -91,12 +91,8 @@ class Branches:
     def join(cls, parts: Sequence[tuple[Branches, Sequence[int]]]) -> Branches:
         """The selected rows of several, in this order."""
         device = device_of(parts[0][0].own.body)
-        own = KeyValues.join(
-            [
-                (part.own, torch.tensor(rows, dtype=torch.long, device=device))
-                for part, rows in parts
-            ]
-        )
+        index = [torch.tensor(rows, dtype=torch.long, device=device) for _, rows in parts]
+        own = KeyValues.join([(part.own, i) for (part, _), i in zip(parts, index, strict=True)])
         trunks: list[Trunks] = []
         of: list[int] = []
         for part, rows in parts:
@@ -116,12 +112,14 @@ class Branches:
             every, of = every.only(used), [used.index(trunk) for trunk in of]
         return cls(own, every, of)
 
-    def whole(self) -> KeyValues:
-        """Every row with a copy of its trunk."""
+    def whole(self, rows: Sequence[int]) -> KeyValues:
+        """A copy of these rows, each behind a copy of its trunk."""
+        device = device_of(self.own.body)
+        own = self.own.select(torch.tensor(rows, dtype=torch.long, device=device))
         if self.trunks is None:
-            return self.own
-        rows = torch.tensor(self.of, device=device_of(self.own.body))
-        return self.own.behind(self.trunks.layers, self.trunks.positions, rows)
+            return own
+        of = torch.tensor([self.of[row] for row in rows], device=device)
+        return own.behind(self.trunks.layers, self.trunks.positions, of)
 
 
 def works(body: Any) -> bool:

@@ -84,7 +84,7 @@ def prefill(
     lengths = torch.tensor([len(prompt) for prompt in order], device=device)
     branched = _branched(cached, rows, lengths, begun)
     if begun.keep:
-        loaded.answered.add(prompts, branched.whole(), room(loaded))
+        loaded.answered.add(prompts, branched, room(loaded))
     return hidden[index], branched, lengths[index]
 
 
