@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, NamedTuple
@@ -78,8 +79,10 @@ def setting(given: argparse.Namespace) -> Iterator[Setting]:
     """The model's folder and the prompts of all steps."""
     with TemporaryDirectory() as folder:
         path = str(fetch(POLICY))
-        if given.qwen:
-            _qwen(folder)
+        if given.qwen:  # in a process of its own, whose memory is not that of the arm
+            maker = get_context("spawn").Process(target=_qwen, args=(folder,))
+            maker.start()
+            maker.join()
             path = folder
         samples = Path(gettempdir()) / "hrlaif-rl-step-samples.json"
         yield Setting(path, _prompts(path, given), samples)
@@ -95,7 +98,7 @@ def _qwen(folder: str) -> None:
         max_position_embeddings=32768, rope_theta=1e6, eos_token_id=151645, pad_token_id=151643,
     )  # fmt: skip
     torch.manual_seed(0)
-    Qwen2ForCausalLM(config).save_pretrained(folder)
+    Qwen2ForCausalLM(config).bfloat16().save_pretrained(folder)  # as such models are published
     AutoTokenizer.from_pretrained(fetch(JUDGE)).save_pretrained(folder)
 
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from hrlaif.checks import Number
 from hrlaif.errors import UsageError
-from hrlaif.labeling import Human, Pairwise
+from hrlaif.labeling import Human, Hybrid, Pairwise, Verified
 from hrlaif.llm.scripted import Scripted
 from hrlaif.protocols import pairs_at_once
 from hrlaif.records import (
@@ -385,3 +386,9 @@ def test_many_pairs_are_asked_at_once_where_rationales_are_written():
     few, many = (pairs_at_once(judge, Pairwise(rationale=r)) for r in (False, True))
     assert few == judge.chunk // 4
     assert many == 8 * few
+    for part in (
+        {"otherwise": Pairwise(rationale=True)},
+        {"by_category": {"math": Verified(check=Number(), otherwise=Pairwise(rationale=True))}},
+    ):
+        assert pairs_at_once(judge, Hybrid(**part)) == many
+    assert pairs_at_once(judge, Hybrid()) == few

@@ -34,6 +34,12 @@ class Hybrid(Settings):
     categorize: bool = True
     """Ask the judge for the category of prompts without one; otherwise those go to `otherwise`."""
 
+    @property
+    def rationale(self) -> bool:
+        """Whether any of them has reasons written first."""
+        routes = (*self.by_category.values(), self.otherwise)
+        return any(getattr(route, "rationale", False) for route in routes)
+
     def label(
         self, comparisons: Sequence[Comparison], judge: LanguageModel
     ) -> list[Preference | Abstention]:

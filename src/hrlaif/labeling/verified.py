@@ -58,6 +58,13 @@ class Verified(Settings):
     otherwise: Asked = Pairwise()
     """Asked on the paths above that say `ask`."""
 
+    @property
+    def rationale(self) -> bool:
+        """Whether one of the two has reasons written first."""
+        return any(
+            getattr(one, "rationale", False) for one in (self.between_right_ones, self.otherwise)
+        )
+
     def label(
         self, comparisons: Sequence[Comparison], judge: LanguageModel
     ) -> list[Preference | Abstention]:
