@@ -83,6 +83,7 @@ def setting(given: argparse.Namespace) -> Iterator[Setting]:
             maker = get_context("spawn").Process(target=_qwen, args=(folder,))
             maker.start()
             maker.join()
+            assert maker.exitcode == 0
             path = folder
         samples = Path(gettempdir()) / "hrlaif-rl-step-samples.json"
         yield Setting(path, _prompts(path, given), samples)

@@ -103,11 +103,13 @@ def test_a_trunk_without_rows_is_let_go_and_equal_ones_stand_once(tiny):
 
 def test_labels_behind_what_was_written_from_a_trunk_are_those_of_a_plain_pass(tiny, always):
     loaded = _loaded(tiny("gemma3"))
-    written = generate(loaded, UNEVEN, HOW, keep=True)
-    rows = [[*p, *range(60, 90), *w.tokens] for p, w in zip(UNEVEN, written, strict=True)]
-    long = [[*row, *range(33, 73)] for row in rows]  # worth taking from what is kept
-    want = next_logprobs(loaded.model, long, {(): [16, 17]})[()]
-    got = next_logprobs(loaded.model, long, {(): [16, 17]}, loaded.kept, loaded.answered)[()]
+    prompts = [[*row, *range(33, 73)] for row in UNEVEN]  # long enough to be taken from there
+    assert Beginnings.of(loaded, prompts, keep=True).once == "prefix"
+    written = generate(loaded, prompts, HOW, keep=True)
+    rows = [[*p[:-2], 3, *w.tokens, 4] for p, w in zip(prompts, written, strict=True)]
+    assert all(loaded.answered.find(row, len(BEGIN)) for row in rows)
+    want = next_logprobs(loaded.model, rows, {(): [16, 17]})[()]
+    got = next_logprobs(loaded.model, rows, {(): [16, 17]}, loaded.kept, loaded.answered)[()]
     assert torch.allclose(got, want, atol=1e-5)
 
 

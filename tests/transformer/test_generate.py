@@ -9,7 +9,7 @@ import torch
 
 from hrlaif.errors import UsageError
 from hrlaif.transformer import generate as decoding
-from hrlaif.transformer.draw import draw, inverse_cdf
+from hrlaif.transformer.draw import _blocks, _likeliest, draw, inverse_cdf
 from hrlaif.transformer.generate import Sampling, generate
 from hrlaif.transformer.load import Loaded
 
@@ -159,6 +159,13 @@ def test_the_inverse_of_the_running_sum_is_exact_at_block_borders():
     weights[0, [3, 511, 512, 1029]] = torch.tensor([1.0, 1.0, 1.0, 1.0])
     for uniform, token in [(0.0, 3), (0.24, 3), (0.26, 511), (0.5, 512), (0.76, 1029), (1.0, 1029)]:
         assert inverse_cdf(weights, torch.tensor([uniform])).tolist() == [token]
+
+
+def test_the_likeliest_token_is_the_first_of_the_largest_in_whichever_block():
+    weights = torch.rand(4, 1030, generator=torch.Generator().manual_seed(0))
+    weights[1, [511, 512, 1029]] = weights[2, [512, 1029]] = weights[3, 1029] = 1.0
+    found = _likeliest(_blocks(weights)).tolist()
+    assert found == [int(weights[0].argmax()), 511, 512, 1029]
 
 
 @pytest.mark.parametrize("how", [Sampling(temperature=-1), Sampling(max_tokens=0)])

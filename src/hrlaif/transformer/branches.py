@@ -130,7 +130,7 @@ def works(body: Any) -> bool:
     if attention.kernel(body) != packed.NAME:
         return False
     if body not in _WORKS:
-        register()
+        packed.register(NAME, attend)
         try:
             off = _difference(body)
             reason = "" if off < 0.3 else f"its states differ by {off:.2f}"  # as in prefix.py
@@ -207,15 +207,6 @@ def _masks(config: Any, queries: Tensor, keys: Tensor, *, trunks: Trunks, fan: _
     for kind, mask in kinds.items():
         mask.seen = _Seen(behind[kind] if kind else behind, trunks, fan)
     return own
-
-
-def register() -> None:
-    """Makes `attend` known to transformers under `NAME`."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def attend(

@@ -57,13 +57,13 @@ def standing(spans: Spans) -> Iterator[None]:
         _SPANS.reset(token)
 
 
-def register() -> None:
-    """Makes `attend` known to transformers under `NAME`."""
+def register(name: str = NAME, kernel: Any = None) -> None:
+    """Makes a kernel, `attend` when empty, known to transformers under this name."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionInterface.register(name, kernel or attend)
+    AttentionMaskInterface.register(name, sdpa_mask)
 
 
 def times(config: Any, rows: int) -> int:

@@ -20,7 +20,9 @@ from hrlaif.transformer.tree import micro_batches
 
 _ROOM = 32_768  # tokens
 _SHARE = {"cpu": 0.1, "cuda": 0.3}  # of all memory, and of what is free on a GPU
-_WORTH = 1024  # tokens not read again at each step; fewer are read in the time of a second product
+_WORTH = (
+    1024  # tokens not read again at each step; fewer may take less than a second product (rough)
+)
 
 
 def room(loaded: Loaded) -> int:

@@ -54,7 +54,8 @@ class _Laid(NamedTuple):
 
     def behind(self, prefix: KeyValues) -> KeyValues:
         """A copy of the prefix for each row."""
-        return prefix.select(torch.zeros(len(self.tokens), dtype=torch.long))
+        first = torch.zeros(len(self.tokens), dtype=torch.long, device=self.tokens.device)
+        return prefix.select(first)
 
 
 @contextmanager
