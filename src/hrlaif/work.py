@@ -24,6 +24,7 @@ from hrlaif.materials import (
 )
 from hrlaif.policy import Dpo
 from hrlaif.protocols import pairs_at_once
+from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Comparison, Preference
 from hrlaif.reward import Direct
 from hrlaif.reward.labels import learnt_from
@@ -129,7 +130,7 @@ def label(config: Config, folder: Path) -> Counts:
         "preferences": len(told),
         "abstentions": len(silent),
         "abstained_share": share,
-        "abstained_by_reason": Counter(r["reason"] for r in silent),
+        "abstained_by_reason": counted(r["reason"] for r in silent),
         "flipped": flipped,
         "truncated": sum(bool(r.get("evidence", {}).get("truncated")) for r in told),
         **({"verified": verified} if verified else {}),

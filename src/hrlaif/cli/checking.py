@@ -11,6 +11,7 @@ import typer
 from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Out, Silence, model_of, tell
 from hrlaif.cli.jobs import Job
 from hrlaif.errors import TooManyAbstentions
+from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict
 from hrlaif.settings import Settings, plain
 
@@ -61,17 +62,17 @@ def check(
     chunk = _CHUNK if model is None else max(1, model.chunk // 2)
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     job.keep(rows)
-    unknown = Counter(row["reason"] for row in rows if row["passed"] is None)
+    unknown = counted(row["reason"] for row in rows if row["passed"] is None)
     found = Counter(row["passed"] for row in rows)
     summary: Row = {
         "passed": found[True],
         "failed": found[False],
-        "unverifiable": dict(unknown.most_common()),
+        "unverifiable": unknown,
         "out": str(out),
         "cost": cost,
     }
     lines = [f"{found[True]} passed, {found[False]} failed: {out}"]
-    lines += [f"  {n} could not be told: {reason}" for reason, n in unknown.most_common()]
+    lines += [f"  {n} could not be told: {reason}" for reason, n in unknown.items()]
     tell(summary, lines, as_json)
     if rows and found[None] / len(rows) > max_abstentions:
         raise TooManyAbstentions(

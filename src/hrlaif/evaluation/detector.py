@@ -6,7 +6,6 @@ and the area under the curve are reported on the other.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hrlaif.errors import DataError
+from hrlaif.reasons import counted
 from hrlaif.records import Comparison, Response, Row, Verdict, digest
 from hrlaif.rows import comparisons_from, responses_from
 from hrlaif.rows.files import SourceRow
@@ -105,7 +105,6 @@ def measured(
         for item, verdict in zip(items, verdicts, strict=True)
         if verdict.passed is not None
     ]
-    silent = Counter(v.reason for v in verdicts if v.passed is None)
     first = [j for j in judged if _half(j.item, seed) == 0]
     second = [j for j in judged if _half(j.item, seed) == 1]
     threshold = best_threshold([(j.probability, j.item.truth) for j in first])
@@ -119,7 +118,7 @@ def measured(
             name: _figures([j for j in second if j.item.source == name], threshold, seed)
             for name in sources
         },
-        "unjudged": dict(silent.most_common()),
+        "unjudged": counted(v.reason for v in verdicts if v.passed is None),
     }
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, final
 from hrlaif.evaluation.rater import Line, Satisfaction, fitted
 from hrlaif.evaluation.win_rate import NO_CATEGORY
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import counted
 from hrlaif.records import Rating, Response, Score
 from hrlaif.rows import write_rows
 from hrlaif.run import map_rows
@@ -100,7 +101,7 @@ def satisfaction(
         },
         bar=rater.bar,
         calibrated=line,
-        unrated=dict(Counter(s.reason for s in scores if s.value is None).most_common()),
+        unrated=counted(s.reason for s in scores if s.value is None),
     )
 
 

@@ -6,7 +6,6 @@ measures with; the lists are our own. What the check cannot tell is neither toxi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import final
@@ -15,6 +14,7 @@ from pydantic import Field
 
 from hrlaif.checks import AnyCheck
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import counted
 from hrlaif.records import Prompt, Response, Verdict
 from hrlaif.rows import prompts_from, read_rows, write_rows
 from hrlaif.run import map_rows
@@ -104,7 +104,7 @@ def toxicity(
             }
             for kind in kinds
         },
-        untold=dict(Counter(v.reason for v in verdicts if v.passed is None).most_common()),
+        untold=counted(v.reason for v in verdicts if v.passed is None),
     )
 
 

@@ -7,7 +7,7 @@ out and counted by reason; only two responses of identical text count as a tie u
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
@@ -15,6 +15,7 @@ from typing import final
 from hrlaif.errors import DataError
 from hrlaif.evaluation.difficulty import Difficulty, estimated
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
+from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Row
 from hrlaif.run import map_rows
 from hrlaif.statistics import (
@@ -169,7 +170,7 @@ def summarise(
             "policy": _tokens([answer.comparison.b for answer, _ in wins], seed),
         },
         identical=sum(isinstance(answer, Abstention) for answer, _ in wins),
-        abstentions=dict(Counter(answer.reason for answer in silent).most_common()),
+        abstentions=counted(answer.reason for answer in silent),
         asked=len(answers),
         unmatched=unmatched,
         labeler=answers[0].labeler if answers else "",

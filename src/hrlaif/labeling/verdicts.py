@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from hrlaif.labeling.hybrid import Hybrid
 from hrlaif.labeling.verified import NO_REFERENCE, Verified
 from hrlaif.protocols import Labeler, LanguageModel
+from hrlaif.reasons import counted
 from hrlaif.records import Response, Verdict
 
 _WORDS = {True: "right", False: "wrong", None: "unverifiable"}
@@ -39,7 +40,7 @@ def tally(
     return {
         "answers": Counter(_WORDS[verdict.passed] for verdict in verdicts),
         "prompts": Counter(map(_of_prompt, by_prompt.values())),
-        "why unverifiable": Counter(v.reason for v in verdicts if v.passed is None),
+        "why unverifiable": counted(v.reason for v in verdicts if v.passed is None),
     }
 
 

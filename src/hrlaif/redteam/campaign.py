@@ -14,11 +14,12 @@ from typing import NamedTuple, TypeVar
 
 from hrlaif.errors import DataError
 from hrlaif.protocols import LanguageModel, texts_at_once
+from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
 from hrlaif.redteam import pairs
 from hrlaif.redteam.attack import Reworded, Rewording, attempt, reworded
 from hrlaif.redteam.attempts import Attack, Attempt, Watch, judged
-from hrlaif.redteam.figures import counted, over_refusal, success
+from hrlaif.redteam.figures import over_refusal, success
 from hrlaif.redteam.seeds import Seed, spread
 from hrlaif.redteam.settings import RedTeam
 from hrlaif.redteam.writing import Mended, Menders, Mending, mended

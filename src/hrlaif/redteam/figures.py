@@ -6,9 +6,9 @@ detector has judged is in no share: it is counted beside it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
+from hrlaif.reasons import counted
 from hrlaif.records import Row
 from hrlaif.redteam.attempts import Attempt
 from hrlaif.statistics import Figure, Sureness, corrected_by_cluster, mean, wilson
@@ -76,8 +76,3 @@ def over_refusal(replies: Sequence[Attempt], *, seed: int) -> Row:
         "by_kind": {kind: of(kind) for kind in kinds},
         "unjudged": counted(v.reason for v in silent),
     }
-
-
-def counted(reasons: Iterable[str]) -> dict[str, int]:
-    """Reasons, the most common first; empty ones are none."""
-    return dict(Counter(reason for reason in reasons if reason).most_common())

@@ -7,6 +7,7 @@ from typing import Any
 
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.values import figure, number
+from hrlaif.reasons import counted
 from hrlaif.records import Row
 from hrlaif.report.load import Run, pairs
 
@@ -86,21 +87,24 @@ def verified(run: Run, charts: Charts) -> Row:
         (str(row.get("check")), row.get("passed"), str(row.get("reason") or ""))
         for row in run.rows("verdicts.jsonl", _verdict)
     )
-    paths: Counter[tuple[str, str]] = Counter()
+    paths: dict[str, list[str]] = {"labelled": [], "left out": []}
     for row in (*run.labels(), *run.rows("abstentions.jsonl", _path)):
         if str(row.get("labeler") or "").startswith("verified/"):
             kept = "labelled" if number(row.get("prob_a")) is not None else "left out"
-            paths[str(row.get("reason") or ""), kept] += 1
+            paths[kept].append(str(row.get("reason") or ""))
     checks = sorted({check for check, *_ in verdicts})
-    unknown: Counter[str] = Counter()
-    for (_, passed, reason), n in verdicts.items():
-        unknown[reason] += n if passed is None else 0
+    unknown = counted(
+        reason for (_, passed, reason), n in verdicts.items() if passed is None for _ in range(n)
+    )
     return {
         "checks": [
             (check, *(_total(verdicts, check, p) for p in (True, False, None))) for check in checks
         ],
-        "reasons": [(reason, n) for reason, n in unknown.most_common() if n],
-        "paths": [(reason, kept, n) for (reason, kept), n in paths.most_common()],
+        "reasons": list(unknown.items()),
+        "paths": sorted(
+            ((reason, kept, n) for kept in paths for reason, n in counted(paths[kept]).items()),
+            key=lambda path: -path[2],
+        ),
         "agreement": _by_procedure(run),
     }
 

@@ -7,6 +7,7 @@ from collections import Counter
 from hrlaif.pages import words
 from hrlaif.pages.charts import Charts, Curve
 from hrlaif.pages.values import figure, number
+from hrlaif.reasons import counted
 from hrlaif.records import Row
 from hrlaif.report.load import Run, first_number, pairs
 from hrlaif.report.receipts import paid
@@ -173,7 +174,7 @@ def labels(run: Run, charts: Charts) -> Row:
         for row in rows
         if isinstance(e := row.get("evidence"), dict) and e.get("flipped") is not None
     ]
-    reasons = Counter(str(r.get("reason", "")) for r in run.rows("abstentions.jsonl"))
+    reasons = counted(str(r.get("reason", "")) for r in run.rows("abstentions.jsonl"))
     return {
         "n": len(rows),
         "by": Counter(str(row.get("labeler", "")) for row in rows).most_common(),
@@ -184,7 +185,7 @@ def labels(run: Run, charts: Charts) -> Row:
         ),
         "same_position": mean([f for _, f in flips], clusters=[p for p, _ in flips], share=True),
         "floor": entropy_floor(probabilities),
-        "abstentions": reasons.most_common(),
+        "abstentions": list(reasons.items()),
         **_agreement(run, charts),
     }
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
 from hrlaif.protocols import LanguageModel, texts_at_once
+from hrlaif.reasons import counted
 from hrlaif.records import (
     Chat,
     Completion,
@@ -131,7 +131,7 @@ def _from_teacher(
         for prompt, answer in zip(prompts, answers, strict=True)
         if not answer.reason
     ]
-    return Demonstrations(responses, dict(Counter(a.reason for a in answers if a.reason)))
+    return Demonstrations(responses, counted(a.reason for a in answers))
 
 
 def _told(prompt: Prompt, answers: Sequence[Completion | Unanswered]) -> list[_Answer]:

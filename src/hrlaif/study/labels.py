@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from hrlaif.llm import ledger as book
 from hrlaif.progress import track
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
+from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Comparison, Preference, Row
 
 Answer = Preference | Abstention
@@ -35,8 +35,7 @@ class Labels(NamedTuple):
 
     def abstentions(self) -> Row:
         """How many answers are missing, by reason."""
-        reasons = [a.reason for a in self.answers if isinstance(a, Abstention)]
-        return dict(Counter(reasons).most_common())
+        return counted(a.reason for a in self.answers if isinstance(a, Abstention))
 
     def cost(self) -> Row:
         """Of all labels, and of one: model calls, their seconds, tokens and US dollars."""
