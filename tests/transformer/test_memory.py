@@ -88,3 +88,34 @@ def test_kernels_of_many_shapes_are_kept_unless_the_user_says_how_many(monkeypat
     monkeypatch.setenv(name, "7")
     keep_kernels()
     assert os.environ[name] == "7"
+
+
+KEPT = """
+import torch
+from hrlaif.transformer import memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+memory.keep_freed()
+kept = []
+for size in range(8):  # freed blocks between others that stay
+    torch.ones(2**24)
+    kept.append(torch.ones(2**10))
+large = torch.ones(2**26)  # 256 MB
+last = torch.ones(2**10)
+del large
+before = resident()
+memory.total = lambda: {0}
+memory.bound()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked")
+@pytest.mark.parametrize(("total", "gone"), [(2**30, True), (2**33, False)])
+def test_freed_memory_goes_back_where_it_is_more_than_a_fifth_of_all(total, gone):
+    command = [sys.executable, "-c", KEPT.format(total)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert (int(found) > 2**27) == gone

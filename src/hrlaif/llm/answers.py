@@ -63,6 +63,8 @@ class Asked:
         return [found[key] for key in keys]
 
     def _answered(self, todo: dict[str, Chat], compute_block: Any) -> dict[str, Any]:
+        from hrlaif.transformer.memory import bound
+
         tokenizer = self.local.loaded().tokenizer
         texts = {key: render(tokenizer, chat.messages) for key, chat in todo.items()}
         ids = {key: text_ids(tokenizer, text) for key, text in texts.items()}
@@ -82,6 +84,7 @@ class Asked:
             seconds = (time.monotonic() - begun) / len(part)
             found.update(zip(part, answers, strict=True))
             self._record(part, texts, answers, seconds)
+            bound()
         if self.kind == "choose":  # what was written before has now been asked about
             self.local.loaded().answered.clear()
         return found

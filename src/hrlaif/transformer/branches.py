@@ -88,11 +88,14 @@ class Branches:
             return self.own.extend(row, place, every, seen)[:, -1]
 
     @classmethod
-    def join(cls, parts: Sequence[tuple[Branches, Sequence[int]]]) -> Branches:
-        """The selected rows of several, in this order."""
+    def join(
+        cls, parts: Sequence[tuple[Branches, Sequence[int]]], *, emptied: bool = False
+    ) -> Branches:
+        """The selected rows of several, in this order; `emptied` as in `KeyValues.join`."""
         device = device_of(parts[0][0].own.body)
         index = [torch.tensor(rows, dtype=torch.long, device=device) for _, rows in parts]
-        own = KeyValues.join([(part.own, i) for (part, _), i in zip(parts, index, strict=True)])
+        taken = [(part.own, i) for (part, _), i in zip(parts, index, strict=True)]
+        own = KeyValues.join(taken, emptied=emptied)
         trunks: list[Trunks] = []
         of: list[int] = []
         for part, rows in parts:
@@ -115,11 +118,11 @@ class Branches:
     def whole(self, rows: Sequence[int]) -> KeyValues:
         """A copy of these rows, each behind a copy of its trunk."""
         device = device_of(self.own.body)
-        own = self.own.select(torch.tensor(rows, dtype=torch.long, device=device))
+        index = torch.tensor(rows, dtype=torch.long, device=device)
         if self.trunks is None:
-            return own
+            return self.own.select(index)
         of = torch.tensor([self.of[row] for row in rows], device=device)
-        return own.behind(self.trunks.layers, self.trunks.positions, of)
+        return self.own.behind(self.trunks.layers, self.trunks.positions, of, index)
 
 
 def works(body: Any) -> bool:

@@ -93,26 +93,31 @@ class KeyValues:
             copy.take([(mine, rows, columns)], columns.shape[1])
         return other
 
-    def behind(self, layers: Sequence[Any], positions: Tensor, rows: Tensor) -> KeyValues:
-        """A copy, each row behind one of other keys and values [T, H, P, D] of each layer.
+    def behind(
+        self, layers: Sequence[Any], positions: Tensor, which: Tensor, rows: Tensor
+    ) -> KeyValues:
+        """A copy of these rows, each behind one of other keys and values [T, H, P, D] a layer.
 
-        `positions` [T, P] are those of the keys, `rows` [B] says which.
+        `positions` [T, P] are those of the keys, `which` [B] says which.
         """
         assert self.positions is not None
         other = KeyValues(self.body)
-        other.positions = torch.cat([positions[rows], self.positions], 1)
+        other.positions = torch.cat([positions[which], self.positions[rows]], 1)
         for mine, copy, (keys, values) in zip(
             self.cache.layers, other.cache.layers, layers, strict=True
         ):
             copy.update(
-                torch.cat([keys[rows], mine.keys[:, :, : mine.used]], 2),
-                torch.cat([values[rows], mine.values[:, :, : mine.used]], 2),
+                torch.cat([keys[which], taken(mine.keys, rows, None, mine.used)], 2),
+                torch.cat([values[which], taken(mine.values, rows, None, mine.used)], 2),
             )
         return other
 
     @classmethod
-    def join(cls, parts: Sequence[tuple[KeyValues, Tensor]]) -> KeyValues:
-        """One cache of the selected rows of several, in this order, padded to the longest."""
+    def join(cls, parts: Sequence[tuple[KeyValues, Tensor]], *, emptied: bool = False) -> KeyValues:
+        """One cache of the selected rows of several, in this order, padded to the longest.
+
+        Parts that are `emptied` go layer by layer: never is there more than one layer twice.
+        """
         other = cls(parts[0][0].body)
         found = [compact(part, rows) for part, rows in parts]
         length = max(positions.shape[1] for positions, _ in found)
@@ -123,6 +128,8 @@ class KeyValues:
                 for (part, rows), (_, columns) in zip(parts, found, strict=True)
             ]
             copy.take(taken, length)
+            for layer, _, _ in taken if emptied else ():
+                layer.keys = layer.values = copy.keys.new_empty(0)
         return other
 
 

@@ -117,11 +117,14 @@ class _Queue:
 
     def next(self, busy: Sequence[_Row]) -> list[_Row]:
         """Those that begin now, beside the rows that go on."""
-        if not self.waiting or len(busy) > (1 - _FREE_SHARE) * self.rows:
+        if not self.waiting:
             return []
         longest = max(len(self.prompts[i]) for i in (self.waiting[0], *(r.place for r in busy)))
-        most = max(1, self.room // (longest - self.common + self.how.max_tokens))
-        count = min(self.rows, most, len(busy) + len(self.waiting)) - len(busy)
+        width = longest - self.common + self.how.max_tokens
+        most = min(self.rows, max(1, self.room // width))
+        if len(busy) > (1 - _FREE_SHARE) * most:
+            return []
+        count = min(most - len(busy), len(self.waiting))
         return [self._begun(self.waiting.popleft()) for _ in range(count)]
 
     def _begun(self, place: int) -> _Row:

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST = 2**30
 _KERNELS = "4096"  # about 170 kB each
+_MOST_FREE = 0.2  # of all memory
+
+
+class _Counts(ctypes.Structure):
+    """What mallinfo2(3) gives."""
+
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
 
 
 def keep_on(device: torch.device) -> None:
@@ -54,6 +62,19 @@ def give_back() -> None:
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def bound() -> None:
+    """What was freed and kept goes back where it is more than a fifth of all memory.
+
+    Caches whose rows come and go are copied at ever other sizes, and fit into nothing that is kept.
+    """
+    info = _of_glibc("mallinfo2")  # from glibc 2.33
+    if info is None:
+        return
+    info.restype = _Counts
+    if info().fordblks > _MOST_FREE * total():
+        give_back()
 
 
 def total() -> int:

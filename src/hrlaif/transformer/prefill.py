@@ -79,7 +79,7 @@ def prefill(
         order += [distinct[i] for i in indices]
     hidden = torch.cat([states for states, _ in parts])
     every = [(part, torch.arange(len(states), device=device)) for states, part in parts]
-    cached = KeyValues.join(every) if len(every) > 1 else every[0][0]
+    cached = KeyValues.join(every, emptied=True) if len(every) > 1 else every[0][0]
     place = {prompt: row for row, prompt in enumerate(order)}
     rows = [place[tuple(prompt)] for prompt in prompts]
     index = torch.tensor(rows, device=device)
@@ -93,16 +93,20 @@ def prefill(
 def _branched(
     cached: KeyValues, rows: Sequence[int], lengths: Tensor, begun: Beginnings
 ) -> Branches:
-    """These rows of a cache that holds what follows the prefix in prompts of these lengths."""
+    """These rows of a cache that holds what follows the prefix in prompts of these lengths.
+
+    The cache is used up.
+    """
     index, trunk = torch.tensor(rows, device=lengths.device), None
     if begun.prefix is not None:
         trunk = Trunks.of(begun.prefix, begun.prefix.length)
     if begun.once == "prefix":
-        return Branches(cached.select(index), trunk, [0] * len(rows))
+        return Branches(KeyValues.join([(cached, index)], emptied=True), trunk, [0] * len(rows))
     if trunk is not None:
-        cached = cached.behind(trunk.layers, trunk.positions, torch.zeros_like(lengths))
+        none, every = torch.zeros_like(lengths), torch.arange(len(lengths), device=lengths.device)
+        cached = cached.behind(trunk.layers, trunk.positions, none, every)
     if begun.once == "nothing":
-        return Branches(cached.select(index))
+        return Branches(KeyValues.join([(cached, index)], emptied=True))
     # What follows a trunk has a key of its own from the first step on: the prompt's last.
     last = lengths[:, None] - 1
     trunks = Trunks.of(cached.beginning(last), cached.length - 1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from hrlaif.transformer.body import body_of
 from hrlaif.transformer.branches import Branches
 from hrlaif.transformer.load import Loaded
+from hrlaif.transformer.memory import bound
 from hrlaif.transformer.prefill import Beginnings, prefill
 from hrlaif.transformer.prefix import can_share
 from hrlaif.transformer.table import Table
@@ -57,8 +58,10 @@ def _growing(
             new = prefill(loaded, move.fresh, begun)
             parts.append((*new, list(range(len(move.fresh)))))
         hidden = torch.cat([part[0] for part in parts])
-        rows = Branches.join([(part[1], part[3]) for part in parts])
+        rows = Branches.join([(part[1], part[3]) for part in parts], emptied=True)
         lengths = torch.cat([part[2] for part in parts])
+        del parts
+        bound()
 
 
 def _in_a_table(
