@@ -6,7 +6,7 @@ import torch
 from hrlaif.transformer import branches, prefill
 from hrlaif.transformer.body import body_of, evaluating
 from hrlaif.transformer.branches import Branches, Trunks, works
-from hrlaif.transformer.cache import KeyValues
+from hrlaif.transformer.cache import NOWHERE, KeyValues
 from hrlaif.transformer.forward import next_logprobs
 from hrlaif.transformer.generate import Sampling, generate
 from hrlaif.transformer.load import Loaded
@@ -66,6 +66,20 @@ def test_prompts_with_a_preamble_and_samples_write_as_from_copies(tiny, always, 
     _same(found, _as_copies(model, prompts, monkeypatch, samples=range(12)))
 
 
+def test_rows_of_uneven_length_are_read_in_bands_and_write_as_by_the_models_own_attention(
+    sharing_family, tiny, monkeypatch
+):
+    model, made, bands = tiny(sharing_family), [], branches._bands
+    prompts = [list(range(3, 3 + n)) for n in (60, 41, 22, 9, 8, 5, 3)]
+    monkeypatch.setattr(branches, "_BAND", 2)
+    monkeypatch.setattr(branches, "_bands", lambda mask: made.append(bands(mask)) or made[-1])
+    found = generate(_loaded(model), prompts, HOW, rows=5)
+    if sharing_family in ONCE - {"mistral"}:  # which sees a window alone, as long for all rows
+        assert max(map(len, made)) == 3
+    monkeypatch.setattr(branches, "works", lambda body: False)
+    _same(found, generate(_loaded(model), prompts, HOW, rows=5))
+
+
 def test_every_shared_token_goes_through_the_model_once(tiny):
     model, seen = tiny("qwen2"), []
     works(body_of(model))  # the trial
@@ -99,6 +113,22 @@ def test_a_trunk_without_rows_is_let_go_and_equal_ones_stand_once(tiny):
     assert (len(apart.trunks.positions), apart.of) == (2, [0, 1])
     keys, want = (x.cache.layers[0].keys for x in (apart.whole([1, 0]), cached))
     assert torch.equal(keys[:, :, :4], want[[0, 2], :, :4])
+
+
+def test_joined_rows_end_together_and_emptied_parts_hold_nothing(tiny):
+    body, parts = body_of(tiny("llama")), []
+    with evaluating(body):
+        for length in (2, 4):
+            row, every = torch.arange(3, 3 + length)[None], torch.ones(1, length, dtype=torch.bool)
+            parts.append(KeyValues(body))
+            parts[-1].extend(row, torch.arange(length)[None], every)
+    short, long = (part.cache.layers[1].values.clone() for part in parts)
+    both = KeyValues.join([(part, torch.tensor([0])) for part in parts], emptied=True)
+    assert both.positions.tolist() == [[NOWHERE, NOWHERE, 0, 1], [0, 1, 2, 3]]
+    values = both.cache.layers[1].values
+    assert torch.equal(values[:1, :, 2:4], short[:, :, :2])
+    assert torch.equal(values[1:, :, :4], long[:, :, :4])
+    assert not any(layer.keys.numel() for part in parts for layer in part.cache.layers)
 
 
 def test_labels_behind_what_was_written_from_a_trunk_are_those_of_a_plain_pass(tiny, always):

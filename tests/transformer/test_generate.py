@@ -121,6 +121,24 @@ def test_the_cache_bounds_how_many_rows_are_written_at_once(tiny, monkeypatch):
     assert [s.tokens for s in few] == [s.tokens for s in many]
 
 
+def test_others_begin_where_a_quarter_of_the_rows_that_there_is_room_for_has_ended(
+    tiny, monkeypatch
+):
+    monkeypatch.setattr(decoding, "room", lambda loaded: 8 * 30)  # 8 rows of 30 tokens
+    model, how = _loaded(tiny("llama"), frozenset(range(3, 24))), Sampling(max_tokens=20, seed=3)
+    begun, next_rows = [], decoding._Queue.next
+    monkeypatch.setattr(
+        decoding._Queue,
+        "next",
+        lambda self, busy: begun.append((len(busy), next_rows(self, busy))) or begun[-1][1],
+    )
+    generate(model, [[7] * 10] * 30, how, samples=range(30))
+    groups = [(busy, len(rows)) for busy, rows in begun if rows]
+    assert groups[0] == (0, 8)
+    assert all(busy <= 6 and busy + count == 8 for busy, count in groups[1:-1])
+    assert sum(count for _, count in groups) == 30
+
+
 def test_frequencies_of_first_tokens_are_the_model_probabilities(tiny):
     model = tiny("gpt2")
     count = 2000

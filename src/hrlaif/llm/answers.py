@@ -16,7 +16,7 @@ from hrlaif.records import Chat, Choice, Completion, Unanswered
 if TYPE_CHECKING:
     from hrlaif.llm.local import Local
 
-_ANSWERING = 3  # part of every ledger key: raise it when the same chats would be answered otherwise
+_ANSWERING = 4  # part of every ledger key: raise it when the same chats would be answered otherwise
 _BLOCK = {"choose": 16, "generate": 256}
 """Chats answered, and booked, together: after a stop the same block is computed whole, to the same
 bits. Texts are decoded 128 side by side, the next begins where one has ended."""

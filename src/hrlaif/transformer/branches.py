@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from hrlaif.transformer import attention, packed
 from hrlaif.transformer.body import device_of, evaluating
-from hrlaif.transformer.cache import KeyValues, masks, padded
+from hrlaif.transformer.cache import NOWHERE, KeyValues, masks
 from hrlaif.transformer.prefix import begin_prefix
 
 NAME = "hrlaif_branches"
+_BAND, _PAYS = 16, 0.9  # rows; of what is read at once, less is worth more calls
 _WORKS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,11 @@ class Trunks(NamedTuple):
             (torch.cat([wide(k) for k, _ in layer]), torch.cat([wide(v) for _, v in layer]))
             for layer in zip(*(one.layers for one in every), strict=True)
         ]
-        return Trunks(layers, torch.cat([padded(one.positions, length) for one in every]))
+        positions = [
+            nn.functional.pad(x, (0, length - x.shape[1]), value=NOWHERE)
+            for x in (one.positions for one in every)
+        ]
+        return Trunks(layers, torch.cat(positions))
 
 
 @final
@@ -80,9 +85,9 @@ class Branches:
         """Hidden states [B, H] after one token more for each row, at positions [B]."""
         row, place = tokens[:, None], positions[:, None]
         every = torch.ones_like(row, dtype=torch.bool)
-        if self.trunks is None:
+        if self.trunks is None and not works(self.own.body):
             return self.own.extend(row, place, every)[:, -1]
-        fan = _Fan.of(self.of, row.device)
+        fan = None if self.trunks is None else _Fan.of(self.of, row.device)
         seen = partial(_masks, trunks=self.trunks, fan=fan)
         with attention.standing_on(self.own.body, NAME):
             return self.own.extend(row, place, every, seen)[:, -1]
@@ -159,7 +164,8 @@ def _difference(body: Any) -> float:
         own = cached.picked(twice, last, last)
         trunks = Trunks.of(cached, len(known) - 1)
         got = Branches(own, trunks, [0, 0]).extend(tokens, positions)
-        want = Branches(cached.select(twice)).extend(tokens, positions)
+        every = torch.ones_like(last, dtype=torch.bool)
+        want = cached.select(twice).extend(tokens[:, None], positions[:, None], every)[:, -1]
     return float((got - want).norm() / want.norm().clamp_min(1e-9))
 
 
@@ -202,14 +208,35 @@ class _Seen:
         return self._made
 
 
-def _masks(config: Any, queries: Tensor, keys: Tensor, *, trunks: Trunks, fan: _Fan) -> Any:
-    """As `masks` of their own keys, each with what is seen of the trunks beside it."""
+def _masks(
+    config: Any, queries: Tensor, keys: Tensor, *, trunks: Trunks | None, fan: _Fan | None
+) -> Any:
+    """As `masks` of their own keys, each with its bands and with what is seen of the trunks."""
     own = masks(config, queries, keys)
-    behind = masks(config, queries[:, 0][fan.rows], trunks.positions)
     kinds = own if isinstance(own, dict) else {"": own}
-    for kind, mask in kinds.items():
-        mask.seen = _Seen(behind[kind] if kind else behind, trunks, fan)
+    for mask in kinds.values():
+        mask.bands, mask.seen = _bands(mask), None
+    if trunks is not None and fan is not None:
+        behind = masks(config, queries[:, 0][fan.rows], trunks.positions)
+        for kind, mask in kinds.items():
+            mask.seen = _Seen(behind[kind] if kind else behind, trunks, fan)
     return own
+
+
+def _bands(mask: Tensor) -> list[tuple[slice, int]]:
+    """Rows that are attended together, and the first column that any of them sees.
+
+    Rows are written the longest first and padded before: neighbours see about as much.
+    """
+    count, width = len(mask), mask.shape[-1]
+    first = mask[:, 0, 0].int().argmax(-1)
+    bands = [
+        (slice(begin, begin + _BAND), int(first[begin : begin + _BAND].min()))
+        for begin in range(0, count, _BAND)
+    ]
+    read = sum(len(first[rows]) * (width - begin) for rows, begin in bands)
+    least = min(begin for _, begin in bands)
+    return bands if read < _PAYS * count * (width - least) else [(slice(None), least)]
 
 
 def attend(
@@ -227,17 +254,21 @@ def attend(
     Heads that share keys are queries of one head, as in packed.py.
     """
     packed.check(more)
-    seen: _Seen = attention_mask.seen  # type: ignore[attr-defined]
+    seen: _Seen | None = attention_mask.seen  # type: ignore[attr-defined]
     rows, heads, _, size = query.shape
     kept = key.shape[1]
     fold = heads // kept
-    own, own_sum = _flash(
+    asked, mask = (
         query.reshape(rows, kept, fold, size),
-        key,
-        value,
         packed.additive(attention_mask, query.dtype),
-        scaling,
     )
+    bands = [
+        _flash(asked[r], key[r, :, c:], value[r, :, c:], mask[r, :, :, c:], scaling)
+        for r, c in attention_mask.bands  # type: ignore[attr-defined]
+    ]
+    own, own_sum = (torch.cat(parts) for parts in zip(*bands, strict=True))
+    if seen is None:
+        return own.reshape(rows, 1, heads, size), None
     keys, values = seen.trunks.layers[module.layer_idx]  # type: ignore[index]
     trunks, wide = seen.fan.rows.shape
     asked = query[:, :, 0][seen.fan.rows].reshape(trunks, wide, kept, fold, size).transpose(1, 2)

@@ -114,14 +114,21 @@ class KeyValues:
 
     @classmethod
     def join(cls, parts: Sequence[tuple[KeyValues, Tensor]], *, emptied: bool = False) -> KeyValues:
-        """One cache of the selected rows of several, in this order, padded to the longest.
+        """One cache of the selected rows of several, in this order, padded before to the longest.
 
-        Parts that are `emptied` go layer by layer: never is there more than one layer twice.
+        Then what a row sees is one run of columns up to the last, and of short rows less is read
+        (see branches.py). Parts that are `emptied` go layer by layer: never is more than one
+        layer there twice.
         """
         other = cls(parts[0][0].body)
-        found = [compact(part, rows) for part, rows in parts]
+        found = [compact(part, rows, at_the_end=True) for part, rows in parts]
         length = max(positions.shape[1] for positions, _ in found)
-        other.positions = torch.cat([padded(positions, length) for positions, _ in found])
+        other.positions = torch.cat(
+            [
+                nn.functional.pad(positions, (length - positions.shape[1], 0), value=NOWHERE)
+                for positions, _ in found
+            ]
+        )
         for index, copy in enumerate(other.cache.layers):
             taken = [
                 (part.cache.layers[index], rows, columns)
@@ -133,18 +140,21 @@ class KeyValues:
         return other
 
 
-def compact(part: KeyValues, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Positions [B, K] of the rows' keys, padding last; their columns where not the first K."""
+def compact(
+    part: KeyValues, rows: Tensor, *, at_the_end: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Positions [B, K] of the rows' keys, padding last; their columns where not the first K.
+
+    `at_the_end`: padding first; their columns where not the last K.
+    """
     assert part.positions is not None
     positions = part.positions[rows]
     count = int((positions != NOWHERE).sum(1).max())
-    ordered, columns = (x[:, :count] for x in positions.sort(dim=1, stable=True))
-    return ordered, None if torch.equal(ordered, positions[:, :count]) else columns
-
-
-def padded(positions: Tensor, length: int) -> Tensor:
-    """[B, length] of positions [B, K], filled up with padding."""
-    return nn.functional.pad(positions, (0, length - positions.shape[1]), value=NOWHERE)
+    known = slice(positions.shape[1] - count, None) if at_the_end else slice(count)
+    keys = positions.masked_fill(positions == NOWHERE, -1) if at_the_end else positions
+    columns = keys.argsort(dim=1, stable=True)[:, known]
+    ordered = positions.gather(1, columns)
+    return ordered, None if torch.equal(ordered, positions[:, known]) else columns
 
 
 def _slots(body: Any) -> Any:
@@ -194,8 +204,10 @@ def _slot_class() -> Any:
             for other, rows, columns in parts:
                 end = begin + len(rows)
                 n = min(other.used, length) if columns is None else columns.shape[1]
-                self.keys[begin:end, :, :n] = taken(other.keys, rows, columns, n)
-                self.values[begin:end, :, :n] = taken(other.values, rows, columns, n)
+                for mine, known in ((self.keys, other.keys), (self.values, other.values)):
+                    if columns is None:
+                        known = known[:, :, other.used - n :]
+                    mine[begin:end, :, length - n : length] = taken(known, rows, columns, n)
                 begin = end
             self.used = length
 

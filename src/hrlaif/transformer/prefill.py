@@ -109,5 +109,7 @@ def _branched(
         return Branches(KeyValues.join([(cached, index)], emptied=True))
     # What follows a trunk has a key of its own from the first step on: the prompt's last.
     last = lengths[:, None] - 1
+    assert cached.positions is not None
+    columns = (cached.positions == last).int().argmax(1, keepdim=True)
     trunks = Trunks.of(cached.beginning(last), cached.length - 1)
-    return Branches(cached.picked(index, last[index], last[index]), trunks, rows)
+    return Branches(cached.picked(index, columns[index], last[index]), trunks, rows)
