@@ -23,6 +23,9 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     assert hrlaif("calls", ledger, "export", "-o", out).stdout.startswith("6 calls in")
     assert len(out.read_text().splitlines()) == 6
     assert hrlaif("calls", ledger, "prune", "--model", "scripted").stdout == "6 answers deleted\n"
+    taken = hrlaif("calls", ledger, "import", "--from", out).stdout
+    assert taken == f"6 new answers in {ledger}\n"
+    hrlaif("calls", ledger, "prune", "--model", "scripted")
     assert json.loads(hrlaif("calls", ledger, "list", "--json").stdout) == []
 
 
@@ -30,9 +33,10 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     ("arguments", "code", "says"),
     [
         (["calls", "gone.sqlite"], 1, "there is no ledger gone.sqlite"),
-        (["calls", "LEDGER", "burn"], 2, "'burn' is none of cost, list, export, prune"),
+        (["calls", "LEDGER", "burn"], 2, "'burn' is none of cost, list, export, import, prune"),
         (["calls", "LEDGER", "prune"], 2, "--older-than-days or --model"),
         (["calls", "LEDGER", "export"], 2, "needs -o"),
+        (["calls", "LEDGER", "import"], 2, "needs --from"),
         (["models", "burn"], 2, "'burn' is none of list, fetch, verify"),
         (["labl"], 2, "Did you mean 'label'?"),
     ],

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from hrlaif.errors import BudgetReached, DataError, UsageError
-from hrlaif.llm.calls import cost_table, export, list_calls, prune
+from hrlaif.llm.calls import cost_table, export, list_calls, prune, take
 from hrlaif.llm.ledger import Call, Ledger, call_key, current
 
 
@@ -209,6 +209,47 @@ def test_calls_are_listed_without_and_exported_with_their_texts(tmp_path):
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert rows[0]["request"] == {"prompt": "Größe ?"}
     assert rows[2]["response"] == "answer to c"
+
+
+@pytest.mark.parametrize("name", ["calls.jsonl", "calls.jsonl.gz"])
+@pytest.mark.parametrize("answers_only", [True, False])
+def test_what_another_machine_was_told_is_not_asked_again(tmp_path, name, answers_only):
+    there, here, out = tmp_path / "there.sqlite", tmp_path / "here.sqlite", tmp_path / name
+    with Ledger(there, stage="label") as ledger:
+        ledger.record_many([call("a"), call("b", cost=None)])
+    with Ledger(here) as ledger:
+        ledger.record(call("a", response="what was answered here first"))
+    assert export(there, out, answers_only=answers_only) == 2
+    assert (take(here, str(out)), take(here, str(out))) == (1, 0)
+    with Ledger(here) as ledger:
+        assert ledger.find("a") == "what was answered here first"
+        assert ledger.find("b") == "answer to b"
+        assert (ledger.totals().cost, ledger.totals().unpriced_calls) == (0.25, 1)
+    export(here, tmp_path / "again.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()]
+    kept = {} if answers_only else {"prompt": "Größe ?"}
+    assert next(row["request"] for row in rows if row["key"] == "b") == kept
+
+
+def test_equal_calls_are_exported_to_equal_bytes(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record_many([call("a"), call("b")])
+    files = [tmp_path / "one" / "c.jsonl.gz", tmp_path / "two" / "c.jsonl.gz"]
+    for file in files:
+        file.parent.mkdir()
+        export(tmp_path / "l.sqlite", file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_rows_that_are_no_calls_are_refused_by_line_and_nothing_is_booked(tmp_path):
+    source = tmp_path / "rows.jsonl"
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record(call("a"))
+    export(tmp_path / "l.sqlite", source)
+    source.write_text(source.read_text() + '{"key": "b"}\n')
+    with pytest.raises(DataError, match=r"rows.jsonl, line 2: no 'stage'"):
+        take(tmp_path / "new.sqlite", str(source))
+    assert not (tmp_path / "new.sqlite").exists()
 
 
 def test_prune_forgets_by_age_and_model_and_never_all_by_accident(tmp_path):

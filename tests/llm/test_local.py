@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.llm import Local, Packaged, Scripted, ledger, open_model
+from hrlaif.llm.calls import export
 from hrlaif.llm.chat import prompt_ids
 from hrlaif.llm.labels import asked_tokens, label_probabilities
 from hrlaif.llm.local import unload
@@ -143,6 +145,45 @@ def test_other_weights_are_another_key(local, folder, tmp_path):
         config.write_text(json.dumps(json.loads(config.read_text()) | {"top_k": 7}))
         local.choose(CHATS[:1], ["1", "2"])
         assert book.totals().calls == 2
+
+
+def test_answers_are_found_where_auto_means_another_precision(local, tmp_path, monkeypatch):
+    unload()
+    with (
+        using(Compute(device="cpu")),
+        ledger.Ledger(tmp_path / "ledger.sqlite") as book,
+    ):
+        monkeypatch.setattr("hrlaif.transformer.load.precision_in_force", lambda *_, **__: "int8")
+        there = local.choose(CHATS, ["1", "2"])
+        monkeypatch.setattr(
+            "hrlaif.transformer.load.precision_in_force", lambda *_, **__: "float32"
+        )
+        unload()
+        assert local.choose(CHATS, ["1", "2"]) == there
+        assert book.hits == 3
+        with using(Compute(device="cpu", precision="float32")):
+            local.choose(CHATS, ["1", "2"])
+        assert book.totals().calls == 6
+
+
+def test_a_call_says_what_computed_it(local, tmp_path):
+    with ledger.Ledger(tmp_path / "ledger.sqlite"):
+        local.choose(CHATS[:1], ["1", "2"])
+    export(tmp_path / "ledger.sqlite", tmp_path / "calls.jsonl")
+    assert json.loads((tmp_path / "calls.jsonl").read_text())["request"]["compute"] == "cpu float32"
+
+
+def test_a_packaged_model_is_known_by_its_weights_wherever_they_lie(folder, tmp_path, monkeypatch):
+    with ledger.Ledger(tmp_path / "ledger.sqlite") as book:
+        for home in ("here", "there"):
+            place = tmp_path / home / "gemma-3-270m"
+            shutil.copytree(folder, place)
+            monkeypatch.setattr("hrlaif.llm.packaged.fetch", lambda _, place=place: place)
+            Packaged(name="gemma-3-270m").choose(CHATS, ["1", "2"])
+        assert (book.totals().calls, book.hits) == (3, 3)
+        monkeypatch.setattr("hrlaif.llm.packaged.fetch", lambda _: place)
+        Packaged(name="qwen2.5-coder-1.5b-instruct").choose(CHATS, ["1", "2"])
+        assert book.totals().calls == 6
 
 
 def test_int8_and_float32_agree_on_labels(local):

@@ -58,7 +58,7 @@ def test_a_16_bit_model_is_float32_where_that_is_the_precision(folder):
 def test_an_adapter_folder_is_its_base_with_the_adapter_merged(folder, tiny, tmp_path):
     config = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     with using(Compute(device="cpu", precision="float32")):
-        base = load_causal(folder).model
+        base = load_causal(folder, train=True).model
         adapted = peft.get_peft_model(base, config)
         tokens = torch.tensor([[5, 6, 7]])
         expected = adapted(tokens).logits

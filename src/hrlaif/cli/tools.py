@@ -56,9 +56,15 @@ def models(
 
 def calls(
     ledger: Annotated[Path, typer.Argument(help="A ledger.sqlite, or a run folder.")],
-    action: Annotated[str, typer.Argument(help="cost, list, export or prune.")] = "cost",
+    action: Annotated[str, typer.Argument(help="cost, list, export, import or prune.")] = "cost",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="For export: a .jsonl file.")
+        Path | None, typer.Option("-o", "--out", help="For export: a .jsonl or .jsonl.gz file.")
+    ] = None,
+    answers_only: Annotated[
+        bool, typer.Option(help="For export: the answers without what was asked.")
+    ] = False,
+    source: Annotated[
+        str | None, typer.Option("--from", help="For import: a file that export wrote.")
     ] = None,
     older_than_days: Annotated[
         float | None, typer.Option(help="For prune: only older answers.")
@@ -73,7 +79,11 @@ def calls(
     if action == "export":
         if out is None:
             raise UsageError("calls export needs -o FILE.jsonl")
-        print(f"{book.export(path, out)} calls in {out}")
+        print(f"{book.export(path, out, answers_only=answers_only)} calls in {out}")
+    elif action == "import":
+        if source is None:
+            raise UsageError("calls import needs --from FILE.jsonl")
+        print(f"{book.take(path, source)} new answers in {path}")
     elif action == "prune":
         if older_than_days is None and model is None:
             raise UsageError(
@@ -93,4 +103,4 @@ def calls(
             table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
         Console(highlight=False).print(table)
     else:
-        raise UsageError(f"calls {action!r} is none of cost, list, export, prune")
+        raise UsageError(f"calls {action!r} is none of cost, list, export, import, prune")

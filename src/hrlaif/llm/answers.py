@@ -12,11 +12,12 @@ from hrlaif.llm import ledger
 from hrlaif.llm.chat import render, text_ids
 from hrlaif.llm.labels import asked_tokens, label_probabilities, surface_forms
 from hrlaif.records import Chat, Choice, Completion, Unanswered
+from hrlaif.settings import compute
 
 if TYPE_CHECKING:
     from hrlaif.llm.local import Local
 
-_ANSWERING = 4  # part of every ledger key: raise it when the same chats would be answered otherwise
+_ANSWERING = 5  # part of every ledger key: raise it when the same chats would be answered otherwise
 _BLOCK = {"choose": 16, "generate": 256}
 """Chats answered, and booked, together: after a stop the same block is computed whole, to the same
 bits. Texts are decoded 128 side by side, the next begins where one has ended."""
@@ -41,8 +42,17 @@ def on_a_gpu() -> bool:
 class Asked:
     """One question put to many chats: found in the ledger, or answered in blocks and booked."""
 
-    def __init__(self, local: Local, name: str, kind: Literal["choose", "generate"], how: Any):
+    def __init__(
+        self,
+        local: Local,
+        name: str,
+        kind: Literal["choose", "generate"],
+        how: Any,
+        identity: list[Any] | None = None,
+    ):
         self.local, self.name, self.kind, self.how = local, name, kind, how
+        self.identity = identity
+        """What the weights are, where their folder need not be asked."""
 
     def answer(
         self,
@@ -111,8 +121,8 @@ class Asked:
 
     def _keys(self, chats: Sequence[Chat]) -> list[str]:
         about = {
-            "model": model_identity(self.local.path, self.local.loaded),
-            "compute": compute_key(),
+            "model": self.identity or model_identity(self.local.path, self.local.loaded),
+            "precision": compute().precision,
             "answering": _ANSWERING,
             "kind": self.kind,
             **self.how,
@@ -131,12 +141,14 @@ class Asked:
         book = ledger.current()
         if book is None:
             return
+        loaded = self.local.loaded()
+        on = f"{loaded.device} {loaded.precision}"
         book.record_many(
             ledger.Call(
                 key=key,
                 model=self.name,
                 kind=self.kind,
-                request={"prompt": texts[key], **self.how},
+                request={"prompt": texts[key], **self.how, "compute": on},
                 response=answer.model_dump_json(),
                 prompt_tokens=answer.prompt_tokens,
                 completion_tokens=answer.completion_tokens,

@@ -1,4 +1,4 @@
-"""What stands in a ledger: cost, list, export and prune, as `hrlaif calls` shows them."""
+"""What stands in a ledger: cost, list, export, take and prune, as `hrlaif calls` shows them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hrlaif.errors import UsageError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.llm.ledger import connect
+from hrlaif.rows.files import SourceRow, read_rows, write_rows
 
 Row = dict[str, Any]
+_COLUMNS = (
+    "key", "stage", "model", "kind", "request", "response", "status",
+    "prompt_tokens", "completion_tokens", "cost", "seconds", "at",
+)  # fmt: skip
 
 
 def cost_table(path: Path) -> list[Row]:
@@ -49,15 +54,44 @@ def list_calls(
         return list(_rows(db, query, {"stage": stage, "model": model, "limit": limit}))
 
 
-def export(path: Path, out: Path) -> int:
-    """Writes every call with request and answer as JSON Lines; returns how many."""
-    count = 0
-    with closing(connect(path, must_exist=True)) as db, out.open("w", encoding="utf-8") as file:
-        for row in _rows(db, "SELECT * FROM calls ORDER BY at, key"):
-            row["request"] = json.loads(row["request"])
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+def export(path: Path, out: Path, *, answers_only: bool = False) -> int:
+    """Writes every call as JSON Lines, compressed if `out` ends in .gz; returns how many.
+
+    With `answers_only` no request goes out: the keys alone find the answers again, on any machine
+    that asks the same, and tell nobody else what was asked.
+    """
+    with closing(connect(path, must_exist=True)) as db:
+        rows = _rows(db, "SELECT * FROM calls ORDER BY at, key")
+        return write_rows(out, (_exported(row, answers_only) for row in rows))
+
+
+def _exported(row: Row, answers_only: bool) -> Row:
+    return row | {"request": {} if answers_only else json.loads(row["request"])}
+
+
+def take(path: Path, source: str) -> int:
+    """Books the calls that `export` wrote, but for keys that are there; returns how many are new.
+
+    What another machine was told is then not asked again. Raises DataError naming the row.
+    """
+    rows = [_taken(row) for row in read_rows(source)]
+    with closing(connect(path)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        names = ", ".join(_COLUMNS)
+        marks = ", ".join(f":{name}" for name in _COLUMNS)
+        query = f"INSERT OR IGNORE INTO calls ({names}) VALUES ({marks})"
+        new = db.executemany(query, rows).rowcount
+        db.execute("COMMIT")
+    return new
+
+
+def _taken(row: SourceRow) -> Row:
+    if missing := [name for name in _COLUMNS if name not in row.values]:
+        raise DataError(
+            f"{row.where}: no {missing[0]!r}: not a row that `hrlaif calls LEDGER export` wrote"
+        )
+    request = json.dumps(row.values["request"], ensure_ascii=False, sort_keys=True)
+    return {name: row.values[name] for name in _COLUMNS} | {"request": request}
 
 
 def prune(path: Path, *, older_than: timedelta | None = None, model: str | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from pydantic import Field, field_validator
 
@@ -109,18 +109,25 @@ class Packaged(Settings):
     ) -> list[Completion | Unanswered]:
         """As `Local.generate`."""
         how = _drawing(temperature, max_tokens, seed, top_k)
-        return Asked(self.local(), self.name, "generate", how).answer(chats, Completion, write)
+        return self._asked("generate", how).answer(chats, Completion, write)
 
     def choose(
         self, chats: Sequence[Chat], choices: Sequence[str], *, seed: int = 0
     ) -> list[Choice | Unanswered]:
         """As `Local.choose`."""
         how = {"choices": list(choices)}
-        return Asked(self.local(), self.name, "choose", how).answer(chats, Choice, choose)
+        return self._asked("choose", how).answer(chats, Choice, choose)
 
     def count_tokens(self, chats: Sequence[Chat]) -> list[int]:
         """As `Local.count_tokens`."""
         return self.local().count_tokens(chats)
+
+    def _asked(self, kind: Literal["choose", "generate"], how: Any) -> Asked:
+        """Known by the hash of its weights, so that its answers are found on any machine."""
+        from hrlaif.llm.packaged import PACKAGED
+
+        name = self.name.removeprefix("packaged:")
+        return Asked(self.local(), self.name, kind, how, identity=[name, PACKAGED[name].sha256])
 
 
 def unload() -> None:

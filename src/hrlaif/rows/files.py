@@ -205,15 +205,21 @@ def _hub_rows(name: str) -> Iterator[SourceRow]:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes rows whole or not at all (a temporary sibling, then a rename); returns how many."""
+    """Writes rows whole or not at all (a temporary sibling, then a rename); returns how many.
+
+    A name that ends in .gz is compressed, equal rows to equal bytes.
+    """
     temporary = path.with_name(path.name + ".tmp")
     count = 0
-    with temporary.open("w", encoding="utf-8") as stream:
+    with temporary.open("wb") as file:
+        packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.suffix == ".gz" else None
         for row in rows:
-            stream.write(line_of(row))
+            (packed or file).write(line_of(row).encode("utf-8"))
             count += 1
-        stream.flush()
-        os.fsync(stream.fileno())
+        if packed:
+            packed.close()
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
     return count
 

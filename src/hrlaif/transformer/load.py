@@ -110,9 +110,9 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     if precision == "int8" and small and compute().precision == "auto":
         precision = "float32"
         model.float()
-    elif precision == "int8":
+    if precision == "int8":
         to_int8(model)
-    elif precision == "bfloat16" and device.type == "cpu" and not train:
+    elif device.type == "cpu" and not train:
         to_blocks(body_of(model))
     model.to(device)
     quicken(model)
