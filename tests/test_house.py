@@ -39,7 +39,7 @@ def test_functions_take_at_most_five_positional_parameters(path: Path) -> None:
 
 COMMANDS = (
     *("run", "label", "score", "check", "compare", "study", "vote", "calls"),
-    *("redteam", "detector"),
+    *("redteam", "detector", "serve"),
 )
 """Command functions, whose parameters are options and are given by name."""
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from hrlaif.cli import checking, feedback, people, redteam, runs, study, tools
+from hrlaif.cli import checking, feedback, people, redteam, runs, serve, study, tools
 from hrlaif.failures import failure
 from hrlaif.progress import say
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (runs, feedback, checking, redteam, people, study, tools):
+for part in (runs, feedback, checking, redteam, people, study, serve, tools):
     part.add_to(app)
 
 

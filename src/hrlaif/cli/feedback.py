@@ -133,9 +133,11 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Grade each response with a judge (1 to 10), a reward model, or any reward."""
+    from hrlaif.reward import Direct
     from hrlaif.rows import read_rows, responses_from
 
-    asked = _reward(judge, reward_model, reward, task)
+    graded = Direct.parse({"task": task, "normalise": False}, where="direct")
+    asked = reward_of(judge, reward_model, reward, graded)
     model = None if judge is None else model_of(judge, base_url)
     items = responses_from(read_rows(responses, limit=limit))
 
@@ -214,18 +216,18 @@ def compare(
     tell(found, [*said, f"{out / 'compare.json'}"], as_json)
 
 
-def _reward(judge: str | None, folder: Path | None, given: str | None, task: str) -> Reward:
+def reward_of(judge: str | None, folder: Path | None, given: str | None, graded: Reward) -> Reward:
     """What scores: grades by the judge, a reward model, or the reward that --reward names."""
-    from hrlaif.reward import Direct, Learned, any_reward
+    from hrlaif.reward import Learned, any_reward
 
     if folder is not None and given is not None:
-        raise UsageError("score needs --reward-model or --reward, not both")
+        raise UsageError("give --reward-model or --reward, not both")
     if given is None and (judge is None) == (folder is None):
-        raise UsageError("score needs either --judge or --reward-model, or a --reward")
+        raise UsageError("give either --judge or --reward-model, or a --reward")
     if folder is not None:
         return Learned(path=str(folder))
     if given is None:
-        return Direct.parse({"task": task, "normalise": False}, where="direct")
+        return graded
     text = Path(given).read_text("utf-8") if Path(given).is_file() else given
     try:
         return any_reward(yaml.safe_load(text))

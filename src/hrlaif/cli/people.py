@@ -138,8 +138,8 @@ def _modes(given: list[str]) -> tuple[Mode, ...]:
 
 def _desk(study: Study, url: str, guidelines: Path, public: str, host: str) -> Any:
     from hrlaif.human.aside import Aside
-    from hrlaif.human.server import loopback
     from hrlaif.human.web import Desk
+    from hrlaif.listening import loopback
 
     return Desk(
         study=study,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -18,6 +17,8 @@ from hrlaif.human.figures import rates
 from hrlaif.human.quality import quality
 from hrlaif.human.results import FILES, Vote, rows_of
 from hrlaif.human.web import Desk
+from hrlaif.listening import listen as listening_on
+from hrlaif.listening import loopback
 from hrlaif.records import Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json, write_text
@@ -39,14 +40,7 @@ class Address(NamedTuple):
 
 def listen(host: str, port: int, public_url: str | None = None) -> Address:
     """Takes a port (0: any that is free). Raises UsageError where that is not possible."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(2048)
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"cannot listen on {host}:{port} ({error}): give another --port") from None
+    listening = listening_on(host, port)
     port = listening.getsockname()[1]
     names = list(_LOOPBACK_NAMES) if loopback(host) else [f"[{host}]" if ":" in host else host]
     if not loopback(host) and host in ("0.0.0.0", "::"):
@@ -61,14 +55,6 @@ def listen(host: str, port: int, public_url: str | None = None) -> Address:
         ])  # fmt: skip
     shown = names[0] if loopback(host) else names[-1]
     return Address(listening, port, f"http://{shown}:{port}", origins)
-
-
-def loopback(host: str) -> bool:
-    """True when only programs on this machine can reach a host."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _own_addresses() -> list[str]:

@@ -1,0 +1,102 @@
+"""Who said what, in a text that a chat template made? Turns before, and the response at the end.
+
+Trainers send prompts and responses as the policy saw them. A judge must not: it would read marks of
+another model's template, and a reward model would see its own twice. Only the prompt is taken
+apart; a response that writes such marks itself opens no turn.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.records import Row
+
+# How a turn begins, in the templates of the common families; `[INST]` has no names of roles.
+_BEGINNINGS = (
+    re.compile(r"<\|im_start\|>(?P<role>\w+)\n"),
+    re.compile(r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\n\n"),
+    re.compile(r"<start_of_turn>(?P<role>\w+)\n"),
+    re.compile(r"<\|(?P<role>system|user|assistant)\|>\n?"),
+    re.compile(r"<｜(?P<role>User|Assistant)｜>"),
+    re.compile(r"\[(?P<role>/?INST)\] ?"),
+    re.compile(r"(?:\A|\n\n)(?P<role>Human|Assistant):(?: |\n|\Z)"),  # ours, and HH-RLHF's
+)
+_ROLES = {
+    "system": "system", "developer": "system", "user": "user", "human": "user", "inst": "user",
+    "assistant": "assistant", "model": "assistant", "/inst": "assistant",
+}  # fmt: skip
+_END_MARKS = (
+    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<end_of_turn>", "<eos>", "</s>",
+    "<|endoftext|>", "<|end|>", "<｜end▁of▁sentence｜>",
+)  # fmt: skip
+_PADDING = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>")
+_ENDS = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _END_MARKS + _PADDING))}))+\s*\Z")
+_BEGUN = re.compile(r"\A\s*(?:<[^<>\s]+>\s*)+")  # marks of the text's own beginning
+_NO_THOUGHTS = re.compile(r"\A\s*<think>\s*</think>\s*")
+_BEFORE_A_PROMPT = 64  # characters of a beginning-of-text mark
+
+
+class _Turn(NamedTuple):
+    role: str
+    content: str
+
+
+def row_of(query: str, prompt: str | None = None) -> Row:
+    """A `Response` row of a whole text, and of the part of it that is the prompt, if it is known.
+
+    Raises DataError where the prompt is not the beginning of the text, or nothing tells where it
+    ends.
+    """
+    if prompt is None:
+        turns, rest = _taken_apart(query), ""
+        if not turns or turns[-1].role != "assistant":
+            raise DataError(
+                "nothing tells the response from the prompt: send texts of a chat template that "
+                "end in an assistant turn, or prompts and responses apart"
+            )
+    else:
+        place = query.find(prompt, 0, len(prompt) + _BEFORE_A_PROMPT)
+        if place < 0:
+            raise DataError("the text does not begin with its prompt: send both as they were made")
+        turns, rest = _taken_apart(prompt), query[place + len(prompt) :]
+    response = rest
+    if turns and turns[-1].role == "assistant":  # the template's invitation, or words put first
+        response = turns.pop().content + rest
+    told = [{"role": turn.role, "content": _ended(turn.content)[0]} for turn in turns]
+    text, ended = _ended(_NO_THOUGHTS.sub("", response))
+    return {
+        "prompt": told if turns else prompt,
+        "response": text,
+        **({"finish_reason": "stop"} if ended else {}),
+    }
+
+
+def _taken_apart(text: str) -> list[_Turn]:
+    """The turns of a text; none where no template is known to have made it."""
+    for beginning in _BEGINNINGS:
+        marks = list(beginning.finditer(text))
+        if marks:
+            ends = [mark.start() for mark in marks[1:]] + [len(text)]
+            before = _BEGUN.sub("", text[: marks[0].start()]).strip()
+            return [_Turn("system", before)] * bool(before) + [
+                _Turn(_role(mark["role"]), text[mark.end() : end])
+                for mark, end in zip(marks, ends, strict=True)
+            ]
+    return []
+
+
+def _role(name: str) -> str:
+    found = _ROLES.get(name.lower())
+    if found is None:
+        raise DataError(f"a turn of {name!r}: known are system, user and assistant")
+    return found
+
+
+def _ended(text: str) -> tuple[str, bool]:
+    """The text without marks at its end, and whether one said that it is over."""
+    found = _ENDS.search(text)
+    if not found:
+        return text, False
+    return text[: found.start()], any(mark in found[0] for mark in _END_MARKS)

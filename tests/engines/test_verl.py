@@ -1,0 +1,70 @@
+"""Does verl's reward function hand on what the judge said, and nothing that it did not?"""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from hrlaif.engines import verl
+from hrlaif.engines.verl import compute_score
+from hrlaif.errors import ModelError
+
+SERVED = ("--reward", "checked")
+ABOUT = {"question": "6x7?", "index": 3}
+
+
+def asked(server, text, about=ABOUT, truth="42", **more):
+    return asyncio.run(compute_score("gsm8k", text, truth, about, url=server.url, **more))
+
+
+def test_the_ground_truth_reaches_a_reward_that_checks(one_server):
+    assert asked(one_server, "It is 42.") == {"score": 1.0, "missing": 0.0}
+    assert asked(one_server, "It is 41.") == {"score": -1.0, "missing": 0.0}
+
+
+def test_turns_of_a_parquet_file_are_a_prompt(one_server):
+    turns = np.array([{"role": "user", "content": "6x7?"}], dtype=object)
+    assert asked(one_server, "It is 42.", {"prompt": turns})["score"] == 1.0
+
+
+def test_what_has_no_score_is_an_error_unless_a_number_is_chosen_for_it(one_server):
+    with pytest.raises(ModelError, match="no number in the response"):
+        asked(one_server, "None.")
+    assert asked(one_server, "None.", missing=-0.5) == {"score": -0.5, "missing": 1.0}
+
+
+def test_a_wrong_request_is_not_sent_again(one_server, monkeypatch):
+    monkeypatch.setattr(verl, "_PAUSE", 60)
+    with pytest.raises(ModelError, match="role 'tool' is none of"):
+        asked(one_server, "42", {"prompt": [{"role": "tool", "content": "?"}]})
+
+
+def test_a_server_that_is_not_there_is_tried_again_and_then_named(monkeypatch):
+    class Nobody:
+        url = "http://127.0.0.1:9"
+
+    monkeypatch.setattr(verl, "_PAUSE", 0.05)
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match=r"no score from http://127\.0\.0\.1:9"):
+        asked(Nobody, "42", tries=3)
+    assert time.monotonic() - begun >= 0.15  # 0.05 and 0.1
+    assert asked(Nobody, "42", tries=1, missing=0.0) == {"score": 0.0, "missing": 1.0}
+
+
+def test_without_a_prompt_the_column_to_keep_is_named(one_server):
+    with pytest.raises(ModelError, match="keep it there, as `prompt` or `question`"):
+        asked(one_server, "42", {"index": 3})
+
+
+def test_many_at_once_are_all_answered(one_server):
+    async def all_of_them():
+        return await asyncio.gather(
+            *(
+                compute_score("d", f"It is {n}.", "7", ABOUT, url=one_server.url, tries=1)
+                for n in range(40)
+            )
+        )
+
+    scores = [found["score"] for found in asyncio.run(all_of_them())]
+    assert scores == [1.0 if n == 7 else -1.0 for n in range(40)]
