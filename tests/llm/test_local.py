@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hrlaif.errors import ModelError, UsageError
-from hrlaif.llm import Local, Packaged, Scripted, ledger, open_model
+from hrlaif.llm import Local, Packaged, Scripted, ledger, open_model, packaged
 from hrlaif.llm.calls import export
 from hrlaif.llm.chat import prompt_ids
 from hrlaif.llm.labels import asked_tokens, label_probabilities
@@ -174,16 +174,29 @@ def test_a_call_says_what_computed_it(local, tmp_path):
 
 
 def test_a_packaged_model_is_known_by_its_weights_wherever_they_lie(folder, tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(name):
+        place = packaged.model_cache() / name
+        shutil.copytree(folder, place)
+        fetched.append(place)
+        return place
+
+    monkeypatch.setattr(packaged, "fetch", fetch)
     with ledger.Ledger(tmp_path / "ledger.sqlite") as book:
         for home in ("here", "there"):
-            place = tmp_path / home / "gemma-3-270m"
-            shutil.copytree(folder, place)
-            monkeypatch.setattr("hrlaif.llm.packaged.fetch", lambda _, place=place: place)
+            monkeypatch.setenv("HRLAIF_CACHE", str(tmp_path / home))
             Packaged(name="gemma-3-270m").choose(CHATS, ["1", "2"])
         assert (book.totals().calls, book.hits) == (3, 3)
-        monkeypatch.setattr("hrlaif.llm.packaged.fetch", lambda _: place)
         Packaged(name="qwen2.5-coder-1.5b-instruct").choose(CHATS, ["1", "2"])
         assert book.totals().calls == 6
+    names = [str(place.relative_to(tmp_path)) for place in fetched]
+    assert names == ["here/models/gemma-3-270m", "there/models/qwen2.5-coder-1.5b-instruct"]
+
+
+def test_an_unknown_packaged_model_names_the_known_ones():
+    with pytest.raises(ModelError, match=r"none of .*gemma-3-270m"):
+        Packaged(name="gemma-9").choose(CHATS, ["1", "2"])
 
 
 def test_int8_and_float32_agree_on_labels(local):

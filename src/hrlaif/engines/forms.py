@@ -56,7 +56,7 @@ def _share(score: Score) -> float | None:
     if score.distribution is None:
         return None
     shares = list(score.distribution.values())
-    return sum(n * share for n, share in enumerate(shares)) / (len(shares) - 1)
+    return round(sum(n * share for n, share in enumerate(shares)) / (len(shares) - 1), 6)
 
 
 def _llama_factory(body: Body) -> list[Response]:

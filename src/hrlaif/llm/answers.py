@@ -48,11 +48,15 @@ class Asked:
         name: str,
         kind: Literal["choose", "generate"],
         how: Any,
+        *,
         identity: list[Any] | None = None,
+        fetch: Callable[[], object] | None = None,
     ):
         self.local, self.name, self.kind, self.how = local, name, kind, how
         self.identity = identity
         """What the weights are, where their folder need not be asked."""
+        self.fetch = fetch
+        """Brings the weights, where they may not be here yet: once there is something to ask."""
 
     def answer(
         self,
@@ -69,6 +73,8 @@ class Asked:
         }
         todo = {key: chat for key, chat in zip(keys, chats, strict=True) if key not in found}
         if todo:
+            if self.fetch is not None:
+                self.fetch()
             found |= self._answered(todo, compute_block)
         return [found[key] for key in keys]
 

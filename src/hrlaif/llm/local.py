@@ -123,11 +123,13 @@ class Packaged(Settings):
         return self.local().count_tokens(chats)
 
     def _asked(self, kind: Literal["choose", "generate"], how: Any) -> Asked:
-        """Known by the hash of its weights, so that its answers are found on any machine."""
-        from hrlaif.llm.packaged import PACKAGED
+        """Known by the hash of its weights: its answers are found on any machine, without them."""
+        from hrlaif.llm.packaged import known, model_cache
 
-        name = self.name.removeprefix("packaged:")
-        return Asked(self.local(), self.name, kind, how, identity=[name, PACKAGED[name].sha256])
+        model = known(self.name.removeprefix("packaged:"))
+        place = Local(path=str(model_cache() / model.name), max_context=self.max_context)
+        identity = [model.name, model.sha256]
+        return Asked(place, self.name, kind, how, identity=identity, fetch=self.local)
 
 
 def unload() -> None:

@@ -122,7 +122,7 @@ def fetch(
     An interrupted fetch goes on where it was, part by part; the folder appears only when complete.
     Two processes that fetch the same model take turns.
     """
-    model = name if isinstance(name, PackagedModel) else _known(name)
+    model = name if isinstance(name, PackagedModel) else known(name)
     cache = cache or model_cache()
     folder = cache / model.name
     if _is_complete(folder, model):
@@ -154,7 +154,7 @@ def fetched(cache: Path | None = None) -> list[Fetched]:
 
 def verify(name: str | PackagedModel, *, cache: Path | None = None) -> list[str]:
     """The files that are missing or not as they were written; none when all is well."""
-    model = name if isinstance(name, PackagedModel) else _known(name)
+    model = name if isinstance(name, PackagedModel) else known(name)
     folder = (cache or model_cache()) / model.name
     if not _is_complete(folder, model):
         raise ModelError(f"{model.name} is not fetched: `hrlaif models fetch {model.name}`")
@@ -166,7 +166,8 @@ def verify(name: str | PackagedModel, *, cache: Path | None = None) -> list[str]
     ]
 
 
-def _known(name: str) -> PackagedModel:
+def known(name: str) -> PackagedModel:
+    """Raises ModelError with the names that there are."""
     if name not in PACKAGED:
         raise ModelError(f"packaged model {name!r} is none of {sorted(PACKAGED)}")
     return PACKAGED[name]
