@@ -1,8 +1,6 @@
 import json
-import signal
 from statistics import fmean
 
-import httpx2
 import pytest
 
 
@@ -40,21 +38,6 @@ def test_a_reward_model_scores(hrlaif, responses, finished, tmp_path):
     first = out.read_bytes()
     hrlaif("score", responses, "-o", out, "--reward-model", folder)
     assert out.read_bytes() == first
-
-
-def test_a_reward_model_is_served_with_the_same_scores(hrlaif, responses, finished, tmp_path):
-    model, out = finished.folder / "reward_model", tmp_path / "scores.jsonl"
-    hrlaif("score", responses, "-o", out, "--reward-model", model)
-    given = ("--reward-model", model, "--port", "0", "--ledger", tmp_path / "serve.sqlite")
-    with hrlaif.start("serve", *given) as process:
-        line = next(line for line in process.stdout if "/score " in line)
-        body = {"responses": read(responses)}
-        served = httpx2.post(line.split()[0], json=body, timeout=60).json()["scores"]
-        process.send_signal(signal.SIGINT)
-    assert {row["id"]: row["value"] for row in served} == pytest.approx(
-        {row["id"]: row["value"] for row in read(out)}
-    )
-    assert process.returncode == 0
 
 
 def test_a_grade_that_is_not_given_is_aside_with_its_reason(hrlaif, responses, tmp_path):

@@ -15,18 +15,16 @@ import pytest
 
 class Serving(NamedTuple):
     url: str
-    process: Any
+    client: httpx2.Client
 
-    def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
-        return httpx2.post(self.url + path, json=body, headers=headers, timeout=60)
+    def post(self, path: str, body: Any) -> httpx2.Response:
+        return self.client.post(self.url + path, json=body)
 
 
 @contextmanager
-def _serve(
-    hrlaif: Any, folder: Path, arguments: tuple[object, ...], environment: dict[str, str]
-) -> Iterator[Serving]:
+def _serve(hrlaif: Any, folder: Path, arguments: tuple[object, ...]) -> Iterator[Serving]:
     given = ["serve", "--port", "0", "--ledger", folder / "serve.sqlite", *arguments]
-    process = hrlaif.start(*given, environment=environment)
+    process = hrlaif.start(*given)
     lines: list[str] = []
     for line in process.stdout:
         lines.append(line)
@@ -37,7 +35,8 @@ def _serve(
     found = re.search(r"http://[\d.]+:\d+", "".join(lines))
     assert found, lines
     try:
-        yield Serving(found[0].replace("0.0.0.0", "127.0.0.1"), process)
+        with httpx2.Client(timeout=60) as client:
+            yield Serving(found[0], client)
     finally:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
@@ -48,7 +47,7 @@ def _serve(
 @pytest.fixture
 def serving(hrlaif: Any, tmp_path: Path) -> Callable[..., AbstractContextManager[Serving]]:
     """`with serving("--judge", "scripted:") as server: server.post(...)`."""
-    return lambda *arguments, **environment: _serve(hrlaif, tmp_path, arguments, environment)
+    return lambda *arguments: _serve(hrlaif, tmp_path, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -57,5 +56,5 @@ def one_server(
 ) -> Iterator[Serving]:
     """The same for all tests of a file, with its `SERVED`: each must leave it as it was."""
     folder = tmp_path_factory.mktemp("serve")
-    with _serve(hrlaif, folder, request.module.SERVED, {}) as server:
+    with _serve(hrlaif, folder, request.module.SERVED) as server:
         yield server

@@ -42,7 +42,7 @@ def rollout(prompt: Prompt, tokens: list[int], sample: int = 0) -> Rollout:
 def test_responses_lie_side_by_side_with_their_prompt_and_end_token(
     prompts: list[Prompt], start: Path
 ) -> None:
-    actor = Actor(load_causal(start), None, value="none", seed=0)
+    actor = Actor(load_causal(start, train=True), None, value="none", seed=0)
     asked = [Asked(prompts[0], [26, 1]), Asked(prompts[1], [26, 2, 3])]
     found = respond(actor, asked, Draw(0.9, 12, samples=4, seed=5, model="policy@7"))
     assert [(r.group, r.response.sample) for r in found] == [
