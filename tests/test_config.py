@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -92,3 +93,8 @@ def test_recipes_are_commented():
         text = config.recipe(name)
         assert "#" in text
         assert isinstance(yaml.safe_load(text), dict)
+
+
+def test_the_command_line_names_every_recipe():
+    text = (Path(__file__).parents[1] / "docs" / "commands.md").read_text("utf-8")
+    assert f"{', '.join(config.RECIPES)}." in " ".join(text.split())

@@ -22,7 +22,7 @@ study() { # name, file, task
     # shellcheck disable=SC2046,SC2086 # several words
     $hrlaif study "$data/$2" -o "$folder" --task "$3" --limit 200 --variants "$variants" \
         $(printf ' --judge %s' $judges) \
-        --probes 20 --disagreements 0 --mass-floor 0 --max-abstentions 1 || ended=$?
+        --probes "${PROBES:-20}" --disagreements 0 --mass-floor 0 --max-abstentions 1 || ended=$?
     $hrlaif calls "$folder/ledger.sqlite" export --answers-only -o "$answers"
     test $ended = 0 || exit $ended
     cp "$folder/study.json" "$folder/study.html" "$out/$1/"

@@ -6,18 +6,18 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from hrlaif import config as configuration
-from hrlaif import scoring
 from hrlaif.cli.feedback import Json
-from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
 from hrlaif.run import read_receipt, write_text
+
+if TYPE_CHECKING:
+    from hrlaif.config import Config
 
 Folder = Annotated[Path, typer.Argument(help="The run folder.", show_default=False)]
 Changes = Annotated[
@@ -43,11 +43,14 @@ def add_to(app: typer.Typer) -> None:
 def init(
     run: Folder,
     recipe: Annotated[
-        str, typer.Option(help=", ".join(configuration.RECIPES) + ".")
+        str,
+        typer.Option(help="quickstart, rlaif, direct, same_size, hrlaif, rlhf, ppo, dpo."),
     ] = "quickstart",
 ) -> None:
     """Write RUN/config.yaml, commented, from a recipe."""
-    text = configuration.recipe(recipe)
+    from hrlaif.config import recipe as text_of
+
+    text = text_of(recipe)
     path = run / "config.yaml"
     if path.exists() and path.read_text("utf-8") != text:
         raise UsageError(f"{path} exists and differs: edit it, or name another folder")
@@ -73,7 +76,8 @@ def run(
     only: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run every stage that is not done yet; the same command resumes after any stop."""
-    from hrlaif import running
+    from hrlaif import running, scoring
+    from hrlaif.config import refuse_missing_models
 
     settings = _settings(config or _own(run), changes, limit, max_cost)
     if only is not None:
@@ -83,7 +87,7 @@ def run(
     if dry_run:
         _print_plan(run, settings)
         return
-    configuration.refuse_missing_models(settings)
+    refuse_missing_models(settings)
     scoring.refuse_impossible(settings)
     if redo is not None:
         running.redo(run, settings, redo)
@@ -161,10 +165,12 @@ def report(
 def _settings(
     file: Path, changes: list[str] | None, limit: int | None, max_cost: float | None
 ) -> Config:
+    from hrlaif.config import load
+
     more = list(changes or [])
     more += [f"prompts.train={limit}"] if limit is not None else []
     more += [f"compute.max_cost={max_cost}"] if max_cost is not None else []
-    return configuration.load(file, more)
+    return load(file, more)
 
 
 def _own(folder: Path) -> Path:
