@@ -25,7 +25,8 @@ def measured(*options):
 def quick_and_whole(votes, *options):
     """Every vote is kept each time; of three times the quickest counts.
 
-    Other work on the machine, such as other tests, only makes it slower.
+    The claim is 200 ms on a quiet machine, which the benchmark shows. Here other tests share the
+    cores, which may be two halves of one: five times as long still finds what grows with the rows.
     """
     times = []
     for _ in range(3):
@@ -33,7 +34,7 @@ def quick_and_whole(votes, *options):
         assert found["votes"] == votes
         assert (found["refused"], found["all_kept"]) == (0, True)
         times.append(found["p95_ms"])
-        if times[-1] < 200:
+        if times[-1] < 1000:
             return
     raise AssertionError(f"95 % of the answers within {times} ms")
 
