@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hrlaif.config import Config
     from hrlaif.errors import HrlaifError
     from hrlaif.labeling import Human, Hybrid, Pairing, Pairwise, Verified
-    from hrlaif.llm import Local, Packaged, Remote, Scripted, open_model
+    from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm, open_model
     from hrlaif.llm.ledger import Ledger
     from hrlaif.records import (
         Abstention,
@@ -37,7 +37,7 @@ _HOMES = {
     "hrlaif.config": ("Config",),
     "hrlaif.errors": ("HrlaifError",),
     "hrlaif.labeling": ("Human", "Hybrid", "Pairing", "Pairwise", "Verified"),
-    "hrlaif.llm": ("Local", "Packaged", "Remote", "Scripted", "open_model"),
+    "hrlaif.llm": ("Local", "Packaged", "Remote", "Scripted", "Vllm", "open_model"),
     "hrlaif.llm.ledger": ("Ledger",),
     "hrlaif.records": (
         "Abstention", "Candidate", "Chat", "Comparison", "Message", "Preference", "Prompt",
@@ -89,6 +89,7 @@ __all__ = [
     "Settings",
     "Verdict",
     "Verified",
+    "Vllm",
     "Weighted",
     "open_model",
     "using",

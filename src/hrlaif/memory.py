@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from hrlaif.config import Config
-from hrlaif.llm import Local, Packaged, Remote, Scripted
+from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm
 from hrlaif.protocols import LanguageModel
 from hrlaif.reward.parts import models, of_a_judge, of_the_run
 from hrlaif.settings import compute
@@ -66,7 +66,7 @@ def _peak(*moments: list[float | None]) -> float | None:
 
 def held(model: LanguageModel, *, train: bool) -> float | None:
     """Bytes of a model's weights as they would lie in memory here; 0 where it is elsewhere."""
-    if isinstance(model, (Remote, Scripted)):
+    if isinstance(model, (Remote, Scripted, Vllm)):
         return 0.0
     width, count = _width(train=train), parameters(model)
     return count * width if count and width else None

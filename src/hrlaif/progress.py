@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, emoji=False)
 _SPENT: ContextVar[Callable[[], str]] = ContextVar("spent", default=lambda: "")
 _SECONDS_BETWEEN_LINES = 10.0
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -228,11 +228,6 @@ def test_what_is_no_model_is_refused_with_the_forms(text):
         open_model(text)
 
 
-def test_vllm_says_what_to_do_instead():
-    with pytest.raises(UsageError, match="vllm serve some/model"):
-        open_model("vllm:some/model")
-
-
 @pytest.mark.models
 def test_the_packaged_judge_knows_which_answer_is_right():
     judge = Packaged(name="qwen2.5-coder-1.5b-instruct")

@@ -56,7 +56,7 @@ def serve(
     from hrlaif.engines import server
     from hrlaif.engines.batches import Batches
     from hrlaif.listening import listen, loopback
-    from hrlaif.llm import Remote
+    from hrlaif.llm import Remote, Vllm
     from hrlaif.reward import Direct
 
     asked = reward_of(judge, reward_model, reward, Direct.parse({"task": task}, where="direct"))
@@ -72,7 +72,7 @@ def serve(
         using(Compute(max_cost=max_cost)),
         Ledger(ledger, stage="serve", max_cost=max_cost),
     ):
-        apart = isinstance(model, Remote) and isinstance(asked, Direct)
+        apart = isinstance(model, Remote | Vllm) and isinstance(asked, Direct)
         served = server.Served(Batches(asked, model, apart=apart), missing, key)
         server.serve(served, listening, lambda: print("\n".join(lines), flush=True))
 
@@ -87,12 +87,14 @@ def _need_extra() -> None:
 
 def _try(reward: Any, judge: Any) -> None:
     """Loads what is on this machine, so that what is missing is told now and not to a trainer."""
-    from hrlaif.llm import Local, Packaged
+    from hrlaif.llm import Local, Packaged, Vllm
     from hrlaif.records import Chat, Message, Prompt, Response
 
     hello = Prompt(id="", messages=(Message(role="user", content="Hello"),))
     if isinstance(judge, Local | Packaged):
         judge.count_tokens([Chat(messages=hello.messages)])
+    if isinstance(judge, Vllm):
+        judge.start()
     reward.score([] if judge else [Response(prompt=hello, text="Hello")], judge)
 
 

@@ -41,7 +41,7 @@ Folder = Annotated[Path, typer.Option("-o", "--out", help="The folder to write."
 Judges = Annotated[
     list[str],
     typer.Option(
-        help="local:, packaged:, remote: or scripted:, as in `label`; several times for more.",
+        help="As in `label`, `local:` to `scripted:`; several times for more judges.",
         show_default=False,
     ),
 ]

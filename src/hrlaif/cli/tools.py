@@ -49,7 +49,7 @@ def models(
         for name, model in packaged.PACKAGED.items():
             size = f"{here[name] / 1e9:.2f} GB" if name in here else "no"
             table.add_row(f"packaged:{name}", model.licence, size)
-        Console(highlight=False).print(table)
+        Console(highlight=False, markup=False, emoji=False).print(table)
     else:
         raise UsageError(f"models {action!r} is none of list, fetch, verify")
 
@@ -101,6 +101,6 @@ def calls(
             table.add_column(str(title))
         for row in rows:
             table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-        Console(highlight=False).print(table)
+        Console(highlight=False, markup=False, emoji=False).print(table)
     else:
         raise UsageError(f"calls {action!r} is none of cost, list, export, import, prune")

@@ -11,14 +11,15 @@ from hrlaif.errors import UsageError
 from hrlaif.llm.local import Local, Packaged
 from hrlaif.llm.remote import Remote
 from hrlaif.llm.scripted import Scripted
+from hrlaif.llm.vllm import Vllm
 from hrlaif.protocols import LanguageModel
 from hrlaif.settings import Settings, one_of
 
-__all__ = ["AnyModel", "Local", "Packaged", "Remote", "Scripted", "open_model"]
+__all__ = ["AnyModel", "Local", "Packaged", "Remote", "Scripted", "Vllm", "open_model"]
 
 _FORMS = (
     "local:PATH_OR_HUB_ID (a folder, a hub id or a .gguf file), packaged:NAME (see "
-    "`hrlaif models`), remote:MODEL, or scripted:SETTING=VALUE,..."
+    "`hrlaif models`), remote:MODEL, vllm:PATH_OR_HUB_ID, or scripted:SETTING=VALUE,..."
 )
 
 
@@ -33,11 +34,6 @@ def open_model(text: str) -> Settings:
         if any(not equals for _, equals, _ in pairs):
             raise UsageError(f"{text!r}: give settings as scripted:accuracy=0.8,seed=3")
         return Scripted.parse({key.strip(): value for key, _, value in pairs}, where="scripted")
-    if kind == "vllm":
-        raise UsageError(
-            f"{text!r}: vllm: is not built in yet; start `vllm serve {rest or 'MODEL'}` and give "
-            f"remote:{rest or 'MODEL'} with --base-url http://localhost:8000/v1"
-        )
     if not colon or not rest:
         raise UsageError(f"{text!r} is no model: give {_FORMS}")
     if kind == "local":
@@ -46,8 +42,12 @@ def open_model(text: str) -> Settings:
         return Packaged(name=rest)
     if kind == "remote":
         return Remote(model=rest)
+    if kind == "vllm":
+        return Vllm(model=rest)
     raise UsageError(f"{text!r} is no model: {kind!r} is not a kind; give {_FORMS}")
 
 
-AnyModel = Annotated[LanguageModel, one_of(Packaged, Local, Remote, Scripted, shorthand=open_model)]
+AnyModel = Annotated[
+    LanguageModel, one_of(Packaged, Local, Remote, Vllm, Scripted, shorthand=open_model)
+]
 """A setting that is a language model: a table with its `kind`, or a string for `open_model`."""

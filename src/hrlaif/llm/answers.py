@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 from hrlaif.errors import ModelError
 from hrlaif.llm import ledger
 from hrlaif.llm.chat import render, text_ids
+from hrlaif.llm.identity import model_identity
 from hrlaif.llm.labels import asked_tokens, label_probabilities, surface_forms
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import compute
@@ -222,21 +222,3 @@ def _choice(raw: list[float], source: Any, prompt_tokens: int) -> Choice:
         prompt_tokens=prompt_tokens,
         completion_tokens=1,
     )
-
-
-def model_identity(path: str, load: Callable[[], object]) -> list[Any]:
-    """What changes when the weights do: file names, sizes and times, or the hub's commit."""
-    from hrlaif.transformer.load import base_of_adapter
-
-    place = Path(path)
-    if place.is_file():
-        return [path, place.stat().st_size, place.stat().st_mtime_ns]
-    if place.is_dir():
-        files = sorted(f for f in place.iterdir() if f.is_file())
-        stamps = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-        base = base_of_adapter(place)
-        return [str(place.resolve()), *stamps, *(model_identity(base, load) if base else [])]
-    load()  # a hub id: its commit is known once it is in the cache
-    from huggingface_hub import try_to_load_from_cache
-
-    return [path, str(try_to_load_from_cache(path, "config.json"))]

@@ -69,9 +69,8 @@ def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> di
         else:
             known[question.key] = found
     if waiting:
-        secret = key_for(endpoint.base_url)
-        batch = _Batch(endpoint, server, ledger, secret)
-        known |= run(batch.ask(list(waiting.values()), compute().concurrency))
+        batch = _Batch(endpoint, server, ledger)
+        known |= run(batch.ask(list(waiting.values())))
     return known
 
 
@@ -85,28 +84,21 @@ def _tls() -> ssl.SSLContext:
 class _Batch:
     """One list of questions on their way through one connection pool."""
 
-    def __init__(self, endpoint: Endpoint, server: Server, ledger: book.Ledger | None, secret: str):
+    def __init__(self, endpoint: Endpoint, server: Server, ledger: book.Ledger | None):
         self._endpoint = endpoint
         self._server = server
         self._ledger = ledger
         self._writer = Writer(ledger) if ledger else None
-        self._secret = secret
+        # Nobody else listens on a socket of ours, which asks for no key.
+        self._socket = endpoint.start() if endpoint.start else None
+        self._secret = "none" if self._socket else key_for(endpoint.base_url)
         self._refusals: list[str] = []
 
-    async def ask(self, questions: list[Question], most: int) -> dict[str, str | Unanswered]:
+    async def ask(self, questions: list[Question]) -> dict[str, str | Unanswered]:
         """Asks all; on an error, or Ctrl-C, calls off what is still under way."""
-        limiter = Limiter(most, self._server)
+        limiter = Limiter(self._endpoint.at_once, self._server)
         never_answered = self._server.answered_at == float("-inf")
-        client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self._secret}"},
-            timeout=self._endpoint.timeout,
-            limits=httpx2.Limits(max_connections=most),
-            # A redirect would carry the key to wherever it points.
-            follow_redirects=False,
-            verify=_tls(),
-            trust_env=not is_loopback(self._endpoint.base_url),
-        )
-        async with client:
+        async with self._client() as client:
             tasks = [asyncio.create_task(self._one(client, limiter, q)) for q in questions]
             try:
                 answers = await asyncio.gather(*tasks)
@@ -119,6 +111,22 @@ class _Batch:
         if never_answered and len(self._refusals) == len(questions) > 1:
             raise ModelError(f"{self._endpoint.name} refuses every request: {self._refusals[0]}")
         return {question.key: answer for question, answer in zip(questions, answers, strict=True)}
+
+    def _client(self) -> httpx2.AsyncClient:
+        limits = httpx2.Limits(max_connections=self._endpoint.at_once)
+        ours = None
+        if self._socket:
+            ours = httpx2.AsyncHTTPTransport(uds=str(self._socket), limits=limits)
+        return httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {self._secret}"},
+            timeout=self._endpoint.timeout,
+            limits=limits,
+            # A redirect would carry the key to wherever it points.
+            follow_redirects=False,
+            verify=_tls(),
+            transport=ours,
+            trust_env=not ours and not is_loopback(self._endpoint.base_url),
+        )
 
     async def _one(
         self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
@@ -159,11 +167,10 @@ class _Batch:
     ) -> str | Unanswered | _Again:
         begun = time.monotonic()
         body = self._server.adapt(question.body)
-        url = self._endpoint.base_url + self._endpoint.path
         try:
             # The client's own timeout starts again with every byte.
             async with asyncio.timeout(self._endpoint.timeout):
-                response = await client.post(url, json=body)
+                response = await client.post(self._endpoint.url, json=body)
         except (TimeoutError, httpx2.TimeoutException) as error:
             unreachable = isinstance(error, httpx2.ConnectTimeout)
             return _Again(f"no answer within {self._endpoint.timeout:g} s", None, unreachable)
@@ -257,6 +264,8 @@ class _Batch:
 
     def _given_up(self, last: _Again, begun: float) -> Unanswered:
         tries = self._endpoint.max_retries + 1
+        if self._endpoint.start:
+            self._endpoint.start()  # raises with the end of its log, where it has ended
         if last.unreachable and self._server.answered_at < begun:
             raise ModelError(
                 f"{self._endpoint.name} cannot be reached at {self._endpoint.base_url} in {tries} "

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Literal, final
 
 from hrlaif.errors import BudgetReached
@@ -33,6 +34,7 @@ _CAPPED = re.compile(
     r"top_logprobs|at most|less than|<=|maximum|between|range|exceed", re.IGNORECASE
 )
 
+Api = Literal["chat", "completions"]
 Refusal = Literal["adapted", "no logprobs", "too long", "filtered", "no model", "other"]
 
 
@@ -42,10 +44,26 @@ class Endpoint:
 
     name: str
     base_url: str
-    path: str
+    api: Api
     timeout: float
     max_retries: int
     price: tuple[float, float] | None
+    at_once: int
+    """Calls under way at most."""
+    start: Callable[[], Path] | None = None
+    """Of a server of ours: the socket that it listens on, once it is up."""
+    identity: str = ""
+    """What its answers are kept under, where its address does not say."""
+
+    @property
+    def known_as(self) -> str:
+        """Part of the key of every call."""
+        return self.identity or self.base_url
+
+    @property
+    def url(self) -> str:
+        """Where calls go."""
+        return self.base_url + ("/chat/completions" if self.api == "chat" else "/completions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
