@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -11,12 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -37,13 +40,28 @@ def _the_same_numbers_on_every_machine() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a random Qwen2 of two layers: a byte tokenizer with a chat template."""
+    return str(made_once(tmp_path_factory, "tiny", _make_tiny_model))
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first worker makes, and the others wait for."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = shared / name, shared / f".{name}.made"
+    with FileLock(shared / f".{name}.lock"):
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder
+
+
+def _make_tiny_model(folder: Path) -> None:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     from hrlaif.llm.chat import prepare
 
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -68,7 +86,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     Qwen2ForCausalLM(config).save_pretrained(folder)
     prepare(tokenizer).save_pretrained(folder)
-    return str(folder)
 
 
 class Shell:
@@ -98,6 +115,16 @@ class Shell:
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err, err
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def here(self, *arguments: object, code: int) -> str:
+        """What the command says in this process, for one that ends at once: no time to start."""
+        from hrlaif.cli import main
+
+        shown = io.StringIO()
+        with redirect_stdout(shown), redirect_stderr(shown), pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        assert ended.value.code == code, shown.getvalue()
+        return shown.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -132,13 +159,21 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="session")
 def finished(tiny_model: str, tmp_path_factory: pytest.TempPathFactory, hrlaif: Shell) -> Finished:
-    """Made once; copy it before changing anything."""
-    folder, config = tmp_path_factory.mktemp("runs") / "tiny", REPOSITORY / "configs" / "tiny.yaml"
+    """Made once for all workers; copy it before changing anything."""
+    config = REPOSITORY / "configs" / "tiny.yaml"
     judge = "judge=scripted:accuracy=0.9,position_bias=0.2,latency=0.02,failure=0.05"
     more = ["--set", judge, "--set", f"model=local:{tiny_model}"]
-    begun = time.monotonic()
-    done = hrlaif("run", folder, "--config", config, *more)
-    return Finished(folder, config, more, done.stdout, done.stderr, time.monotonic() - begun)
+
+    def make(folder: Path) -> None:
+        begun = time.monotonic()
+        done = hrlaif("run", folder, "--config", config, *more)
+        told = {"stdout": done.stdout, "stderr": done.stderr}
+        told["seconds"] = time.monotonic() - begun
+        folder.with_name("finished.json").write_text(json.dumps(told), "utf-8")
+
+    folder = made_once(tmp_path_factory, "finished", make)
+    told = json.loads(folder.with_name("finished.json").read_text("utf-8"))
+    return Finished(folder, config, more, **told)
 
 
 @dataclass

@@ -10,13 +10,13 @@ from hrlaif.errors import UsageError
 
 def listen(host: str, port: int) -> socket.socket:
     """Takes a port (0: any that is free). Raises UsageError where that is not possible."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(2048)
     except (OSError, OverflowError) as error:
+        listening.close()
         raise UsageError(f"cannot listen on {host}:{port} ({error}): give another --port") from None
     return listening
 

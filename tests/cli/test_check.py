@@ -102,5 +102,5 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
     ],
 )
 def test_what_cannot_check_is_told(more, code, says, hrlaif, responses, tmp_path):
-    done = hrlaif("check", responses, "-o", tmp_path / "v.jsonl", *more, code=code)
-    assert says in done.stderr
+    told = hrlaif.here("check", responses, "-o", tmp_path / "v.jsonl", *more, code=code)
+    assert says in told

@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 
+from hrlaif import running
+from hrlaif.config import load
+
 KINDS = {
     "ppo": "{kind: ppo, kl: {target: 2}}",
     "rloo": "{kind: rloo}",
@@ -22,11 +25,15 @@ def begun(finished, hrlaif, run, algorithm, *more):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_algorithm_is_one_setting(kind, finished, hrlaif, tmp_path):
-    begun(finished, hrlaif, tmp_path / "run", KINDS[kind], "--until", "policy")
-    rows = (tmp_path / "run" / "policy" / "metrics.jsonl").read_text().splitlines()
+def test_an_algorithm_is_one_setting(kind, finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.folder, run)
+    config = load(finished.config, [*finished.set[1::2], f"policy.algorithm={KINDS[kind]}"])
+    running.redo(run, config, "policy")
+    running.run_stage(run, config, "policy")
+    rows = (run / "policy" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [1, 2]
-    assert (tmp_path / "run" / "policy" / "model.safetensors").exists()
+    assert (run / "policy" / "model.safetensors").exists()
 
 
 def test_offline_dpo_needs_no_reward_stage_and_ends_in_a_report(finished, hrlaif, tmp_path):

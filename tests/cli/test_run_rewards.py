@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -76,8 +77,9 @@ def test_a_run_killed_while_its_reward_learns_anew_ends_as_the_one_that_was_not(
     changes = [f"model=local:{tiny_model}", f"policy.staleness={stale}", "policy.steps=3"]
     more = ["--config", TINY, *(part for change in changes for part in ("--set", change))]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    hrlaif("run", whole, *more, "--until", "policy")
     hrlaif("run", cut, *more, "--until", "reward")
+    shutil.copytree(cut, whole)
+    hrlaif("run", whole, *more, "--until", "policy")
     process = hrlaif.start("run", cut, *more, "--until", "policy")
     begun, end = cut / "policy" / "refresh_000001" / "reward_model", time.monotonic() + 100
     while not begun.exists():

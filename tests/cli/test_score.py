@@ -83,5 +83,5 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
     ],
 )
 def test_what_cannot_score_is_told(more, code, says, hrlaif, responses, tmp_path):
-    told = hrlaif("score", responses, "-o", tmp_path / "out.jsonl", *more, code=code)
-    assert says in told.stderr
+    told = hrlaif.here("score", responses, "-o", tmp_path / "out.jsonl", *more, code=code)
+    assert says in told

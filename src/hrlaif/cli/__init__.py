@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
@@ -24,10 +25,13 @@ for part in (runs, feedback, checking, redteam, people, study, serve, tools):
     part.add_to(app)
 
 
-def main() -> NoReturn:
-    """Runs a command; every expected failure is one message and an exit code, never a traceback."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command; every expected failure is one message and an exit code, never a traceback.
+
+    Without `arguments` those of the command line. Ends with SystemExit.
+    """
     try:
-        app(standalone_mode=False)
+        app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
         sys.exit(0)
     except typer.Exit as done:
