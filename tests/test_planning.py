@@ -35,6 +35,17 @@ def test_single_order_halves_and_samples_multiply_the_calls():
     assert several.written > labels(Pairwise(), 10, 50, 50).written
 
 
+def test_each_judge_of_a_panel_is_asked_and_paid(tmp_path):
+    url = "https://judge.example/v1"
+    other = {"kind": "remote", "model": "m", "base_url": url, "price": [2.0, 8.0]}
+    panel = {"kind": "panel", "others": [other, "scripted:seed=2"]}
+    alone, line = (
+        plan(tmp_path, **more)["label"] for more in ({}, {"labeling": {"labeler": panel}})
+    )
+    assert line.work.calls == 3 * alone.work.calls
+    assert line.usd == pytest.approx((2 * alone.work.read + 8 * alone.work.written) / 1e6)
+
+
 def test_a_local_judge_computes_what_questions_share_once():
     work = labels(Pairwise(), 10, 50, 60)
     # Two orders of 90 (the preamble), 50 and 2 x 60 tokens; computed are 50 and 2 x 2 x 60 a pair.

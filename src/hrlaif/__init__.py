@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hrlaif.checks import ChoiceLetter, Harmless, Number, Responsive, SameAnswer
     from hrlaif.config import Config
     from hrlaif.errors import HrlaifError
-    from hrlaif.labeling import Human, Hybrid, Pairing, Pairwise, Verified
+    from hrlaif.labeling import Human, Hybrid, Pairing, Pairwise, Panel, Verified
     from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm, open_model
     from hrlaif.llm.ledger import Ledger
     from hrlaif.records import (
@@ -36,7 +36,7 @@ _HOMES = {
     "hrlaif.checks": ("ChoiceLetter", "Harmless", "Number", "Responsive", "SameAnswer"),
     "hrlaif.config": ("Config",),
     "hrlaif.errors": ("HrlaifError",),
-    "hrlaif.labeling": ("Human", "Hybrid", "Pairing", "Pairwise", "Verified"),
+    "hrlaif.labeling": ("Human", "Hybrid", "Pairing", "Pairwise", "Panel", "Verified"),
     "hrlaif.llm": ("Local", "Packaged", "Remote", "Scripted", "Vllm", "open_model"),
     "hrlaif.llm.ledger": ("Ledger",),
     "hrlaif.records": (
@@ -75,6 +75,7 @@ __all__ = [
     "Packaged",
     "Pairing",
     "Pairwise",
+    "Panel",
     "Preference",
     "Prompt",
     "Rating",

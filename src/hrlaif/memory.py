@@ -32,7 +32,8 @@ def needed(stage: str, config: Config) -> float | None:
     if stage == "responses":
         return _peak([held(config.model, train=False)])
     if stage == "label":
-        return _peak([judge])
+        others = getattr(config.labeling.labeler, "others", ())
+        return _peak([judge, *(held(other, train=False) for other in others)])
     if stage == "reward":
         return _peak([trained(config.model, config.reward.lora)])
     if stage == "policy":

@@ -115,5 +115,7 @@ class Evidence(Record):
     """True when a prompt or response had to be cut to fit the judge's context."""
     calibrated: dict[str, float] | None = None
     """`prob_a` after a recorded calibration, by its method; `prob_a` itself stays what was said."""
+    judges: dict[str, float] | None = None
+    """`prob_a` of each judge of a panel that answered."""
     verdicts: dict[str, dict[str, Any]] | None = None
     """What a check found in `a` and in `b`: passed, answer and reason of each."""

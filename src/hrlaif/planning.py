@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hrlaif.config import Config
-from hrlaif.labeling import Pairwise
+from hrlaif.labeling import Pairwise, Panel
 from hrlaif.llm.prices import dollars, price
 from hrlaif.llm.remote import Remote
 from hrlaif.materials import teaches
@@ -92,6 +92,9 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
         asked = [_work(stage.name, config, found)]
         beside = {"sft": in_sft, "policy": in_rl}.get(stage.name)
         asked += [(work, config.judge) for work in (beside(config, found) if beside else ())]
+        labeler = config.evaluation.labeler if stage.name == "evaluate" else config.labeling.labeler
+        if isinstance(labeler, Panel) and stage.name in ("label", "evaluate"):
+            asked += [(work, other) for work, _ in asked for other in labeler.others]
         seconds = _total([_seconds(model, work) for work, model in asked])
         usd = _total([_usd(model, work) for work, model in asked])
         whole = Work(*(sum(part) for part in zip(*(w.counted for w, _ in asked), strict=True)))
@@ -195,18 +198,19 @@ def _total(parts: Sequence[float | None]) -> float | None:
 
 
 def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: int) -> Work:
-    """Calls and tokens of labelling pairs; a labeler of another kind is taken for Pairwise."""
-    how = labeler if isinstance(labeler, Pairwise) else Pairwise()
+    """Calls and tokens of one judge; a labeler that asks in another way is taken for Pairwise."""
+    asked = labeler.labeler if isinstance(labeler, Panel) else labeler
+    how = asked if isinstance(asked, Pairwise) else Pairwise()
     orders = pairs * (1 if how.single_order else 2)
     shots = how.shots * (_EXEMPLAR + 60 * how.rationale)
     read = _PREAMBLE[how.preamble] + shots + prompt_tokens + 2 * response_tokens
-    asked = orders * how.samples
+    texts = orders * how.samples
     if not how.rationale:
         # The preamble is computed once, the prompt once for both orders.
         once = orders * (_PREAMBLE[how.preamble] + shots) + (orders - pairs) * prompt_tokens
         return Work(orders, int(orders * read), shared=int(once))
     reasons = how.rationale_tokens // 4
-    return Work(2 * asked, int(asked * (2 * read + reasons)), asked * reasons)
+    return Work(2 * texts, int(texts * (2 * read + reasons)), texts * reasons)
 
 
 def red_team(how: RedTeam, own: int) -> Work:

@@ -37,7 +37,16 @@ Against = Annotated[
 Judge = Annotated[
     str,
     typer.Option(
-        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, or scripted:accuracy=0.8,...",
+        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
+        "scripted:accuracy=0.8,...",
+        show_default=False,
+    ),
+]
+Judges = Annotated[
+    list[str],
+    typer.Option(
+        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
+        "scripted:accuracy=0.8,...; several times for a panel, whose mean is the label.",
         show_default=False,
     ),
 ]
@@ -65,7 +74,7 @@ def label(
         str, typer.Argument(help="Pairs: .jsonl, .jsonl.gz, .csv, .parquet, hub id, or -.")
     ],
     out: Out,
-    judge: Judge,
+    judge: Judges,
     task: Task = "general",
     preamble: Annotated[str, typer.Option(help="base or detailed.")] = "base",
     shots: Annotated[int, typer.Option(help="Shipped exemplars shown first, 0 to 8.")] = 0,
@@ -83,7 +92,7 @@ def label(
     max_abstentions: Silence = 0.2,
     as_json: Json = False,
 ) -> None:
-    """Ask a judge which response of each pair is better; soft labels, both orders."""
+    """Ask a judge, or several, which response of each pair is better; soft labels, both orders."""
     from hrlaif.evaluation import agreement
     from hrlaif.labeling import any_labeler
     from hrlaif.protocols import pairs_at_once
@@ -92,9 +101,14 @@ def label(
     basic: dict[str, Any] = {"task": task, "preamble": preamble, "shots": shots}
     basic |= {"samples": samples, "rationale": rationale or samples > 1}
     basic |= {"single_order": single_order}
-    values = {"pairwise": basic, "hybrid": {"otherwise": {"kind": "pairwise", **basic}}}
-    asked = any_labeler({"kind": labeler, **values.get(labeler, {})})
-    model = model_of(judge, base_url)
+    model, *others = judges_of(judge, base_url)
+    each: Row = {"kind": "pairwise", **basic}
+    if others:
+        each = {"kind": "panel", "others": others, "labeler": basic}
+    values: dict[str, Row] = {"pairwise": each, "hybrid": {"kind": "hybrid", "otherwise": each}}
+    if others and labeler not in values:
+        raise UsageError(f"--labeler {labeler} asks one judge: give --judge once")
+    asked = any_labeler(values.get(labeler, {"kind": labeler}))
     items = comparisons_from(read_rows(pairs, limit=limit))
 
     def work(group: Sequence[Comparison]) -> list[Preference | Abstention]:
@@ -262,6 +276,13 @@ def model_of(text: str, base_url: str | None) -> Any:
     if not text.startswith("remote:"):
         raise UsageError("--base-url goes with --judge remote:MODEL")
     return model.model_copy(update={"base_url": base_url}) if isinstance(model, Settings) else model
+
+
+def judges_of(texts: Sequence[str], base_url: str | None) -> list[Any]:
+    """The models that --judge, given several times, and --base-url name."""
+    if len(texts) == 1 or not any(text.startswith("remote:") for text in texts):
+        return [model_of(text, base_url) for text in texts]
+    return [model_of(text, base_url if text.startswith("remote:") else None) for text in texts]
 
 
 def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:

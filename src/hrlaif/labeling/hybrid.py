@@ -12,12 +12,13 @@ from hrlaif.categories import categorize
 from hrlaif.checks import ChoiceLetter, Number
 from hrlaif.labeling.human import Human
 from hrlaif.labeling.pairwise import Pairwise
+from hrlaif.labeling.panel import Panel
 from hrlaif.labeling.verified import Verified
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response, Verdict
 from hrlaif.settings import Settings, one_of
 
-Route = Annotated[Labeler, one_of(Pairwise, Verified, Human)]
+Route = Annotated[Labeler, one_of(Pairwise, Panel, Verified, Human)]
 
 
 @final

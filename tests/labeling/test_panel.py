@@ -1,0 +1,116 @@
+"""Is a panel the mean of its judges, and never the word of fewer than were wanted?"""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from hrlaif.errors import HrlaifError, UsageError
+from hrlaif.labeling import Hybrid, Pairwise, Panel, any_labeler
+from hrlaif.llm.scripted import Scripted
+from hrlaif.records import Abstention, Candidate, Comparison, Message, Preference, Prompt
+
+A, B, C = (Scripted(accuracy=0.7, position_bias=0.3, seed=seed) for seed in (1, 2, 3))
+SILENT = Scripted(failure=1.0)
+
+
+def comparison(n, texts=("yes", "no"), **more):
+    prompt = Prompt(id=f"p{n}", messages=(Message(role="user", content=f"Question {n}?"),))
+    a, b = (Candidate(text=f"{text} {n}") for text in texts)
+    return Comparison(id=f"c{n}", prompt=prompt, a=a, b=b, **more)
+
+
+def some(count, seed=0):
+    rng = random.Random(seed)
+    return [comparison(n, human_preference=float(rng.random() < 0.5)) for n in range(count)]
+
+
+def right(answers):
+    each = [(x.prob_a > 0.5) == (x.comparison.human_preference > 0.5) for x in answers]
+    return sum(each) / len(each)
+
+
+def test_the_label_is_the_mean_of_what_each_judge_said():
+    asked = some(6)
+    each = [Pairwise().label(asked, judge) for judge in (A, B, C)]
+    for n, answer in enumerate(Panel(others=(B, C)).label(asked, A)):
+        own = [told[n] for told in each]
+        assert answer.prob_a == pytest.approx(sum(one.prob_a for one in own) / 3, abs=1e-6)
+        assert answer.evidence.judges == {
+            j.name: t.prob_a for j, t in zip((A, B, C), own, strict=True)
+        }
+        first = sum(one.evidence.prob_a_first for one in own) / 3
+        assert answer.evidence.prob_a_first == pytest.approx(first, abs=1e-6)
+        assert answer.labeler == f"panel/pairwise/{A.name}+{B.name}+{C.name}/general-base-0shot"
+
+
+def test_swapping_the_responses_flips_the_label():
+    asked = some(20, seed=1)
+    panel = Panel(others=(B,))
+    turned = panel.label([c.swapped() for c in asked], A)
+    for one, other in zip(panel.label(asked, A), turned, strict=True):
+        assert one.prob_a == pytest.approx(1 - other.prob_a, abs=1e-6)
+
+
+def test_three_judges_whose_errors_differ_are_right_more_often_than_each():
+    asked = some(400)
+    alone = [right(Pairwise().label(asked, judge)) for judge in (A, B, C)]
+    assert right(Panel(others=(B, C)).label(asked, A)) > max(alone) + 0.03
+
+
+def test_a_judge_that_is_silent_counts_for_nothing_while_most_answer():
+    [answer] = Panel(others=(B, SILENT)).label(some(1), A)
+    assert isinstance(answer, Preference)
+    assert set(answer.evidence.judges) == {A.name, B.name}
+
+
+@pytest.mark.parametrize(
+    ("panel", "told"),
+    [(Panel(others=(SILENT,)), 1), (Panel(others=(B, SILENT), quorum=3), 2)],
+)
+def test_fewer_than_the_quorum_is_an_abstention_that_says_how_many(panel, told):
+    [answer] = panel.label(some(1), A)
+    assert isinstance(answer, Abstention)
+    assert answer.reason == f"{told} of {1 + len(panel.others)} judges answered: scripted failure"
+
+
+def test_what_no_judge_can_be_asked_has_its_own_reason():
+    [answer] = Panel(others=(B,)).label([comparison(1, texts=("same", "same"))], A)
+    assert answer.reason == "identical responses"
+
+
+def test_no_judge_has_two_votes():
+    with pytest.raises(UsageError, match="asks each judge once"):
+        Panel(others=(B, A)).label(some(1), A)
+
+
+def test_a_quorum_that_cannot_be_met_is_refused():
+    with pytest.raises(HrlaifError, match="3 of 2 judges cannot answer"):
+        Panel.parse({"others": ["scripted:"], "quorum": 3}, where="labeler")
+
+
+def test_the_other_half_of_a_hybrid_may_be_a_panel():
+    others = ["scripted:accuracy=0.7,seed=2"]
+    labeler = any_labeler({"kind": "hybrid", "otherwise": {"kind": "panel", "others": others}})
+    assert isinstance(labeler, Hybrid)
+    asked = [c.model_copy(update={"prompt": c.prompt.model_copy(update={"category": "practical"})})
+             for c in some(2)]  # fmt: skip
+    assert all(x.labeler.startswith("panel/") for x in labeler.label(asked, A))
+
+
+def test_several_judges_on_the_command_line_are_a_panel(hrlaif, write, tmp_path):
+    rows = [{"id": f"{n}", "prompt": "Q?", "responses": [f"a{n}", f"b{n}"]} for n in range(3)]
+    pairs, out = write("pairs.jsonl", rows), tmp_path / "out.jsonl"
+    judges = ("--judge", "scripted:seed=1", "--judge", "scripted:seed=2")
+    hrlaif("label", pairs, "-o", out, *judges)
+    labels = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [set(row["evidence"]["judges"]) for row in labels] == [
+        {"scripted:seed=1", "scripted:seed=2"}
+    ] * 3
+    told = hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *judges, *judges[:2], code=2)
+    assert "asks each judge once" in told
+    told = hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *judges,
+                       "--labeler", "verified", code=2)  # fmt: skip
+    assert "--labeler verified asks one judge" in told
