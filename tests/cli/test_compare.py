@@ -36,6 +36,17 @@ def test_the_win_rate_is_raw_and_length_controlled(hrlaif, sides, tmp_path):
     assert won["statement"] in again.stdout
 
 
+def test_a_panel_compares_and_each_judge_s_word_is_kept(hrlaif, sides, tmp_path):
+    judges = ("--judge", "scripted:length_bias=0.4", "--judge", "scripted:seed=2")
+    hrlaif("compare", *sides, "-o", tmp_path / "out", *judges)
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert found["win_rate"]["labeler"].startswith("panel/")
+    rows = (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()
+    told = [row for row in map(json.loads, rows) if "prob_a" in row]
+    assert [len(row["evidence"]["judges"]) for row in told] == [2] * 25  # 5 pairs are identical
+    assert found["judge"] == "scripted:length_bias=0.4+scripted:seed=2"
+
+
 def test_files_of_other_prompts_are_refused(hrlaif, sides, write, tmp_path):
     other = write("c.jsonl", [{"id": "x", "prompt": "?", "response": "!"}])
     out = tmp_path / "out"

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Out, Silence, model_of, tell
 from hrlaif.cli.jobs import Job
+from hrlaif.cli.options import BaseUrl, Json, Limit, MaxCost, Out, Silence, model_of, tell
 from hrlaif.errors import TooManyAbstentions
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict

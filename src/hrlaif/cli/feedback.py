@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-import yaml
 
 from hrlaif.cli.jobs import Job, cost_of, dollars, guard, label_lines, silence
+from hrlaif.cli.options import (
+    BaseUrl,
+    Json,
+    Judges,
+    Limit,
+    MaxCost,
+    Out,
+    Silence,
+    Task,
+    labeler_of,
+    model_of,
+    reward_of,
+    tell,
+)
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
-from hrlaif.protocols import Reward
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.run import Receipt, only_process, sha256, write_json
 from hrlaif.settings import Compute, Settings, plain, using
@@ -33,33 +44,6 @@ Against = Annotated[
     typer.Option(
         help="Another comparison's folder, or RUN/evaluation: is its win rate a different one?"
     ),
-]
-Judge = Annotated[
-    str,
-    typer.Option(
-        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
-        "scripted:accuracy=0.8,...",
-        show_default=False,
-    ),
-]
-Judges = Annotated[
-    list[str],
-    typer.Option(
-        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
-        "scripted:accuracy=0.8,...; several times for a panel, whose mean is the label.",
-        show_default=False,
-    ),
-]
-BaseUrl = Annotated[
-    str | None, typer.Option(help="Of an OpenAI-compatible server, for remote:MODEL.")
-]
-Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
-Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
-MaxCost = Annotated[float | None, typer.Option(help="Stop, resumably, before this many USD.")]
-Task = Annotated[str, typer.Option(help="summarization, helpful, harmless or general.")]
-Silence = Annotated[
-    float, typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.")
 ]
 
 
@@ -94,21 +78,13 @@ def label(
 ) -> None:
     """Ask a judge, or several, which response of each pair is better; soft labels, both orders."""
     from hrlaif.evaluation import agreement
-    from hrlaif.labeling import any_labeler
     from hrlaif.protocols import pairs_at_once
     from hrlaif.rows import comparisons_from, read_rows
 
     basic: dict[str, Any] = {"task": task, "preamble": preamble, "shots": shots}
     basic |= {"samples": samples, "rationale": rationale or samples > 1}
     basic |= {"single_order": single_order}
-    model, *others = judges_of(judge, base_url)
-    each: Row = {"kind": "pairwise", **basic}
-    if others:
-        each = {"kind": "panel", "others": others, "labeler": basic}
-    values: dict[str, Row] = {"pairwise": each, "hybrid": {"kind": "hybrid", "otherwise": each}}
-    if others and labeler not in values:
-        raise UsageError(f"--labeler {labeler} asks one judge: give --judge once")
-    asked = any_labeler(values.get(labeler, {"kind": labeler}))
+    asked, model = labeler_of(labeler, basic, judge, base_url)
     items = comparisons_from(read_rows(pairs, limit=limit))
 
     def work(group: Sequence[Comparison]) -> list[Preference | Abstention]:
@@ -184,7 +160,7 @@ def compare(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="The folder to write.", show_default=False)
     ],
-    judge: Judge,
+    judge: Judges,
     task: Task = "general",
     difficulty: Difficulty = None,
     gamed: Gamed = None,
@@ -196,13 +172,11 @@ def compare(
 ) -> None:
     """Win rate of B over A: raw, length-controlled, by category, with intervals."""
     from hrlaif import evaluation
-    from hrlaif.labeling import Pairwise
     from hrlaif.rows import read_rows, responses_from
 
-    labeler = Pairwise.parse({"task": task}, where="pairwise")
-    model = model_of(judge, base_url)
+    labeler, model = labeler_of("pairwise", {"task": task}, judge, base_url)
     baseline, other = (responses_from(read_rows(side, limit=limit)) for side in (a, b))
-    settings = {"labeler": plain(labeler), "judge": plain(model)}
+    settings = {"labeler": plain(_settings(labeler)), "judge": plain(model)}
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     out.mkdir(parents=True, exist_ok=True)
@@ -230,26 +204,6 @@ def compare(
     tell(found, [*said, f"{out / 'compare.json'}"], as_json)
 
 
-def reward_of(judge: str | None, folder: Path | None, given: str | None, graded: Reward) -> Reward:
-    """What scores: grades by the judge, a reward model, or the reward that --reward names."""
-    from hrlaif.reward import Learned, any_reward
-
-    if folder is not None and given is not None:
-        raise UsageError("give --reward-model or --reward, not both")
-    if given is None and (judge is None) == (folder is None):
-        raise UsageError("give either --judge or --reward-model, or a --reward")
-    if folder is not None:
-        return Learned(path=str(folder))
-    if given is None:
-        return graded
-    text = Path(given).read_text("utf-8") if Path(given).is_file() else given
-    try:
-        return any_reward(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UsageError(f"--reward is not YAML: {problem}: quote the whole of it") from None
-
-
 def _settings(part: object) -> Settings:
     assert isinstance(part, Settings)
     return part
@@ -264,30 +218,6 @@ def _known(difficulty: str | None, gamed: str | None) -> Any:
             raise UsageError("--gamed goes with --difficulty: AlpacaEval's estimator needs both")
         return None
     return read_difficulty(read_rows(difficulty), None if gamed is None else read_rows(gamed))
-
-
-def model_of(text: str, base_url: str | None) -> Any:
-    """The model that --judge and --base-url name."""
-    from hrlaif.llm import open_model
-
-    model = open_model(text)
-    if base_url is None:
-        return model
-    if not text.startswith("remote:"):
-        raise UsageError("--base-url goes with --judge remote:MODEL")
-    return model.model_copy(update={"base_url": base_url}) if isinstance(model, Settings) else model
-
-
-def judges_of(texts: Sequence[str], base_url: str | None) -> list[Any]:
-    """The models that --judge, given several times, and --base-url name."""
-    if len(texts) == 1 or not any(text.startswith("remote:") for text in texts):
-        return [model_of(text, base_url) for text in texts]
-    return [model_of(text, base_url if text.startswith("remote:") else None) for text in texts]
-
-
-def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
-    """The result on standard output: lines for a person, or JSON."""
-    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
 def _not_too_silent(asked: int, silent: int, allowed: float, out: Path) -> None:

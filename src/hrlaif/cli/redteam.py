@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.feedback import BaseUrl, Json, Limit, MaxCost, Silence, model_of, tell
 from hrlaif.cli.jobs import cost_of, dollars
+from hrlaif.cli.options import BaseUrl, Json, Limit, MaxCost, Silence, model_of, tell
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending, track

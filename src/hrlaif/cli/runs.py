@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from hrlaif.cli.feedback import Json
+from hrlaif.cli.options import Json
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
 from hrlaif.run import read_receipt, write_text

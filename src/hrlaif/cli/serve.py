@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.feedback import BaseUrl, MaxCost, Task, model_of, reward_of
+from hrlaif.cli.options import BaseUrl, MaxCost, Task, model_of, reward_of
 from hrlaif.errors import UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say

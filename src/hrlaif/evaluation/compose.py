@@ -115,7 +115,8 @@ def _compared(
     won = summarise(answers, unmatched=unmatched, known=known, seed=seed)
     write_rows(folder / "comparisons.jsonl", (answer.row() for answer in answers))
     return {
-        "judge": judge.name,
+        # A panel has others beside the judge.
+        "judge": "+".join(one.name for one in (judge, *getattr(labeler, "others", ()))),
         "models": {
             "baseline": sorted({r.model for r in baseline}),
             "policy": sorted({r.model for r in policy}),

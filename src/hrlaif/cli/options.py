@@ -1,0 +1,96 @@
+"""Options that several commands share, and what they name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from hrlaif.errors import UsageError
+from hrlaif.protocols import Labeler, Reward
+from hrlaif.records import Row
+from hrlaif.settings import Settings
+
+Judges = Annotated[
+    list[str],
+    typer.Option(
+        help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
+        "scripted:accuracy=0.8,...; several times for a panel, whose mean is the label.",
+        show_default=False,
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="Of an OpenAI-compatible server, for remote:MODEL.")
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
+Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
+MaxCost = Annotated[float | None, typer.Option(help="Stop, resumably, before this many USD.")]
+Task = Annotated[str, typer.Option(help="summarization, helpful, harmless or general.")]
+Silence = Annotated[
+    float, typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.")
+]
+
+
+def model_of(text: str, base_url: str | None) -> Any:
+    """The model that --judge and --base-url name."""
+    from hrlaif.llm import open_model
+
+    model = open_model(text)
+    if base_url is None:
+        return model
+    if not text.startswith("remote:"):
+        raise UsageError("--base-url goes with --judge remote:MODEL")
+    return model.model_copy(update={"base_url": base_url}) if isinstance(model, Settings) else model
+
+
+def judges_of(texts: Sequence[str], base_url: str | None) -> list[Any]:
+    """The models that --judge, given several times, and --base-url name."""
+    if len(texts) == 1 or not any(text.startswith("remote:") for text in texts):
+        return [model_of(text, base_url) for text in texts]
+    return [model_of(text, base_url if text.startswith("remote:") else None) for text in texts]
+
+
+def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
+    """The result on standard output: lines for a person, or JSON."""
+    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def labeler_of(
+    kind: str, asked: Row, texts: Sequence[str], base_url: str | None
+) -> tuple[Labeler, Any]:
+    """Who labels, and the judge asked; several are a panel. `asked` are Pairwise's settings."""
+    from hrlaif.labeling import any_labeler
+
+    judge, *others = judges_of(texts, base_url)
+    each: Row = {"kind": "pairwise", **asked}
+    if others:
+        each = {"kind": "panel", "others": others, "labeler": asked}
+    known: dict[str, Row] = {"pairwise": each, "hybrid": {"kind": "hybrid", "otherwise": each}}
+    if others and kind not in known:
+        raise UsageError(f"--labeler {kind} asks one judge: give --judge once")
+    return any_labeler(known.get(kind, {"kind": kind})), judge
+
+
+def reward_of(judge: str | None, folder: Path | None, given: str | None, graded: Reward) -> Reward:
+    """What scores: grades by the judge, a reward model, or the reward that --reward names."""
+    from hrlaif.reward import Learned, any_reward
+
+    if folder is not None and given is not None:
+        raise UsageError("give --reward-model or --reward, not both")
+    if given is None and (judge is None) == (folder is None):
+        raise UsageError("give either --judge or --reward-model, or a --reward")
+    if folder is not None:
+        return Learned(path=str(folder))
+    if given is None:
+        return graded
+    text = Path(given).read_text("utf-8") if Path(given).is_file() else given
+    try:
+        return any_reward(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"--reward is not YAML: {problem}: quote the whole of it") from None
