@@ -41,7 +41,7 @@ def test_every_response_gets_a_verdict_and_null_is_one(hrlaif, responses, tmp_pa
 
 def test_too_many_without_a_verdict_is_exit_3_and_the_file_is_whole(hrlaif, responses, tmp_path):
     out = tmp_path / "verdicts.jsonl"
-    done = hrlaif("check", responses, "-o", out, "--check", "number", code=3)
+    done = hrlaif.here("check", responses, "-o", out, "--check", "number", code=3)
     assert len(read(out)) == 4
     assert "1 of 4 responses could not be checked, more than the 20% allowed" in done.stderr
 
@@ -49,7 +49,7 @@ def test_too_many_without_a_verdict_is_exit_3_and_the_file_is_whole(hrlaif, resp
 def test_a_judge_decides_where_no_rule_can(hrlaif, responses, tmp_path):
     out = tmp_path / "verdicts.jsonl"
     judge = ("--judge", "scripted:accuracy=1")
-    hrlaif("check", responses, "-o", out, "--check", "same_answer", *judge)
+    hrlaif.here("check", responses, "-o", out, "--check", "same_answer", *judge)
     assert [row["passed"] for row in read(out)] == [True, False, True, True]
 
 
@@ -74,7 +74,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
     def command(out, judge):
         return ("check", responses, "-o", out, "--check", "same_answer", "--judge", judge)
 
-    hrlaif(*command(outs[0], judge))
+    hrlaif.here(*command(outs[0], judge))
     ledger = tmp_path / "killed.ledger.sqlite"
     asked = calls(tmp_path / "whole.ledger.sqlite")
     assert asked > 100
@@ -88,7 +88,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
         process.communicate()
         assert process.returncode == -signal.SIGKILL, f"the kill after {after} came too late"
         assert not outs[1].exists()
-    hrlaif(*command(outs[1], f"{judge},latency=0.02"))
+    hrlaif.here(*command(outs[1], f"{judge},latency=0.02"))
     assert outs[1].read_bytes() == outs[0].read_bytes()
     assert calls(ledger) == asked
 
@@ -103,4 +103,4 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
 )
 def test_what_cannot_check_is_told(more, code, says, hrlaif, responses, tmp_path):
     told = hrlaif.here("check", responses, "-o", tmp_path / "v.jsonl", *more, code=code)
-    assert says in told
+    assert says in told.stderr

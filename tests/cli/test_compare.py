@@ -32,13 +32,13 @@ def test_the_win_rate_is_raw_and_length_controlled(hrlaif, sides, tmp_path):
     assert controlled < won["overall"]["value"]
     rows = (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()
     assert len(rows) == 30
-    again = hrlaif("compare", *sides, "-o", tmp_path / "out", "--judge", judge)
+    again = hrlaif.here("compare", *sides, "-o", tmp_path / "out", "--judge", judge)
     assert won["statement"] in again.stdout
 
 
 def test_a_panel_compares_and_each_judge_s_word_is_kept(hrlaif, sides, tmp_path):
     judges = ("--judge", "scripted:length_bias=0.4", "--judge", "scripted:seed=2")
-    hrlaif("compare", *sides, "-o", tmp_path / "out", *judges)
+    hrlaif.here("compare", *sides, "-o", tmp_path / "out", *judges)
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert found["win_rate"]["labeler"].startswith("panel/")
     rows = (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()
@@ -50,7 +50,7 @@ def test_a_panel_compares_and_each_judge_s_word_is_kept(hrlaif, sides, tmp_path)
 def test_files_of_other_prompts_are_refused(hrlaif, sides, write, tmp_path):
     other = write("c.jsonl", [{"id": "x", "prompt": "?", "response": "!"}])
     out = tmp_path / "out"
-    told = hrlaif("compare", sides[0], other, "-o", out, "--judge", "scripted:", code=1)
+    told = hrlaif.here("compare", sides[0], other, "-o", out, "--judge", "scripted:", code=1)
     assert "no prompt id is in both lists" in told.stderr
 
 
@@ -65,8 +65,8 @@ def test_two_comparisons_with_one_baseline_are_tested_prompt_by_prompt(
         for n in range(30)
     ]  # fmt: skip
     c, judge = write("c.jsonl", longer), ("--judge", "scripted:length_bias=0.45,position_bias=0")
-    hrlaif("compare", a, b, "-o", tmp_path / "b", *judge)
-    done = hrlaif(
+    hrlaif.here("compare", a, b, "-o", tmp_path / "b", *judge)
+    done = hrlaif.here(
         "compare", a, c, "-o", tmp_path / "c", *judge, "--against", tmp_path / "b", "--json"
     )
     found = json.loads(done.stdout)
@@ -75,15 +75,15 @@ def test_two_comparisons_with_one_baseline_are_tested_prompt_by_prompt(
     assert found["against"]["difference"]["value"] == pytest.approx(gap)
     assert found["against"]["unmatched"] == 0
     assert 0 < found["against"]["p"] <= 1
-    same = hrlaif("compare", a, b, "-o", tmp_path / "b", *judge, "--against", tmp_path / "b")
+    same = hrlaif.here("compare", a, b, "-o", tmp_path / "b", *judge, "--against", tmp_path / "b")
     assert "+0.0 points" in same.stdout
     assert "not distinguishable from none" in same.stdout
 
 
 def test_verdicts_of_two_judges_are_not_subtracted(hrlaif, sides, tmp_path):
-    hrlaif("compare", *sides, "-o", tmp_path / "one", "--judge", "scripted:seed=1")
+    hrlaif.here("compare", *sides, "-o", tmp_path / "one", "--judge", "scripted:seed=1")
     other = ("-o", tmp_path / "two", "--judge", "scripted:seed=1", "--task", "helpful")
-    told = hrlaif("compare", *sides, *other, "--against", tmp_path / "one", code=1)
+    told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "one", code=1)
     assert "only verdicts of one judge can be subtracted" in told.stderr
-    told = hrlaif("compare", *sides, *other, "--against", tmp_path / "none", code=1)
+    told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "none", code=1)
     assert "comparisons.jsonl is missing" in told.stderr

@@ -32,7 +32,9 @@ def label(hrlaif, tmp_path):
 
     def call(source, *arguments, judge=SCRIPTED, out="out.jsonl", **options):
         path = tmp_path / out
-        return hrlaif("label", source, "-o", path, "--judge", judge, *arguments, **options), path
+        # What needs a process of its own (its input, its environment) gets one.
+        run = hrlaif if options.keys() - {"code"} else hrlaif.here
+        return run("label", source, "-o", path, "--judge", judge, *arguments, **options), path
 
     return call
 

@@ -45,7 +45,7 @@ def test_the_summary_is_json_and_the_pairs_are_labels_like_any_other(whole, hrla
     rows = read(folder / "redteam_preferences.jsonl")
     assert len(rows) == found["pairs"]
     exported = tmp_path / "trl.jsonl"
-    hrlaif("export", folder / "redteam_preferences.jsonl", "--to", "trl", "-o", exported)
+    hrlaif.here("export", folder / "redteam_preferences.jsonl", "--to", "trl", "-o", exported)
     chosen = read(exported)
     assert len(chosen) == len(rows)
     assert "[harmful]" not in json.dumps([row["chosen"] for row in chosen])
@@ -54,10 +54,10 @@ def test_the_summary_is_json_and_the_pairs_are_labels_like_any_other(whole, hrla
 def test_the_same_command_again_says_the_same_and_asks_nothing(whole, hrlaif):
     folder, found = whole
     before, asked = bytes_of(folder), calls(folder)
-    done = hrlaif("redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, "--limit", 12)
+    done = hrlaif.here("redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, "--limit", 12)
     assert (bytes_of(folder), calls(folder)) == (before, asked)
     assert f"rewritten: {found['rewrites']['accepted']} of" in done.stdout
-    other = hrlaif("redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, code=1)
+    other = hrlaif.here("redteam", "--target", TARGET, "--judge", JUDGE, "-o", folder, code=1)
     assert "redteam was begun with redteam.limit = 12, now None" in other.stderr
 
 
@@ -78,7 +78,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
         process.communicate()
         assert process.returncode == -signal.SIGKILL, f"kill {kills} came too late"
         assert not (out / "redteam_preferences.jsonl").exists()
-    hrlaif(*command)
+    hrlaif.here(*command)
     assert bytes_of(out) == bytes_of(folder)
     assert calls(out) == calls(folder)
 
@@ -93,7 +93,7 @@ def _answered(folder):
 def test_a_dead_judge_ends_with_a_message_and_no_pairs(hrlaif, tmp_path):
     out = tmp_path / "dead"
     command = ("redteam", "--target", TARGET, "--judge", "scripted:failure=1", "-o", out)
-    done = hrlaif(*command, "--limit", 4, code=1)
+    done = hrlaif.here(*command, "--limit", 4, code=1)
     assert "nothing is rewritten or called safe" in done.stderr
     assert not (out / "redteam_preferences.jsonl").exists()
 
@@ -101,7 +101,9 @@ def test_a_dead_judge_ends_with_a_message_and_no_pairs(hrlaif, tmp_path):
 def test_a_mostly_silent_judge_ends_with_3(hrlaif, tmp_path):
     judge = "scripted:accuracy=1,harmful=0,failure=0.2"
     out = tmp_path / "faint"
-    done = hrlaif("redteam", "--target", TARGET, "--judge", judge, "-o", out, "--limit", 8, code=3)
+    done = hrlaif.here(
+        "redteam", "--target", TARGET, "--judge", judge, "-o", out, "--limit", 8, code=3
+    )
     assert "attempts have no verdict" in done.stderr
     assert "neither harmful nor safe" in done.stdout
 
@@ -112,7 +114,7 @@ def test_families_seeds_and_imports_are_the_user_s(hrlaif, tmp_path, write):
     )
     row = {"entry_type": "attempt", "status": 2, "probe_classname": "dan.X", "prompt": "Ask."}
     report = write("garak.report.jsonl", [{**row, "outputs": ["[harmful] one", "[answer] two"]}])
-    done = hrlaif(
+    done = hrlaif.here(
         "redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / "own", "--seeds", seeds,
         "--families", "direct,role_play", "--import-from", report, "--variations", 0, "--json",
     )  # fmt: skip
@@ -121,7 +123,7 @@ def test_families_seeds_and_imports_are_the_user_s(hrlaif, tmp_path, write):
     assert list(found["success"]["by_hazard"]) == ["own"]
     assert found["imported"]["by_family"]["garak/dan.X"]["value"] == 0.5
     wrong = ("redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / "no")
-    done = hrlaif(*wrong, "--families", "direct,rude", code=2)
+    done = hrlaif.here(*wrong, "--families", "direct,rude", code=2)
     assert "families" in done.stderr
 
 
@@ -133,15 +135,15 @@ def test_a_detector_is_measured_and_its_file_corrects_a_campaign(hrlaif, tmp_pat
     ]  # fmt: skip
     labels, out = write("labelled.jsonl", rows), tmp_path / "detector"
     judge = "scripted:accuracy=0.9,harmful=0"
-    done = hrlaif("detector", labels, "-o", out, "--judge", judge)
+    done = hrlaif.here("detector", labels, "-o", out, "--judge", judge)
     assert "sensitivity" in done.stdout
     found = json.loads((out / "detector.json").read_text())["harmless"]
     assert found["sensitivity"]["low"] <= 0.9 <= found["sensitivity"]["high"]
-    done = hrlaif(
+    done = hrlaif.here(
         "redteam", "--target", TARGET, "--judge", judge, "-o", tmp_path / "team", "--limit", 10,
         "--measured", out / "detector.json", "--json",
     )  # fmt: skip
     corrected = json.loads(done.stdout)["success"]["corrected"]
     assert corrected["low"] <= 0.3 <= corrected["high"]
-    bad = hrlaif("detector", labels, "-o", out, "--judge", judge, "--check", "kind", code=2)
+    bad = hrlaif.here("detector", labels, "-o", out, "--judge", judge, "--check", "kind", code=2)
     assert "none of harmless, responsive" in bad.stderr

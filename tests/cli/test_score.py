@@ -32,17 +32,17 @@ def test_a_judge_grades_from_1_to_10(hrlaif, responses, tmp_path):
 
 def test_a_reward_model_scores(hrlaif, responses, finished, tmp_path):
     out, folder = tmp_path / "scores.jsonl", finished.folder / "reward_model"
-    done = hrlaif("score", responses, "-o", out, "--reward-model", folder)
+    done = hrlaif.here("score", responses, "-o", out, "--reward-model", folder)
     assert len({row["value"] for row in read(out)}) > 1
     assert done.stderr.count("\n") == 1  # nothing but the progress line: no bars of transformers
     first = out.read_bytes()
-    hrlaif("score", responses, "-o", out, "--reward-model", folder)
+    hrlaif.here("score", responses, "-o", out, "--reward-model", folder)
     assert out.read_bytes() == first
 
 
 def test_a_grade_that_is_not_given_is_aside_with_its_reason(hrlaif, responses, tmp_path):
     out = tmp_path / "scores.jsonl"
-    hrlaif("score", responses, "-o", out, "--judge", "scripted:failure=1", code=3)
+    hrlaif.here("score", responses, "-o", out, "--judge", "scripted:failure=1", code=3)
     assert out.read_bytes() == b""
     aside = read(tmp_path / "scores.abstentions.jsonl")
     assert [row["value"] for row in aside] == [None] * 9
@@ -61,7 +61,7 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
     reward.write_text(
         f"kind: weighted\nparts: [{{reward: checked}}, {{reward: {short}, weight: 2}}]"
     )
-    hrlaif("score", given, "-o", out, "--reward", reward, "--max-abstentions", "0.5")
+    hrlaif.here("score", given, "-o", out, "--reward", reward, "--max-abstentions", "0.5")
     # The second is wrong and has 100 characters: -1 - 2 x (100 - 20) / 80.
     assert [row["value"] for row in read(out)] == [1.0, -3.0]
     assert read(out)[1]["distribution"] == {"1 checked": -1.0, "2 length": -1.0}
@@ -84,4 +84,4 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
 )
 def test_what_cannot_score_is_told(more, code, says, hrlaif, responses, tmp_path):
     told = hrlaif.here("score", responses, "-o", tmp_path / "out.jsonl", *more, code=code)
-    assert says in told
+    assert says in told.stderr

@@ -10,23 +10,25 @@ import pytest
 def ledger(hrlaif, write, tmp_path):
     rows = [{"prompt": f"q{n}", "responses": ["yes", "no, not at all"]} for n in range(3)]
     out = tmp_path / "out.jsonl"
-    hrlaif("label", write("pairs.jsonl", rows), "-o", out, "--judge", "scripted:")
+    hrlaif.here("label", write("pairs.jsonl", rows), "-o", out, "--judge", "scripted:")
     return tmp_path / "out.ledger.sqlite"
 
 
 def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     (cost,) = json.loads(hrlaif("calls", ledger, "--json").stdout)
     assert cost["calls"] == 6
-    assert len(json.loads(hrlaif("calls", ledger, "list", "--json").stdout)) == 6
+    assert len(json.loads(hrlaif.here("calls", ledger, "list", "--json").stdout)) == 6
     assert "scripted" in hrlaif("calls", ledger, "list").stdout
     out = tmp_path / "calls.jsonl"
-    assert hrlaif("calls", ledger, "export", "-o", out).stdout.startswith("6 calls in")
+    assert hrlaif.here("calls", ledger, "export", "-o", out).stdout.startswith("6 calls in")
     assert len(out.read_text().splitlines()) == 6
-    assert hrlaif("calls", ledger, "prune", "--model", "scripted").stdout == "6 answers deleted\n"
-    taken = hrlaif("calls", ledger, "import", "--from", out).stdout
+    assert (
+        hrlaif.here("calls", ledger, "prune", "--model", "scripted").stdout == "6 answers deleted\n"
+    )
+    taken = hrlaif.here("calls", ledger, "import", "--from", out).stdout
     assert taken == f"6 new answers in {ledger}\n"
-    hrlaif("calls", ledger, "prune", "--model", "scripted")
-    assert json.loads(hrlaif("calls", ledger, "list", "--json").stdout) == []
+    hrlaif.here("calls", ledger, "prune", "--model", "scripted")
+    assert json.loads(hrlaif.here("calls", ledger, "list", "--json").stdout) == []
 
 
 @pytest.mark.parametrize(
@@ -43,11 +45,11 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
 )
 def test_what_cannot_be_is_told(arguments, code, says, hrlaif, ledger):
     given = [str(ledger) if word == "LEDGER" else word for word in arguments]
-    assert says in hrlaif.here(*given, code=code)
+    assert says in hrlaif.here(*given, code=code).stderr
 
 
 def test_models_are_listed_with_their_licences(hrlaif):
-    shown = hrlaif("models").stdout
+    shown = hrlaif.here("models").stdout
     assert "packaged:gemma-3-270m" in shown
     assert "packaged:qwen2.5-coder-1.5b-instruct" in shown
     assert "Apache-2.0" in shown

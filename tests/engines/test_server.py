@@ -213,4 +213,4 @@ def test_open_to_all_without_a_key_is_said_and_a_polite_kill_ends_it(hrlaif, tmp
 )
 def test_what_cannot_be_served_is_told_before_anybody_asks(arguments, code, says, hrlaif, tmp_path):
     told = hrlaif.here("serve", "--ledger", tmp_path / "l.sqlite", *arguments, code=code)
-    assert says in told
+    assert says in told.stderr

@@ -54,7 +54,7 @@ def test_compare_adds_the_estimators_that_the_files_allow(hrlaif, write, tmp_pat
         ],
     )
     given = (*pair, "-o", tmp_path / "out", "--judge", "scripted:length_bias=0.4")
-    told = hrlaif("compare", *given, "--gamed", gamed, code=2)
+    told = hrlaif.here("compare", *given, "--gamed", gamed, code=2)
     assert "--gamed goes with --difficulty" in told.stderr
     done = hrlaif("compare", *given, "--difficulty", hard, "--gamed", gamed, "--json")
     won = json.loads(done.stdout)["win_rate"]
@@ -62,6 +62,6 @@ def test_compare_adds_the_estimators_that_the_files_allow(hrlaif, write, tmp_pat
     assert names == ["lc_minimal", "lc_ratio", "lc_difficulty", "lc_alpaca_v1"]
     assert won["length_alpaca_v1"]["win_rate"]["n"] == 40
     short = write("short.jsonl", [{"id": "0", "instruction_difficulty": 1.0}])
-    told = hrlaif("compare", *given, "--difficulty", short, code=1)
+    told = hrlaif.here("compare", *given, "--difficulty", short, code=1)
     assert "prompt '1' has no difficulty (39 of 40 lack one)" in told.stderr
     assert "Traceback" not in told.stderr

@@ -169,10 +169,10 @@ def test_votes_exported_here_come_in_elsewhere_once(form, hrlaif, serve, pairs, 
     if form == "rows":
         out = kept
     else:
-        hrlaif("export", kept, "--to", form, "-o", out)
+        hrlaif.here("export", kept, "--to", form, "-o", out)
     other = tmp_path / "other"
     for new in (60, 0):
-        told = hrlaif("vote", pairs, "-o", other, "--import", out).stderr
+        told = hrlaif.here("vote", pairs, "-o", other, "--import", out).stderr
         assert f"{new} votes added, {60 - new} were there already" in told
     said = {(row["id"], row["labeler"]): row["prob_a"] for row in read(kept)}
     brought = {(r["id"], r["labeler"]): r["prob_a"] for r in read(other / "preferences.jsonl")}
@@ -324,7 +324,7 @@ def test_a_run_folder_is_voted_on_and_its_report_shows_people_beside_the_judge(
     assert (won["judge"]["value"], won["judge"]["n"]) == (0.75, 6)
     satisfied = {row["of"]: row["people"]["value"] for row in found["satisfaction_rate"]}
     assert satisfied == {"policy": 1.0, "sft": 0.0}
-    hrlaif("report", run)
+    hrlaif.here("report", run)
     page = (run / "report.html").read_text()
     assert "What people say" in page
     assert "Win rate of policy over sft" in page
@@ -336,7 +336,7 @@ def test_the_rlhf_stages_train_on_exported_votes(hrlaif, serve, pairs, tiny_mode
     site.stop()
     votes = pairs.with_name("pairs.votes") / "pairs.jsonl"
     run = tmp_path / "rlhf"
-    hrlaif("init", run, "--recipe", "rlhf")
+    hrlaif.here("init", run, "--recipe", "rlhf")
     settings = {
         "prompts.source": votes, "labeling.pairs": votes, "model": f"local:{tiny_model}",
         "judge": "scripted:accuracy=0.9", "prompts.validation": 4, "prompts.test": 4,
@@ -390,7 +390,7 @@ def test_labels_of_a_judge_are_exported_too_and_ties_are_counted(form, hrlaif, w
         for n, p in enumerate((0.9, 0.5, 0.2))
     ]
     out = tmp_path / "out"
-    done = hrlaif("export", write("p.jsonl", rows), "--to", form, "-o", out)
+    done = hrlaif.here("export", write("p.jsonl", rows), "--to", form, "-o", out)
     assert f"{2 if form == 'trl' else 3} rows in {out}" in done.stdout
     assert ("1 left out: ties" in done.stderr) == (form == "trl")
     text = out.read_text("utf-8-sig")
@@ -414,7 +414,7 @@ def test_no_cell_of_a_csv_is_a_formula(hrlaif, write, tmp_path):
         {"id": f"={n}", "prompt": text, "chosen": text, "rejected": text + "x", "category": text}
         for n, text in enumerate(evil)
     ]
-    hrlaif("export", write("p.jsonl", rows), "--to", "csv", "-o", tmp_path / "o.csv")
+    hrlaif.here("export", write("p.jsonl", rows), "--to", "csv", "-o", tmp_path / "o.csv")
     with (tmp_path / "o.csv").open(encoding="utf-8-sig", newline="") as stream:
         cells = [cell for row in csv.reader(stream) for cell in row if cell]
     assert sum(cell.startswith("'") for cell in cells) == 5 * len(evil)
@@ -425,6 +425,6 @@ def test_export_refuses_an_unknown_form_and_gzip_goes_in(hrlaif, tmp_path):
     path = tmp_path / "p.jsonl.gz"
     row = {"prompt": "Q", "chosen": "x", "rejected": "y"}
     path.write_bytes(gzip.compress(json.dumps(row).encode()))
-    hrlaif("export", path, "--to", "trl", "-o", tmp_path / "o.jsonl")
-    told = hrlaif("export", path, "--to", "excel", "-o", tmp_path / "o", code=2).stderr
+    hrlaif.here("export", path, "--to", "trl", "-o", tmp_path / "o.jsonl")
+    told = hrlaif.here("export", path, "--to", "excel", "-o", tmp_path / "o", code=2).stderr
     assert "'excel' is none of trl, argilla, label-studio, potato, csv" in told

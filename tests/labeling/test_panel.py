@@ -110,7 +110,7 @@ def test_several_judges_on_the_command_line_are_a_panel(hrlaif, write, tmp_path)
         {"scripted:seed=1", "scripted:seed=2"}
     ] * 3
     told = hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *judges, *judges[:2], code=2)
-    assert "asks each judge once" in told
+    assert "asks each judge once" in told.stderr
     told = hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *judges,
                        "--labeler", "verified", code=2)  # fmt: skip
-    assert "--labeler verified asks one judge" in told
+    assert "--labeler verified asks one judge" in told.stderr

@@ -114,5 +114,5 @@ def test_the_command_prints_the_table_and_writes_the_page(run, hrlaif, tmp_path)
     done = hrlaif("report", a, b, "-o", tmp_path / "t.html")
     assert "satisfied" in done.stdout
     assert (tmp_path / "t.html").is_file()
-    found = json.loads(hrlaif("report", a, b, "--json").stdout)
+    found = json.loads(hrlaif.here("report", a, b, "--json").stdout)
     assert found["columns"] == ["before RL", "a", "b"]

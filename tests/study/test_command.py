@@ -146,7 +146,7 @@ def test_a_killed_study_goes_on_and_pays_nothing_twice(hrlaif, rows, tmp_path):
     kept = calls(ledger)
     assert 0 < kept < 96
     hrlaif(*command, "-o", tmp_path / "killed")
-    hrlaif(*command, "-o", tmp_path / "whole")
+    hrlaif.here(*command, "-o", tmp_path / "whole")
     assert calls(ledger) == calls(tmp_path / "whole" / "ledger.sqlite") == 96
     found = [json.loads((tmp_path / n / "study.json").read_text()) for n in ("killed", "whole")]
     assert found[0]["judges"] == found[1]["judges"]
@@ -162,10 +162,10 @@ def _some(path):
 def test_what_cannot_be_studied_is_said(hrlaif, rows, write, tmp_path):
     out = ("-o", tmp_path / "o", "--judge", "scripted:")
     bare = write("bare.jsonl", [{"prompt": "q", "responses": ["a", "b"]}])
-    assert "no pair has a preference" in hrlaif("study", bare, *out, code=1).stderr
-    told = hrlaif("study", rows(4), *out, "--variants", "fancy", code=2)
+    assert "no pair has a preference" in hrlaif.here("study", bare, *out, code=1).stderr
+    told = hrlaif.here("study", rows(4), *out, "--variants", "fancy", code=2)
     assert "begin with base or detailed" in told.stderr
-    told = hrlaif("study", rows(4), *out, "--judge", "scripted:", code=2)
+    told = hrlaif.here("study", rows(4), *out, "--judge", "scripted:", code=2)
     assert "name each once" in told.stderr
 
 
@@ -173,7 +173,7 @@ def test_a_judge_that_is_mostly_silent_ends_the_command_with_3_and_invents_nothi
     hrlaif, rows, tmp_path
 ):
     command = ("study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:failure=1")
-    done = hrlaif(*command, "--variants", "base", "--probes", "2", code=3)
+    done = hrlaif.here(*command, "--variants", "base", "--probes", "2", code=3)
     assert "20 of 20 pairs have no verdict" in done.stderr
     one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted:failure=1"]
     assert one["variants"]["base"]["agreement"] == {
@@ -184,7 +184,7 @@ def test_a_judge_that_is_mostly_silent_ends_the_command_with_3_and_invents_nothi
 
 
 def test_harmful_answers_are_not_attacked_and_the_reader_is_told(hrlaif, rows, tmp_path):
-    done = hrlaif(
+    done = hrlaif.here(
         "study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:", "--task", "harmless",
         "--variants", "base", "--probes", "2",
     )  # fmt: skip
@@ -197,7 +197,7 @@ def test_a_reward_model_of_a_language_model_learns_from_the_labels(
     hrlaif, rows, tiny_model, tmp_path
 ):
     command = ("study", rows(16), "-o", tmp_path / "o", "--judge", "scripted:")
-    hrlaif(*command, "--variants", "base", "--probes", "0", "--reward-base", tiny_model)
+    hrlaif.here(*command, "--variants", "base", "--probes", "0", "--reward-base", tiny_model)
     one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted"]
     assert list(one["learning"]) == ["8"]
     assert one["learning"]["8"]["n"] == 8
@@ -212,9 +212,9 @@ def test_a_base_model_that_does_not_know_its_labels_answers_without_a_floor_only
     pairs = made[2][1]
     asked = ("study", pairs, "--judge", f"local:{tiny_model}", "--limit", 6, "--probes", 0)
     asked += ("--no-grades", "--variants", "base,base-single", "--json")
-    silent = hrlaif(*asked, "-o", tmp_path / "floor", code=3)
+    silent = hrlaif.here(*asked, "-o", tmp_path / "floor", code=3)
     assert "6 of 6 pairs have no verdict" in silent.stderr
-    told = hrlaif(*asked, "-o", tmp_path / "none", "--mass-floor", 0)
+    told = hrlaif.here(*asked, "-o", tmp_path / "none", "--mass-floor", 0)
     (judge,) = json.loads(told.stdout)["judges"].values()
     assert judge["variants"]["base"]["abstentions"] == {}
     assert 0 < judge["variants"]["base"]["mass"]["value"] < 0.05
