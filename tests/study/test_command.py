@@ -63,6 +63,31 @@ def test_every_figure_has_value_low_high_and_n(made):
             assert figure["low"] <= figure["value"] <= figure["high"], path
 
 
+def test_the_judges_are_also_read_as_a_panel_which_asks_nothing_more(made):
+    out, _, _ = made
+    found = json.loads((out / "study.json").read_text())
+    panel, alone = found["together"], list(found["judges"].values())
+    chosen = [one["variants"][one["chosen"]] for one in alone]
+    assert panel["cost"]["calls"] == sum(one["cost"]["calls"] for one in chosen)
+    said = [
+        {row["id"]: row["prob_a"] for row in map(json.loads, path.read_text().splitlines())}
+        for path in sorted((out / "labels").glob("*/*.jsonl"))
+        if path.stem in {one["chosen"] for one in alone} and "abstentions" not in path.stem
+    ]
+    rows = [json.loads(line) for line in (out.parent / "pairs.jsonl").read_text().splitlines()]
+    both = [row for row in rows if row["human_preference"] != 0.5
+            and all(row["id"] in each for each in said)]  # fmt: skip
+    marks = []
+    for row in both:
+        mean = sum(each[row["id"]] for each in said) / 2
+        marks.append(0.5 if mean == 0.5 else (mean > 0.5) == (row["human_preference"] > 0.5))
+    halves = [panel[key] for key in ("agreement", "agreement_dev")]
+    right = sum(half["value"] * half["n"] for half in halves)
+    assert sum(half["n"] for half in halves) == len(both)
+    assert right == pytest.approx(sum(marks))
+    assert "all judges together" in (out / "study.html").read_text()
+
+
 def test_the_summary_names_the_chosen_way_and_the_baselines(made):
     out, done, _ = made
     found = json.loads((out / "study.json").read_text())

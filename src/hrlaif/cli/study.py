@@ -243,6 +243,8 @@ def _lines(row: Row) -> list[str]:
         silent = sum(best["abstentions"].values())
         if silent:
             lines.append(f"    {silent} without a verdict")
+    if "together" in row:
+        lines.append(f"  all judges together: {_shown(row['together']['agreement'])}")
     for name, shown in (("always_longer", "always the longer"), ("always_first", "the first")):
         lines.append(f"  {shown}: {_shown(row['baselines'][name])}")
     return lines

@@ -7,9 +7,11 @@ killed study goes on where it was by asking again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
+from hrlaif.panels import together
 from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row, digest
@@ -80,6 +82,8 @@ def study(asked: Asked, judges: Sequence[LanguageModel]) -> tuple[Row, list[Judg
         "judges": {judge.name: one.row for judge, one in zip(judges, judged, strict=True)},
         "between_judges": _between(parts, judges, judged, seed),
     }
+    if len(judges) > 1:
+        row["together"] = _together(parts, judges, judged, seed)
     return row, judged
 
 
@@ -213,6 +217,18 @@ def _between(
     """Each judge's chosen labels minus the first judge's, on the test rows that all answered."""
     best = {j.name: one.labels[one.chosen] for j, one in zip(judges, judged, strict=True)}
     return sweep.against_first(parts, best, seed=seed)
+
+
+def _together(
+    parts: sweep.Halves, judges: Sequence[LanguageModel], judged: Sequence[Judged], seed: int
+) -> Row:
+    """The panel of all judges, each by its chosen way of asking: nothing more is asked."""
+    made = [one.labels[one.chosen] for one in judged]
+    each = zip(*(labels.answers for labels in made), strict=True)
+    answers = [together(told, [judge.name for judge in judges]) for told in each]
+    used = reduce(lambda a, b: a.plus(b), (labels.used for labels in made))
+    found: Row = sweep.table(parts, {"panel": Labels(answers, used)}, seed=seed)["panel"]
+    return found
 
 
 def _counted(parts: sweep.Halves) -> Row:

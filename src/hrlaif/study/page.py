@@ -48,6 +48,8 @@ def _overview(found: Row, charts: Charts) -> Row:
     for name, one in found["judges"].items():
         best = one["variants"][one["chosen"]]
         rows.append((f"{name}, {one['chosen']}", figure(best["agreement"])))
+    if "together" in found:
+        rows.append(("all judges together", figure(found["together"]["agreement"])))
     rows += [
         ("always the longer", figure(found["baselines"]["always_longer"])),
         ("always the first", figure(found["baselines"]["always_first"])),
@@ -83,4 +85,8 @@ def _side_by_side(found: Row) -> list[Row]:
                 "seconds": best["cost"]["seconds_a_label"],
             }
         )
-    return rows
+    panel = found["together"]
+    alone = {"ece": None, "resistance": None}
+    told = {key: figure(panel[key]) for key in ("agreement", "same_position")}
+    cost = panel["cost"]["seconds_a_label"]
+    return [*rows, {"name": "all together (the mean)", **told, **alone, "seconds": cost}]
