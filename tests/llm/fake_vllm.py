@@ -23,15 +23,17 @@ def note(what):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    asked = 0
 
     def address_string(self):
         return "socket"
 
     def do_GET(self):
-        self.send({} if self.path == "/health" else {"error": "not found"})
+        self.send({}, 503 if HOW == "hangs" and self.asked else 200)
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        Handler.asked += 1
         note({"path": self.path, "key": self.headers["authorization"], **body})
         if HOW == "dies":
             print("RuntimeError: the engine core died", flush=True)
@@ -43,9 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 7, "completion_tokens": 1}
         self.send({"choices": [choice], "usage": usage})
 
-    def send(self, body):
+    def send(self, body, status=200):
         raw = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)

@@ -152,6 +152,14 @@ def test_a_server_that_dies_under_its_calls_is_told_with_what_its_log_says(vllm,
         Vllm(model="m", max_retries=0).choose(CHATS[:1], ("1", "2"))
 
 
+def test_a_server_that_hangs_is_waited_for_no_longer_than_said(vllm, monkeypatch):
+    monkeypatch.setenv("FAKE_VLLM", "hangs")
+    Vllm(model="m").choose(CHATS[:1], ("1", "2"))
+    [served] = vllm_server._RUNNING.values()
+    with pytest.raises(ModelError, match="runs but does not answer"):
+        served.ready(patience=0.3)
+
+
 def test_a_missing_command_is_told_with_what_to_do(monkeypatch):
     monkeypatch.setenv("HRLAIF_VLLM", "/nowhere/vllm")
     with pytest.raises(UsageError, match=r"/nowhere/vllm is not on the PATH.*HRLAIF_VLLM"):

@@ -74,16 +74,21 @@ class _Served:
         )
         say(f"  {name}: starting `{shlex.join(command)}`, which logs to {self._folder / 'log'}")
 
-    def ready(self) -> Path:
-        """Waits until it answers, however long the weights take to load."""
+    def ready(self, patience: float = 60.0) -> Path:
+        """Waits until it answers, however long the weights take to load.
+
+        Raises ModelError when it has ended, or once answered and now has not for `patience` seconds.
+        """
+        asked, log = time.monotonic(), self._folder / "log"
         while self._keeper.poll() is None:
             if self._healthy():
                 if not self._answered:
                     say(f"  {self._name}: ready after {time.monotonic() - self._begun:.0f} s")
                 self._answered = True
                 return self._socket
+            if self._answered and time.monotonic() - asked > patience:
+                raise ModelError(f"{self._name}: vLLM runs but does not answer; it logs to {log}")
             time.sleep(0.2)
-        log = self._folder / "log"
         lines = log.read_text("utf-8", "replace").splitlines()
         # The last lines may be of processes that clean up, after the one that says why.
         named = [line for line in lines if _ERROR.search(line)]
