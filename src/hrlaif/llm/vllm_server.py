@@ -77,7 +77,7 @@ class _Served:
     def ready(self, patience: float = 60.0) -> Path:
         """Waits until it answers, however long the weights take to load.
 
-        Raises ModelError when it has ended, or once answered and now has not for `patience` seconds.
+        Raises ModelError when it has ended, or has answered before and not for `patience` seconds.
         """
         asked, log = time.monotonic(), self._folder / "log"
         while self._keeper.poll() is None:
