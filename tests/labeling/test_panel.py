@@ -9,8 +9,11 @@ import pytest
 
 from hrlaif.errors import HrlaifError, UsageError
 from hrlaif.labeling import Hybrid, Pairwise, Panel, any_labeler
+from hrlaif.llm.ledger import Ledger
+from hrlaif.llm.remote import Remote
 from hrlaif.llm.scripted import Scripted
 from hrlaif.records import Abstention, Candidate, Comparison, Message, Preference, Prompt
+from hrlaif.settings import Compute, using
 
 A, B, C = (Scripted(accuracy=0.7, position_bias=0.3, seed=seed) for seed in (1, 2, 3))
 SILENT = Scripted(failure=1.0)
@@ -79,6 +82,23 @@ def test_fewer_than_the_quorum_is_an_abstention_that_says_how_many(panel, told):
 def test_what_no_judge_can_be_asked_has_its_own_reason():
     [answer] = Panel(others=(B,)).label([comparison(1, texts=("same", "same"))], A)
     assert answer.reason == "identical responses"
+
+
+def test_judges_behind_an_address_are_asked_side_by_side_and_booked_in_one_ledger(server, tmp_path):
+    fine = server.top({"1": 0.7, "2": 0.2})
+    fine.delay = 0.05
+    server.answer = lambda body, n: fine
+    x, y = (Remote(model=name, base_url=server.url) for name in "xy")
+    for _ in range(2):
+        with (
+            using(Compute(concurrency=1)),
+            Ledger(tmp_path / "l.sqlite", stage="label") as ledger,
+        ):
+            answers = Panel(others=(y, B)).label(some(4), x)
+    assert server.most_at_once == 2  # one of each
+    assert len(server.calls) == 16
+    assert ledger.hits == 16 + 8  # and those of B
+    assert set(answers[0].evidence.judges) == {"remote:x", "remote:y", B.name}
 
 
 def test_no_judge_has_two_votes():

@@ -7,13 +7,15 @@ so that what one family likes of its own counts for less.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Self, final
 
 from pydantic import Field, model_validator
 
 from hrlaif.errors import UsageError
 from hrlaif.labeling.pairwise import Pairwise
-from hrlaif.llm import AnyModel
+from hrlaif.llm import AnyModel, Remote
 from hrlaif.panels import together
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Abstention, Comparison, Preference
@@ -56,5 +58,24 @@ class Panel(Settings):
         names = [one.name for one in judges]
         if len(set(names)) < len(names):
             raise UsageError(f"a panel asks each judge once, and this one has {', '.join(names)}")
-        each = [self.labeler.label(comparisons, one) for one in judges]
+        each = self._asked(comparisons, judges)
         return [together(told, names, self.quorum) for told in zip(*each, strict=True)]
+
+    def _asked(
+        self, comparisons: Sequence[Comparison], judges: Sequence[LanguageModel]
+    ) -> list[list[Preference | Abstention]]:
+        """Judges behind an address are asked side by side, those in this process in turn."""
+        elsewhere = [one for one in judges if isinstance(one, Remote)]
+        with ThreadPoolExecutor(max(len(elsewhere), 1)) as pool:
+            under_way = {
+                # In a copy of the context, the ledger in force is in force there too.
+                one.name: pool.submit(copy_context().run, self.labeler.label, comparisons, one)
+                for one in elsewhere
+            }
+            here = {
+                one.name: self.labeler.label(comparisons, one)
+                for one in judges
+                if one.name not in under_way
+            }
+            told = here | {name: answers.result() for name, answers in under_way.items()}
+        return [told[one.name] for one in judges]
