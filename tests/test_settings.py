@@ -49,7 +49,7 @@ LABELERS = ["human", "hybrid", "pairwise", "verified"]
         ({"labeler": {"kind": "pairwise", "taks": "x"}}, "pairwise.taks is not a setting; did you"),
         (
             {"labeler": "pairwize"},
-            "kind 'pairwize' is none of ['human', 'hybrid', 'pairwise', 'verified'], and not",
+            "kind 'pairwize' is none of ['human', 'hybrid', 'pairwise', 'panel', 'verified'], and not",
         ),
         ({"labeler": {"kind": "pairwize"}}, "did you mean 'pairwise'?"),
         (
@@ -62,7 +62,7 @@ LABELERS = ["human", "hybrid", "pairwise", "verified"]
         ({"labeler": {"kind": 3}}, "kind 3 is not text, but one of"),
         (
             {"labeler": 3},
-            "3 is no part: give a kind of ['human', 'hybrid', 'pairwise', 'verified']",
+            "3 is no part: give a kind of ['human', 'hybrid', 'pairwise', 'panel', 'verified']",
         ),
         ({"labeler": {"kind": "pairwise", "samples": 3}}, "set rationale: true too"),
     ],
