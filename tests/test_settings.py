@@ -49,7 +49,7 @@ LABELERS = ["human", "hybrid", "pairwise", "verified"]
         ({"labeler": {"kind": "pairwise", "taks": "x"}}, "pairwise.taks is not a setting; did you"),
         (
             {"labeler": "pairwize"},
-            "kind 'pairwize' is none of ['human', 'hybrid', 'pairwise', 'panel', 'verified'], and not",
+            "kind 'pairwize' is none of ['human', 'hybrid', 'pairwise', 'panel', 'verified']",
         ),
         ({"labeler": {"kind": "pairwize"}}, "did you mean 'pairwise'?"),
         (
