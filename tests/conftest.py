@@ -291,6 +291,16 @@ def _log(probability: float | None) -> float | None:
 
 
 @pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeServer]]:
+    """Three of them."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    fakes = [FakeServer() for _ in range(3)]
+    yield fakes
+    for fake in fakes:
+        fake.stop()
+
+
+@pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     fake = FakeServer()

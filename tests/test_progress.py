@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from hrlaif.progress import live, say, sparks, spending, track
+from hrlaif.progress import live, plain_lines, say, sparks, spending, track
 
 
 def test_plain_lines_go_to_standard_error_with_the_last_figure(capsys):
@@ -16,6 +16,19 @@ def test_plain_lines_go_to_standard_error_with_the_last_figure(capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines() == ["  label: 3/3 pairs in 0 s loss 0.61 $0.12"]
+
+
+def test_the_time_left_is_told_from_the_last_steps_and_not_from_what_was_known_already(capsys):
+    now = 0.0
+    show = plain_lines("label", 100, unit="pairs", done=0, clock=lambda: now)
+    for done in range(10, 60, 10):  # found in the ledger
+        show(done, "", {})
+    for done in range(60, 100, 4):
+        now += 20.0
+        show(done, "", {})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "  label: 60/100 pairs, 13 s left"
+    assert lines[-1] == "  label: 96/100 pairs, 20 s left"
 
 
 def test_what_is_said_is_said_as_it_is(capsys):

@@ -22,7 +22,6 @@ from hrlaif.records import Prompt
 from hrlaif.redteam import RedTeam, read_seeds
 from hrlaif.reward.parts import of_a_judge, of_samples
 from hrlaif.run import read_receipt
-from hrlaif.settings import compute
 
 _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
@@ -251,7 +250,7 @@ def _usd(model: LanguageModel | None, work: Work) -> float | None:
 def _seconds(model: LanguageModel | None, work: Work) -> float | None:
     """From the size of local weights and the speed of this processor; None where unknown."""
     if isinstance(model, Remote):
-        return work.calls * _REMOTE_SECONDS / compute().concurrency
+        return work.calls * _REMOTE_SECONDS / model.at_once
     size = parameters(model)
     if not size or not (work.read or work.written) or (speed := _flops()) is None:
         return None

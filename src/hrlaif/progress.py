@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,6 +25,8 @@ from rich.table import Table
 console = Console(stderr=True, highlight=False, emoji=False)
 _SPENT: ContextVar[Callable[[], str]] = ContextVar("spent", default=lambda: "")
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_OF_SPEED = 600.0
+_STEPS = 8  # the last ones, from which the time left is told
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 40
 Show = Callable[[int, str, Mapping[str, Any]], None]
@@ -66,7 +69,7 @@ def track(
         with live(what, total, unit=unit, done=done, shown=shown, on=console) as show:
             yield Bar(show, done=done)
     else:
-        yield Bar(_plain_lines(what, total, unit, done), done=done)
+        yield Bar(plain_lines(what, total, unit=unit, done=done), done=done)
 
 
 @contextmanager
@@ -84,7 +87,8 @@ def live(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    progress = Progress(*columns, console=on)
+    # Long enough for two steps of a slow judge; by default no time left is shown for those.
+    progress = Progress(*columns, console=on, speed_estimate_period=_SECONDS_OF_SPEED)
     task = progress.add_task(what, total=total, completed=done, note="")
     course: dict[str, list[float]] = {name: [] for name in shown}
     with Live(progress, console=on, refresh_per_second=4) as view:
@@ -115,16 +119,23 @@ def sparks(values: Sequence[float]) -> str:
     return "".join(_BLOCKS[round(7 * (v - least) / span) if span else 3] for v in values)
 
 
-def _plain_lines(what: str, total: int, unit: str, already: int) -> Show:
-    begun = last = time.monotonic()
+def plain_lines(
+    what: str, total: int, *, unit: str, done: int, clock: Callable[[], float] = time.monotonic
+) -> Show:
+    """A line on standard error every ten seconds at most, with the time left."""
+    begun = last = clock()
+    # What was known already comes at once, and says nothing of the time that the rest takes.
+    recent = deque([(begun, done)], maxlen=_STEPS)
 
     def show(done: int, note: str, figures: Mapping[str, Any]) -> None:
         nonlocal last
-        now = time.monotonic()
+        now = clock()
+        since, before = recent[0]
+        recent.append((now, done))
         if done < total and now - last < _SECONDS_BETWEEN_LINES:
             return
         last = now
-        left = (now - begun) / max(done - already, 1) * (total - done)
+        left = (now - since) / max(done - before, 1) * (total - done)
         time_left = f", {left:.0f} s left" if done < total else f" in {now - begun:.0f} s"
         print(
             f"  {what}: {done}/{total} {unit}{time_left} {note}".rstrip(),

@@ -9,8 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import core_schema
 
 from hrlaif.errors import UsageError
@@ -157,14 +165,32 @@ class Compute(Settings):
     batch_tokens: int | None = None
     """Tokens in one forward pass of a local model, with padding where there is any; empty: 2,048 on
     a CPU and 16,384 elsewhere."""
-    concurrency: int = 16
-    """Calls to a remote model under way at once."""
+    concurrency: int = Field(default=16, ge=1)
+    """Calls to a remote model under way at once, at each of its addresses."""
+    endpoints: tuple[tuple[str, ...], ...] = ()
+    """Lists of addresses that hold the same models: a `base_url`, then others like it. Each call
+    goes to the one with the most room, and one that fails is left out for a while."""
     threads: int | None = None
     """CPU threads; all cores when empty."""
     tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
     """Also send the figures of each training step there; its library must be installed."""
     max_cost: float | None = None
     """Stop, resumably, before remote calls cost more than this many US dollars."""
+
+    @field_validator("endpoints")
+    @classmethod
+    def _addresses(cls, given: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(map(web_address, same)) for same in given)
+
+
+def web_address(url: str) -> str:
+    """Without a slash at its end; raises ValueError where it is none, or holds a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{url!r} is no address such as http://localhost:8000/v1")
+    if parts.username or parts.password:
+        raise ValueError("holds a password, which would be stored: use OPENAI_API_KEY for it")
+    return url.rstrip("/")
 
 
 _COMPUTE: ContextVar[Compute] = ContextVar("compute")

@@ -61,11 +61,20 @@ def test_many_requests_are_few_batches_and_each_gets_its_own_score():
     assert batches.counts == {"scored": 200, "missing": 0, "batches": 4}
 
 
-def test_apart_each_is_asked_alone_and_all_at_once():
-    reward = Lengths()
-    _, found = together(reward, ["a", "bb", "ccc"], apart=True)
-    assert [scores[0].value for scores in found] == [1, 2, 3]
-    assert sorted(map(len, reward.batches)) == [1, 1, 1]
+class Meeting:
+    """Nobody gets a score before so many have come."""
+
+    def __init__(self, many):
+        self.all = threading.Barrier(many)
+
+    def score(self, responses, judge):
+        self.all.wait(timeout=10)
+        return [Score(id=r.key, value=len(r.text), scorer="length") for r in responses]
+
+
+def test_apart_each_is_asked_alone_and_all_at_once_whatever_the_number_of_processors():
+    _, found = together(Meeting(40), ["x" * n for n in range(1, 41)], apart=40)
+    assert [scores[0].value for scores in found] == list(range(1, 41))
 
 
 def test_what_a_reward_raises_reaches_those_who_asked_and_the_next_are_answered():

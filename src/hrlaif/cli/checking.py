@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from hrlaif.cli.jobs import Job
-from hrlaif.cli.options import BaseUrl, Json, Limit, MaxCost, Out, Silence, model_of, tell
+from hrlaif.cli.options import (
+    BaseUrl,
+    Concurrency,
+    Json,
+    Limit,
+    MaxCost,
+    Out,
+    Silence,
+    computing,
+    model_of,
+    tell,
+)
 from hrlaif.errors import TooManyAbstentions
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict
@@ -40,6 +51,7 @@ def check(
         str | None, typer.Option(help="Asked by the checks that need one, such as same_answer.")
     ] = None,
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -58,7 +70,7 @@ def check(
         return asked.check(group, model)
 
     settings = {"check": plain(asked), "judge": None if model is None else plain(model)}
-    job = Job(out, "check", settings, responses, max_cost)
+    job = Job(out, "check", settings, responses, computing(base_url, concurrency, max_cost))
     chunk = _CHUNK if model is None else max(1, model.chunk // 2)
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     job.keep(rows)

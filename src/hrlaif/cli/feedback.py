@@ -11,6 +11,7 @@ import typer
 from hrlaif.cli.jobs import Job, cost_of, dollars, guard, label_lines, silence
 from hrlaif.cli.options import (
     BaseUrl,
+    Concurrency,
     Json,
     Judges,
     Limit,
@@ -18,6 +19,7 @@ from hrlaif.cli.options import (
     Out,
     Silence,
     Task,
+    computing,
     labeler_of,
     model_of,
     reward_of,
@@ -28,7 +30,7 @@ from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.run import Receipt, only_process, sha256, write_json
-from hrlaif.settings import Compute, Settings, plain, using
+from hrlaif.settings import Settings, plain, using
 
 T = TypeVar("T")
 Difficulty = Annotated[
@@ -71,6 +73,7 @@ def label(
     ] = False,
     labeler: Annotated[str, typer.Option(help='pairwise, hybrid, or "module:Class".')] = "pairwise",
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -91,7 +94,7 @@ def label(
         return list(asked.label(group, model))
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
-    job = Job(out, "label", settings, pairs, max_cost)
+    job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost))
     size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
     told = [Preference.from_row(row) for row in rows if "prob_a" in row]
@@ -117,6 +120,7 @@ def score(
     ] = None,
     task: Task = "general",
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -136,7 +140,7 @@ def score(
         return scored
 
     settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
-    job = Job(out, "score", settings, responses, max_cost)
+    job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost))
     chunk = 64 if model is None else model.chunk
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     silent = job.finish(rows, lambda row: row["value"] is not None)
@@ -166,6 +170,7 @@ def compare(
     gamed: Gamed = None,
     against: Against = None,
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     as_json: Json = False,
@@ -180,7 +185,7 @@ def compare(
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     out.mkdir(parents=True, exist_ok=True)
-    compute = Compute(max_cost=max_cost)
+    compute = computing(base_url, concurrency, max_cost)
     with (
         only_process(out),
         using(compute),

@@ -28,14 +28,14 @@ T = TypeVar("T")
 class Job:
     """Rows of one file asked and saved a chunk at a time, resumable by the same command."""
 
-    def __init__(self, out: Path, stage: str, settings: Row, source: str, max_cost: float | None):
+    def __init__(self, out: Path, stage: str, settings: Row, source: str, compute: Compute):
         if out.suffix != ".jsonl":
             raise UsageError(f"-o {out}: name a .jsonl file")
         self.out = out
         self.partial = out.with_name(out.name + ".partial")
         self.note = out.with_name(out.name + ".partial.json")
         self.stage = stage
-        self.max_cost = max_cost
+        self.compute = compute
         given = Path(source)
         inputs = {source: sha256(given)} if given.is_file() else {source: "not hashed"}
         self.receipt = Receipt(stage=stage, settings=settings, inputs=inputs)
@@ -55,8 +55,8 @@ class Job:
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
             ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
             with (
-                using(Compute(max_cost=self.max_cost)),
-                Ledger(ledger_path, stage=self.stage, max_cost=self.max_cost) as ledger,
+                using(self.compute),
+                Ledger(ledger_path, stage=self.stage, max_cost=self.compute.max_cost) as ledger,
                 spending(lambda: dollars(ledger)),
             ):
                 rows = map_rows(

@@ -13,7 +13,7 @@ import yaml
 from hrlaif.errors import UsageError
 from hrlaif.protocols import Labeler, Reward
 from hrlaif.records import Row
-from hrlaif.settings import Settings
+from hrlaif.settings import Compute, plain
 
 Judges = Annotated[
     list[str],
@@ -24,7 +24,15 @@ Judges = Annotated[
     ),
 ]
 BaseUrl = Annotated[
-    str | None, typer.Option(help="Of an OpenAI-compatible server, for remote:MODEL.")
+    list[str] | None,
+    typer.Option(
+        help="Of an OpenAI-compatible server, for remote:MODEL; several times where more servers "
+        "hold the same model. Its answers are kept as the first one's.",
+        show_default=False,
+    ),
+]
+Concurrency = Annotated[
+    int, typer.Option(help="Calls to a remote model under way at once, at each --base-url.", min=1)
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
@@ -36,19 +44,27 @@ Silence = Annotated[
 ]
 
 
-def model_of(text: str, base_url: str | None) -> Any:
+def computing(base_url: Sequence[str] | None, concurrency: int, max_cost: float | None) -> Compute:
+    """What these options say about speed and money."""
+    endpoints = [base_url] if base_url else []
+    values = {"concurrency": concurrency, "endpoints": endpoints, "max_cost": max_cost}
+    return Compute.parse(values, where="--base-url")
+
+
+def model_of(text: str, base_url: Sequence[str] | None) -> Any:
     """The model that --judge and --base-url name."""
     from hrlaif.llm import open_model
 
     model = open_model(text)
-    if base_url is None:
+    if not base_url:
         return model
     if not text.startswith("remote:"):
         raise UsageError("--base-url goes with --judge remote:MODEL")
-    return model.model_copy(update={"base_url": base_url}) if isinstance(model, Settings) else model
+    given = {**plain(model), "base_url": base_url[0]}
+    return type(model).parse({k: v for k, v in given.items() if k != "kind"}, where="--base-url")
 
 
-def judges_of(texts: Sequence[str], base_url: str | None) -> list[Any]:
+def judges_of(texts: Sequence[str], base_url: Sequence[str] | None) -> list[Any]:
     """The models that --judge, given several times, and --base-url name."""
     if len(texts) == 1 or not any(text.startswith("remote:") for text in texts):
         return [model_of(text, base_url) for text in texts]
@@ -61,7 +77,7 @@ def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
 
 
 def labeler_of(
-    kind: str, asked: Row, texts: Sequence[str], base_url: str | None
+    kind: str, asked: Row, texts: Sequence[str], base_url: Sequence[str] | None
 ) -> tuple[Labeler, Any]:
     """Who labels, and the judge asked; several are a panel. `asked` are Pairwise's settings."""
     from hrlaif.labeling import any_labeler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.jobs import cost_of, dollars
-from hrlaif.cli.options import BaseUrl, Json, Limit, MaxCost, Silence, model_of, tell
+from hrlaif.cli.options import (
+    BaseUrl,
+    Concurrency,
+    Json,
+    Limit,
+    MaxCost,
+    Silence,
+    computing,
+    model_of,
+    tell,
+)
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending, track
@@ -57,6 +67,7 @@ Labelled = Annotated[
     list[str], typer.Argument(help="Labelled responses, or pairs; see docs/redteam.md.")
 ]
 Check = Annotated[str, typer.Option(help="harmless or responsive (refusals).")]
+_OF_A_DETECTOR = ("sensitivity", "specificity", "area", "pairs_right")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -80,6 +91,7 @@ def redteam(
     measured: MeasuredFile = None,
     seed: Seed = 0,
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -117,17 +129,17 @@ def redteam(
         inputs={name: sha256(Path(name)) for name in (*named, *files)},
         seed=seed,
     )
-    found = _attacked((part, who, out, asked), begun, max_cost)
+    found = _attacked((part, who, out, asked), begun, computing(base_url, concurrency, max_cost))
     tell(found, _lines(found, out), as_json)
     _not_too_silent(found, max_abstentions, out)
 
 
-def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, max_cost: float | None) -> Row:
+def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, compute: Compute) -> Row:
     """The campaign with its receipt; the figures, the file of pairs, and what it cost."""
     from hrlaif.redteam import PREFERENCES, campaign
 
     out = given[2]
-    with _working(out, "redteam", max_cost) as ledger:
+    with _working(out, "redteam", compute) as ledger:
         receipt = _begun(out, begun)
         found = campaign(*given, seed=begun.seed)
         cost, counts = cost_of(ledger), {"pairs": found["pairs"]}
@@ -142,6 +154,7 @@ def detector(
     check: Check = "harmless",
     seed: Seed = 0,
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -164,7 +177,7 @@ def detector(
         for file in labelled
         for item in evaluation.labelled(read_rows(file, limit=limit), name, Path(file).name)
     ]
-    with _working(out, "detector", max_cost) as ledger:
+    with _working(out, "detector", computing(base_url, concurrency, max_cost)) as ledger:
         verdicts = []
         with track("detector", len(items), unit="responses") as bar:
             for begin in range(0, len(items), model.chunk):
@@ -185,10 +198,9 @@ def detector(
             "cost": cost_of(ledger),
         }
         write_json(path, row)
-    lines = [f"{check} by {model.name}, at the threshold {found['threshold']:g} (95 % interval):"]
-    for title in ("sensitivity", "specificity", "area", "pairs_right"):
-        lines.append(f"  {title.replace('_', ' '):12} {shown(found[title])}")
-    tell(row, [*lines, str(path)], as_json)
+    title = f"{check} by {model.name}, at the threshold {found['threshold']:g} (95 % interval):"
+    lines = [f"  {name.replace('_', ' '):12} {shown(found[name])}" for name in _OF_A_DETECTOR]
+    tell(row, [title, *lines, str(path)], as_json)
     silent = sum(found["unjudged"].values())
     if silent > max_abstentions * len(items):
         raise TooManyAbstentions(
@@ -198,12 +210,12 @@ def detector(
 
 
 @contextmanager
-def _working(out: Path, stage: str, max_cost: float | None) -> Iterator[Ledger]:
+def _working(out: Path, stage: str, compute: Compute) -> Iterator[Ledger]:
     """A folder that only this process works in, and its ledger."""
     with (
         only_process(out),
-        using(Compute(max_cost=max_cost)),
-        Ledger(out / "ledger.sqlite", stage=stage, max_cost=max_cost) as ledger,
+        using(compute),
+        Ledger(out / "ledger.sqlite", stage=stage, max_cost=compute.max_cost) as ledger,
         spending(lambda: dollars(ledger)),
     ):
         yield ledger
@@ -224,7 +236,7 @@ def _begun(out: Path, receipt: Receipt) -> Receipt:
     return started
 
 
-def _url(model: str, base_url: str | None) -> str | None:
+def _url(model: str, base_url: Sequence[str] | None) -> Sequence[str] | None:
     """--base-url is meant for whichever of the two models is remote."""
     return base_url if model.startswith("remote:") else None
 

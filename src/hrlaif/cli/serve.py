@@ -8,11 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.options import BaseUrl, MaxCost, Task, model_of, reward_of
+from hrlaif.cli.options import (
+    BaseUrl,
+    Concurrency,
+    MaxCost,
+    Task,
+    computing,
+    model_of,
+    reward_of,
+)
 from hrlaif.errors import UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say
-from hrlaif.settings import Compute, using
+from hrlaif.settings import using
 
 _KEY = "HRLAIF_SERVE_KEY"
 Judge = Annotated[str | None, typer.Option(help="Grade with this judge, from 1 to 10.")]
@@ -41,6 +49,7 @@ def serve(
     reward: Reward = None,
     task: Task = "general",
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     host: Host = "127.0.0.1",
     port: Port = 5000,
     missing: Missing = None,
@@ -69,10 +78,12 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     lines = _lines(f"http://{shown}:{listening.getsockname()[1]}", asked, model)
     with (
-        using(Compute(max_cost=max_cost)),
+        using(computing(base_url, concurrency, max_cost)),
         Ledger(ledger, stage="serve", max_cost=max_cost),
     ):
-        apart = isinstance(model, Remote | Vllm) and isinstance(asked, Direct)
+        apart = 0
+        if isinstance(model, Remote | Vllm) and isinstance(asked, Direct):
+            apart = model.at_once
         served = server.Served(Batches(asked, model, apart=apart), missing, key)
         server.serve(served, listening, lambda: print("\n".join(lines), flush=True))
 

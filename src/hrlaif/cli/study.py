@@ -10,7 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.jobs import cost_of, dollars
-from hrlaif.cli.options import BaseUrl, Json, Limit, MaxCost, Silence, Task, model_of, tell
+from hrlaif.cli.options import (
+    BaseUrl,
+    Concurrency,
+    Json,
+    Limit,
+    MaxCost,
+    Silence,
+    Task,
+    computing,
+    judges_of,
+    tell,
+)
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.progress import say, spending
@@ -86,6 +97,7 @@ def study(
     reward_base: RewardBase = None,
     seed: Seed = 0,
     base_url: BaseUrl = None,
+    concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -101,7 +113,7 @@ def study(
 
     asking = {"task": task, "mass_floor": mass_floor}
     ways = [_variant(name.strip(), asking) for name in _expanded(variants).split(",")]
-    models = [model_of(name, base_url) for name in judge]
+    models = judges_of(judge, base_url)
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
     if task == "harmless" and attacks:
@@ -121,21 +133,21 @@ def study(
         "task": task,
         "reward_base": reward_base or "linear, on style and hashed words",
     }
-    row, page = _made(asked, models, out, about, max_cost)
+    row, page = _made(asked, models, out, about, computing(base_url, concurrency, max_cost))
     tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
     _not_too_silent(row, max_abstentions)
 
 
 def _made(
-    asked: Any, models: Sequence[Any], out: Path, about: Row, max_cost: float | None
+    asked: Any, models: Sequence[Any], out: Path, about: Row, compute: Compute
 ) -> tuple[Row, Path]:
     """Asks everything, and writes everything; what was asked is in the ledger at any time."""
     from hrlaif import study as studies
 
     with (
         only_process(out),
-        using(Compute(max_cost=max_cost)),
-        Ledger(out / "ledger.sqlite", stage="study", max_cost=max_cost) as ledger,
+        using(compute),
+        Ledger(out / "ledger.sqlite", stage="study", max_cost=compute.max_cost) as ledger,
         spending(lambda: dollars(ledger)),
     ):
         found, judged = studies.study(asked, models)

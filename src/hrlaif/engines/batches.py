@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
+from functools import partial
 from typing import NamedTuple, final
 
 from hrlaif.errors import HrlaifError
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Response, Score
-from hrlaif.settings import compute
 
 _WITHOUT_A_JUDGE = 64
 _MOMENT = 0.005  # seconds in which more may arrive before a first batch is asked
@@ -34,13 +36,13 @@ class _Waiting(NamedTuple):
 class Batches:
     """A reward that answers many requests; `counts` says how much was asked and left unanswered.
 
-    With `apart` each response is asked on its own, so many at once: where all time is spent waiting
-    for a server elsewhere, no response then waits for the slowest of a batch.
+    With `apart` each response is asked on its own, that many at once: where all time is spent
+    waiting for a server elsewhere, no response then waits for the slowest of a batch.
     """
 
-    def __init__(self, reward: Reward, judge: LanguageModel | None, *, apart: bool = False):
+    def __init__(self, reward: Reward, judge: LanguageModel | None, *, apart: int = 0):
         self.reward, self.judge = reward, judge
-        self.workers = compute().concurrency if apart else 1
+        self.workers = apart or 1
         self.size = 1 if apart else (judge.chunk if judge else _WITHOUT_A_JUDGE)
         self.counts = {"scored": 0, "missing": 0, "batches": 0}
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue()
@@ -54,13 +56,15 @@ class Batches:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Answers while the block lasts; a batch under way at its end is still booked."""
-        tasks = [asyncio.create_task(self._work()) for _ in range(self.workers)]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # The loop's own pool has a few threads more than there are processors, and no more.
+        with ThreadPoolExecutor(self.workers) as threads:
+            tasks = [asyncio.create_task(self._work(threads)) for _ in range(self.workers)]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def score(self, responses: Sequence[Response]) -> list[Score]:
         """A score a response, in their order; raises what the reward raised, and Busy."""
@@ -79,20 +83,22 @@ class Batches:
             for score, response in zip(scores, responses, strict=True)
         ]
 
-    async def _work(self) -> None:
+    async def _work(self, threads: ThreadPoolExecutor) -> None:
         while True:
             batch = [await self._waiting.get()]
             if self.size > 1 and not self.waiting:
                 await asyncio.sleep(_MOMENT)
             while self.waiting and len(batch) < self.size:
                 batch.append(self._waiting.get_nowait())
-            await self._answer(batch)
+            await self._answer(batch, threads)
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    async def _answer(self, batch: list[_Waiting], threads: ThreadPoolExecutor) -> None:
         asked = [one.response for one in batch]
         self.counts["batches"] += 1
         try:
-            scores = await asyncio.to_thread(self.reward.score, asked, self.judge)
+            score = partial(copy_context().run, self.reward.score, asked, self.judge)
+            loop = asyncio.get_running_loop()
+            scores: Sequence[Score] = await loop.run_in_executor(threads, score)
         except Exception as error:  # whatever it was, the trainer must hear of it, and soon
             for one in batch:
                 if not one.score.done():
@@ -100,6 +106,6 @@ class Batches:
             return
         self.counts["scored"] += len(scores)
         self.counts["missing"] += sum(score.value is None for score in scores)
-        for one, score in zip(batch, scores, strict=True):
+        for one, found in zip(batch, scores, strict=True):
             if not one.score.done():
-                one.score.set_result(score)
+                one.score.set_result(found)

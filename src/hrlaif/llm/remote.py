@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import Any, final
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -13,7 +12,7 @@ from hrlaif.llm.prices import OPENAI, price
 from hrlaif.llm.remote_ask import Asker
 from hrlaif.llm.remote_server import Api, Endpoint
 from hrlaif.records import Chat, Choice, Completion, Unanswered
-from hrlaif.settings import Settings, compute
+from hrlaif.settings import Settings, compute, web_address
 
 
 @final
@@ -48,12 +47,7 @@ class Remote(Settings):
     @field_validator("base_url")
     @classmethod
     def _an_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("is no address such as http://localhost:8000/v1")
-        if parts.username or parts.password:
-            raise ValueError("holds a password, which would be stored: use OPENAI_API_KEY for it")
-        return url.rstrip("/")
+        return web_address(url)
 
     @property
     def name(self) -> str:
@@ -61,9 +55,14 @@ class Remote(Settings):
         return f"remote:{self.model}"
 
     @property
+    def at_once(self) -> int:
+        """Calls under way at most, at all its addresses together."""
+        return compute().concurrency * (1 + len(self._others()))
+
+    @property
     def chunk(self) -> int:
         """Several rounds of calls, so that few wait for the slowest of a chunk."""
-        return 8 * compute().concurrency
+        return 8 * self.at_once
 
     def generate(
         self,
@@ -85,6 +84,10 @@ class Remote(Settings):
         """As `Asker.choose`."""
         return self._asker().choose(chats, choices, seed=seed)
 
+    def _others(self) -> tuple[str, ...]:
+        same = next((s for s in compute().endpoints if s[:1] == (self.base_url,)), ())
+        return same[1:]
+
     def _asker(self) -> Asker:
         endpoint = Endpoint(
             name=self.name,
@@ -94,6 +97,7 @@ class Remote(Settings):
             max_retries=self.max_retries,
             price=self.price or price(self.model, self.base_url),
             at_once=compute().concurrency,
+            others=self._others(),
         )
         return Asker(
             endpoint=endpoint,

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import httpx2
 
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.llm import ledger as book
-from hrlaif.llm.prices import dollars, is_loopback
-from hrlaif.llm.remote_key import KEY_VARIABLE, key_for, redact
+from hrlaif.llm.prices import dollars
+from hrlaif.llm.remote_key import KEY_VARIABLE, redact
 from hrlaif.llm.remote_loop import Writer, run
 from hrlaif.llm.remote_parse import envelope_error, usage
+from hrlaif.llm.remote_places import Place, Places, places_of
 from hrlaif.llm.remote_server import (
     NO_LOGPROBS,
     Endpoint,
-    Limiter,
     Question,
     Server,
     backoff,
@@ -45,6 +43,10 @@ class _Again:
     unreachable: bool = False
     adapted: bool = False
     """The body was at fault, and the server's memory now mends it."""
+    busy: bool = False
+    """The address is well, and asks for patience."""
+    elsewhere: bool = False
+    """Another address takes its calls."""
 
 
 def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> dict[str, Any]:
@@ -74,12 +76,6 @@ def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> di
     return known
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    # Reading the certificates takes a tenth of a second: once a process, not once a chunk.
-    return httpx2.create_ssl_context()
-
-
 @final
 class _Batch:
     """One list of questions on their way through one connection pool."""
@@ -89,17 +85,14 @@ class _Batch:
         self._server = server
         self._ledger = ledger
         self._writer = Writer(ledger) if ledger else None
-        # Nobody else listens on a socket of ours, which asks for no key.
         self._socket = endpoint.start() if endpoint.start else None
-        self._secret = "none" if self._socket else key_for(endpoint.base_url)
         self._refusals: list[str] = []
 
     async def ask(self, questions: list[Question]) -> dict[str, str | Unanswered]:
         """Asks all; on an error, or Ctrl-C, calls off what is still under way."""
-        limiter = Limiter(self._endpoint.at_once, self._server)
         never_answered = self._server.answered_at == float("-inf")
-        async with self._client() as client:
-            tasks = [asyncio.create_task(self._one(client, limiter, q)) for q in questions]
+        async with places_of(self._endpoint, self._server, self._socket) as places:
+            tasks = [asyncio.create_task(self._one(places, q)) for q in questions]
             try:
                 answers = await asyncio.gather(*tasks)
             finally:
@@ -112,33 +105,17 @@ class _Batch:
             raise ModelError(f"{self._endpoint.name} refuses every request: {self._refusals[0]}")
         return {question.key: answer for question, answer in zip(questions, answers, strict=True)}
 
-    def _client(self) -> httpx2.AsyncClient:
-        limits = httpx2.Limits(max_connections=self._endpoint.at_once)
-        ours = None
-        if self._socket:
-            ours = httpx2.AsyncHTTPTransport(uds=str(self._socket), limits=limits)
-        return httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self._secret}"},
-            timeout=self._endpoint.timeout,
-            limits=limits,
-            # A redirect would carry the key to wherever it points.
-            follow_redirects=False,
-            verify=_tls(),
-            transport=ours,
-            trust_env=not ours and not is_loopback(self._endpoint.base_url),
-        )
-
-    async def _one(
-        self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
-    ) -> str | Unanswered:
+    async def _one(self, places: Places, question: Question) -> str | Unanswered:
         begun = time.monotonic()
         adaptations = attempt = 0
         while True:
             if question.body.get("logprobs") and self._server.logprobs is False:
                 return NO_LOGPROBS
-            outcome = await self._guarded(client, limiter, question)
+            outcome = await self._guarded(places, question)
             if not isinstance(outcome, _Again):
                 return outcome
+            if outcome.elsewhere:
+                continue
             if outcome.adapted and adaptations < _MOST_ADAPTATIONS:
                 adaptations += 1
                 continue
@@ -147,62 +124,67 @@ class _Batch:
             await asyncio.sleep(backoff(attempt) if outcome.wait is None else outcome.wait)
             attempt += 1
 
-    async def _guarded(
-        self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
-    ) -> str | Unanswered | _Again:
+    async def _guarded(self, places: Places, question: Question) -> str | Unanswered | _Again:
         """One try in its place, with the most that it can cost set aside."""
         price = self._endpoint.price
         most = dollars(price, question.longest_prompt, question.max_tokens)
         ledger = self._ledger
-        await limiter.enter(lambda: ledger.reserve(most) if ledger else None)
+        place = await places.enter(lambda: ledger.reserve(most) if ledger else None)
         try:
-            return await self._try(client, limiter, question)
+            outcome = await self._try(places, place, question)
         finally:
             if ledger:
                 ledger.release(most)
-            await limiter.leave()
+            await places.leave(place)
+        if isinstance(outcome, _Again) and not (outcome.adapted or outcome.busy):
+            known = place.address in self._server.alone
+            if places.failed(place, unreachable=outcome.unreachable):
+                if not known:
+                    say(f"  {self._endpoint.name}: {place.address} is left out: {outcome.reason}")
+                return replace(outcome, elsewhere=True)
+        return outcome
 
     async def _try(
-        self, client: httpx2.AsyncClient, limiter: Limiter, question: Question
+        self, places: Places, place: Place, question: Question
     ) -> str | Unanswered | _Again:
         begun = time.monotonic()
         body = self._server.adapt(question.body)
         try:
             # The client's own timeout starts again with every byte.
             async with asyncio.timeout(self._endpoint.timeout):
-                response = await client.post(self._endpoint.url, json=body)
+                response = await place.client.post(place.url, json=body)
         except (TimeoutError, httpx2.TimeoutException) as error:
             unreachable = isinstance(error, httpx2.ConnectTimeout)
             return _Again(f"no answer within {self._endpoint.timeout:g} s", None, unreachable)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             unreachable = isinstance(error, httpx2.ConnectError)
-            reason = f"the connection failed: {self._clean(str(error)) or type(error).__name__}"
-            return _Again(reason, None, unreachable)
-        raw = self._clean(response.text)
+            said = redact(str(error), place.secret) or type(error).__name__
+            return _Again(f"the connection failed: {said}", None, unreachable)
+        raw = redact(response.text, place.secret)
         if response.status_code == 429:
             wait = retry_after(response.headers.get("retry-after"))
             if "insufficient_quota" in raw:
                 raise ModelError(f"{self._endpoint.name}: {complaint(raw)}")
-            limiter.too_many(begun, wait)
-            return _Again("too many requests (429)", wait)
+            places.too_many(place, begun, wait)
+            elsewhere = bool(wait) and places.another(place)
+            return _Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
         if response.is_success:
             broken = envelope_error(raw)
             if broken:
                 return _Again(f"the server sent {broken}")
-            limiter.answered()
-            self._server.answered_at = time.monotonic()
+            places.answered(place)
             return await self._booked(question, raw, time.monotonic() - begun)
-        return self._not_ok(response, raw, body)
+        return self._not_ok(place, response, raw, body)
 
     def _not_ok(
-        self, response: httpx2.Response, raw: str, body: dict[str, Any]
+        self, place: Place, response: httpx2.Response, raw: str, body: dict[str, Any]
     ) -> Unanswered | _Again:
         status = response.status_code
         if status >= 500 or status in {408, 409, 425}:
             wait = retry_after(response.headers.get("retry-after"))
             return _Again(f"the server failed ({status}): {complaint(raw)[:120]}", wait)
         if status not in {400, 413, 422}:
-            raise ModelError(self._refused(status, response, raw))
+            raise ModelError(self._refused(place, status, response, raw))
         dropped = set(self._server.dropped)
         refusal = "too long" if status == 413 else self._server.refused(raw, body)
         for name in self._server.dropped - dropped:
@@ -212,7 +194,7 @@ class _Batch:
         if refusal == "no logprobs":
             return NO_LOGPROBS
         if refusal == "no model":
-            raise ModelError(self._refused(404, response, raw))
+            raise ModelError(self._refused(place, 404, response, raw))
         reason = {
             "too long": "too long for the model's context",
             "filtered": "refused by the server's content filter",
@@ -222,11 +204,11 @@ class _Batch:
         self._failed(reason)
         return Unanswered(reason=reason)
 
-    def _refused(self, status: int, response: httpx2.Response, raw: str) -> str:
-        where = f"{self._endpoint.name} at {self._endpoint.base_url}"
+    def _refused(self, place: Place, status: int, response: httpx2.Response, raw: str) -> str:
+        where = f"{self._endpoint.name} at {place.address}"
         said = f" ({complaint(raw)})" if raw.strip() else ""
         if 300 <= status < 400:
-            target = self._clean(response.headers.get("location", "elsewhere"))
+            target = redact(response.headers.get("location", "elsewhere"), place.secret)
             return f"{where} redirects to {target}: if you trust it, set base_url to it"
         if status in {401, 403}:
             return (
@@ -234,7 +216,7 @@ class _Batch:
             )
         if status == 404:
             return (
-                f"{where} was not found: is the model among those of {self._endpoint.base_url}"
+                f"{where} was not found: is the model among those of {place.address}"
                 f"/models, and does the address end as in http://localhost:8000/v1?{said}"
             )
         return f"{where} refused the call with status {status}{said}"
@@ -267,8 +249,9 @@ class _Batch:
         if self._endpoint.start:
             self._endpoint.start()  # raises with the end of its log, where it has ended
         if last.unreachable and self._server.answered_at < begun:
+            where = ", ".join(self._endpoint.addresses)
             raise ModelError(
-                f"{self._endpoint.name} cannot be reached at {self._endpoint.base_url} in {tries} "
+                f"{self._endpoint.name} cannot be reached at {where} in {tries} "
                 f"tries ({last.reason}): is the server running, and the address right? All answers "
                 "so far are kept; the same command goes on from there"
             )
@@ -278,6 +261,3 @@ class _Batch:
     def _failed(self, reason: str) -> None:
         if self._ledger:
             self._ledger.record_failure(self._endpoint.name, reason)
-
-    def _clean(self, text: str) -> str:
-        return redact(text, self._secret)

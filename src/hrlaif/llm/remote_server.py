@@ -1,12 +1,10 @@
-"""What is a server asked, what does it refuse, and how many calls does it bear at once?"""
+"""What is a server asked, and what does it refuse?"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, final
 
-from hrlaif.errors import BudgetReached
 from hrlaif.records import Unanswered
 
 TOP = 20
@@ -49,7 +46,9 @@ class Endpoint:
     max_retries: int
     price: tuple[float, float] | None
     at_once: int
-    """Calls under way at most."""
+    """Calls under way at most, at each address."""
+    others: tuple[str, ...] = ()
+    """More addresses at which the same model answers."""
     start: Callable[[], Path] | None = None
     """Of a server of ours: the socket that it listens on, once it is up."""
     identity: str = ""
@@ -61,9 +60,13 @@ class Endpoint:
         return self.identity or self.base_url
 
     @property
-    def url(self) -> str:
+    def addresses(self) -> tuple[str, ...]:
+        """All of them, each once."""
+        return tuple(dict.fromkeys((self.base_url, *self.others)))
+
+    def url(self, address: str) -> str:
         """Where calls go."""
-        return self.base_url + ("/chat/completions" if self.api == "chat" else "/completions")
+        return address + ("/chat/completions" if self.api == "chat" else "/completions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ class Question:
 @final
 @dataclass(slots=True)
 class Server:
-    """What is known in this process of one model at one address."""
+    """What is known in this process of one model, and of each address at which it answers."""
 
     dropped: set[str] = field(default_factory=set)
     """Parameters that it rejects and that are left out."""
@@ -96,8 +99,10 @@ class Server:
     """Whether it gives log-probabilities; None before it was asked."""
     answered_at: float = float("-inf")
     """time.monotonic() of its last answer."""
-    bears: float | None = None
-    """Calls at once that it bore last, after it has complained."""
+    bears: dict[str, float] = field(default_factory=dict)
+    """Calls at once that an address bore last, after it has complained."""
+    alone: dict[str, float] = field(default_factory=dict)
+    """time.monotonic() until which an address is left alone, after it has failed."""
 
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body in the form that this server takes."""
@@ -142,62 +147,6 @@ class Server:
             return "adapted"
         self.logprobs = False
         return "no logprobs"
-
-
-@final
-class Limiter:
-    """Calls under way: at most `most`, fewer after a 429 (halved), slowly more after each answer.
-
-    Additive increase and multiplicative decrease, as in TCP; a pause holds back every new call.
-    """
-
-    def __init__(self, most: int, server: Server):
-        self._most = most
-        self._server = server
-        self._limit = float(min(most, server.bears or most))
-        self._active = 0
-        self._cut_at = float("-inf")
-        self._paused_until = float("-inf")
-        self._changed = asyncio.Condition()
-
-    async def enter(self, reserve: Callable[[], None]) -> None:
-        """Waits for a place, then for the budget; raises BudgetReached once nothing can free it."""
-        while True:
-            pause = self._paused_until - time.monotonic()
-            if pause > 0:
-                await asyncio.sleep(pause)
-                continue
-            async with self._changed:
-                if self._active < int(self._limit):
-                    try:
-                        reserve()
-                    except BudgetReached:
-                        if not self._active:
-                            raise
-                    else:
-                        self._active += 1
-                        return
-                await self._changed.wait()
-
-    async def leave(self) -> None:
-        """The call has ended, whichever way."""
-        async with self._changed:
-            self._active -= 1
-            self._changed.notify_all()
-
-    def answered(self) -> None:
-        """Room for one call more after about as many answers as there are places."""
-        self._limit = min(float(self._most), self._limit + 1.0 / self._limit)
-        if self._server.bears is not None:
-            self._server.bears = self._limit
-
-    def too_many(self, begun: float, pause: float | None) -> None:
-        """A 429 to a call begun at this time: halves the places, once per round of calls."""
-        now = time.monotonic()
-        if begun > self._cut_at:
-            self._cut_at, self._limit = now, max(1.0, self._limit / 2.0)
-            self._server.bears = self._limit
-        self._paused_until = max(self._paused_until, now + (pause or 0.0))
 
 
 def retry_after(header: str | None) -> float | None:

@@ -16,9 +16,6 @@ from hrlaif.llm.vllm_server import socket_of
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import Settings
 
-_AT_ONCE = 256
-"""Calls under way: vLLM batches them itself."""
-
 
 @final
 class Vllm(Settings):
@@ -53,9 +50,14 @@ class Vllm(Settings):
         return f"vllm:{self.model}"
 
     @property
+    def at_once(self) -> int:
+        """Calls under way at most: vLLM batches them itself."""
+        return 256
+
+    @property
     def chunk(self) -> int:
         """Several rounds of calls, so that few wait for the slowest of a chunk."""
-        return 4 * _AT_ONCE
+        return 4 * self.at_once
 
     def start(self) -> Path:
         """Its socket, once it answers. Raises as `socket_of` does."""
@@ -90,7 +92,7 @@ class Vllm(Settings):
             timeout=self.timeout,
             max_retries=self.max_retries,
             price=(0.0, 0.0),
-            at_once=_AT_ONCE,
+            at_once=self.at_once,
             start=self.start,
         )
         return Asker(

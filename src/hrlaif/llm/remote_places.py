@@ -1,0 +1,169 @@
+"""Where does the next call go, and how many does each address of a model bear at once?"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import final
+
+import httpx2
+
+from hrlaif.errors import BudgetReached
+from hrlaif.llm.prices import is_loopback
+from hrlaif.llm.remote_key import key_for
+from hrlaif.llm.remote_server import Endpoint, Server
+
+_FAILURES = 3
+"""Failed calls in a row after which an address is left alone, where there is another."""
+_ALONE = 30.0
+"""Seconds for which it is."""
+
+
+@final
+@dataclass(slots=True)
+class Place:
+    """One address of a model, and what it has borne so far."""
+
+    address: str
+    url: str
+    client: httpx2.AsyncClient
+    secret: str
+    limit: float
+    """Calls under way at most: halved by a 429, slowly more with each answer."""
+    active: int = 0
+    failures: int = 0
+    """In a row."""
+    cut_at: float = float("-inf")
+    closed_until: float = float("-inf")
+
+
+@asynccontextmanager
+async def places_of(
+    endpoint: Endpoint, server: Server, socket: Path | None
+) -> AsyncIterator[Places]:
+    """Connections to all addresses of an endpoint, for a block; or to a socket of ours."""
+    now = time.monotonic()
+    alone = {a: until for a, until in server.alone.items() if until > now}
+    if all(address in alone for address in endpoint.addresses):
+        alone = {}
+    async with AsyncExitStack() as stack:
+        opened = []
+        for address in endpoint.addresses:
+            secret, client = _client(endpoint, address, socket)
+            opened.append(
+                Place(
+                    address=address,
+                    url=endpoint.url(address),
+                    client=await stack.enter_async_context(client),
+                    secret=secret,
+                    limit=min(float(endpoint.at_once), server.bears.get(address, float("inf"))),
+                    closed_until=alone.get(address, float("-inf")),
+                )
+            )
+        yield Places(opened, endpoint.at_once, server)
+
+
+@final
+class Places:
+    """Gives each call the address with the most room, and waits where none has any.
+
+    Additive increase and multiplicative decrease, as in TCP; a pause holds back every new call.
+    """
+
+    def __init__(self, places: list[Place], most: int, server: Server):
+        self._places = places
+        self._most = most
+        self._server = server
+        self._changed = asyncio.Condition()
+
+    async def enter(self, reserve: Callable[[], None]) -> Place:
+        """Waits for room, then for the budget; raises BudgetReached once nothing can free it."""
+        while True:
+            async with self._changed:
+                now = time.monotonic()
+                ready = [p for p in self._places if p.closed_until <= now]
+                free = [p for p in ready if p.active < int(p.limit)]
+                if free:
+                    try:
+                        reserve()
+                    except BudgetReached:
+                        if not any(p.active for p in self._places):
+                            raise
+                    else:
+                        best = min(free, key=lambda p: p.active / p.limit)
+                        best.active += 1
+                        return best
+                if ready:
+                    await self._changed.wait()
+                    continue
+                pause = min(p.closed_until for p in self._places) - now
+            await asyncio.sleep(pause)
+
+    async def leave(self, place: Place) -> None:
+        """The call has ended, whichever way."""
+        async with self._changed:
+            place.active -= 1
+            self._changed.notify_all()
+
+    def answered(self, place: Place) -> None:
+        """Room for one call more after about as many answers as there are."""
+        place.failures = 0
+        place.limit = min(float(self._most), place.limit + 1.0 / place.limit)
+        if place.address in self._server.bears:
+            self._server.bears[place.address] = place.limit
+        self._server.alone.pop(place.address, None)
+        self._server.answered_at = time.monotonic()
+
+    def too_many(self, place: Place, begun: float, pause: float | None) -> None:
+        """A 429 to a call begun at this time: halves the room, once per round of calls."""
+        now = time.monotonic()
+        if begun > place.cut_at:
+            place.cut_at, place.limit = now, max(1.0, place.limit / 2.0)
+            self._server.bears[place.address] = place.limit
+        place.closed_until = max(place.closed_until, now + (pause or 0.0))
+
+    def failed(self, place: Place, *, unreachable: bool) -> bool:
+        """Leaves it alone for a while where another address can take its calls; says whether so."""
+        place.failures += 1
+        if not self.another(place) or not (unreachable or place.failures >= _FAILURES):
+            return False
+        place.failures = 0
+        place.closed_until = self._server.alone[place.address] = time.monotonic() + _ALONE
+        return True
+
+    def another(self, place: Place) -> bool:
+        """Whether there is an address beside this one that takes calls now."""
+        now = time.monotonic()
+        return any(p is not place and p.closed_until <= now for p in self._places)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Reading the certificates takes a tenth of a second: once a process, not once a chunk.
+    return httpx2.create_ssl_context()
+
+
+def _client(
+    endpoint: Endpoint, address: str, socket: Path | None
+) -> tuple[str, httpx2.AsyncClient]:
+    """The key for this address, and a client that brings it there and nowhere else."""
+    # Nobody else listens on a socket of ours, which asks for no key.
+    secret = "none" if socket else key_for(address)
+    limits = httpx2.Limits(max_connections=endpoint.at_once)
+    client = httpx2.AsyncClient(
+        headers={"Authorization": f"Bearer {secret}"},
+        timeout=endpoint.timeout,
+        limits=limits,
+        # A redirect would carry the key to wherever it points.
+        follow_redirects=False,
+        verify=_tls(),
+        transport=httpx2.AsyncHTTPTransport(uds=str(socket), limits=limits) if socket else None,
+        trust_env=not socket and not is_loopback(address),
+    )
+    return secret, client
