@@ -71,6 +71,9 @@ def test_a_red_team_s_calls_are_planned_in_its_stage_and_in_the_evaluation(tmp_p
     assert lines["redteam"].work.calls == 2 * (22 + 2 * 7 + 2 * 10) + 7
     # Both policies answer 10 seeds in two ways, and 10 benign prompts that are judged twice.
     assert lines["evaluate"].work.calls == 20 + 4 * (20 + 2 * 10)
+    panel = {"labeler": {"kind": "panel", "others": ["scripted:seed=2"]}}
+    asked = plan(tmp_path, redteam=part, evaluation=panel)["evaluate"].work.calls
+    assert asked == 2 * 20 + 4 * (20 + 2 * 10)  # the others compare, and are asked of no harm
     assert lines["redteam"].work.written > 0
 
 
@@ -146,6 +149,9 @@ def test_memory_is_the_weights_that_lie_there_at_once(tiny_model, tmp_path):
     assert weights("policy", **ensemble) == pytest.approx(4 + batch)
     assert weights("policy", score="direct") == pytest.approx(2 + batch)  # the judge instead
     assert weights("policy", policy={"staleness": {}}) == pytest.approx(3 + batch)
+    panel = {"labeler": {"kind": "panel", "others": [f"local:{tiny_model}"] * 2}}
+    assert weights("label", labeling=panel) == pytest.approx(3)
+    assert weights("evaluate", evaluation=panel) == pytest.approx(4)  # and a policy
     # Weights, gradient and moments, a reference, a value model and a reward model, all in float32.
     assert weights("policy", policy={"lora": None}) == pytest.approx(1 + batch + 3 + 2 + 1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hrlaif.config import Config
 from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm
-from hrlaif.protocols import LanguageModel
+from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.reward.parts import models, of_a_judge, of_the_run
 from hrlaif.settings import compute
 from hrlaif.training import Lora
@@ -32,8 +32,7 @@ def needed(stage: str, config: Config) -> float | None:
     if stage == "responses":
         return _peak([held(config.model, train=False)])
     if stage == "label":
-        others = getattr(config.labeling.labeler, "others", ())
-        return _peak([judge, *(held(other, train=False) for other in others)])
+        return _peak([judge, *_beside(config.labeling.labeler)])
     if stage == "reward":
         return _peak([trained(config.model, config.reward.lora)])
     if stage == "policy":
@@ -42,8 +41,14 @@ def needed(stage: str, config: Config) -> float | None:
         return _peak(_in_rl(config, judge), [evaluator, held(config.model, train=True)])
     if stage == "evaluate":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
-        return _peak([held(config.model, train=False), evaluator])
+        beside = _beside(config.evaluation.labeler)
+        return _peak([held(config.model, train=False), evaluator, *beside])
     return None
+
+
+def _beside(labeler: Labeler) -> list[float | None]:
+    """What the other judges of a panel take."""
+    return [held(other, train=False) for other in getattr(labeler, "others", ())]
 
 
 def _in_rl(config: Config, judge: float | None) -> list[float | None]:

@@ -46,12 +46,6 @@ class Work:
     shared: int = 0
     """Of the tokens read, those that a local model computes once for several questions."""
 
-    def plus(self, other: Work) -> Work:
-        """Both, one after the other."""
-        calls, read = self.calls + other.calls, self.read + other.read
-        shared = self.shared + other.shared
-        return Work(calls, read, self.written + other.written, self.passes, shared)
-
     @property
     def counted(self) -> tuple[int, int, int]:
         """Calls, tokens read, tokens written."""
@@ -94,6 +88,8 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
         labeler = config.evaluation.labeler if stage.name == "evaluate" else config.labeling.labeler
         if isinstance(labeler, Panel) and stage.name in ("label", "evaluate"):
             asked += [(work, other) for work, _ in asked for other in labeler.others]
+        if stage.name == "evaluate" and config.redteam:
+            asked.append((harm(config.redteam), asked[0][1]))
         seconds = _total([_seconds(model, work) for work, model in asked])
         usd = _total([_usd(model, work) for work, model in asked])
         whole = Work(*(sum(part) for part in zip(*(w.counted for w, _ in asked), strict=True)))
@@ -135,10 +131,9 @@ def _work(name: str, config: Config, found: Sequence[Prompt]) -> tuple[Work, Lan
     if name == "evaluate":
         test = len(sizes["test"])
         each = tokens_of(sizes["test"]) / max(test, 1)
-        compared = labels(
+        return labels(
             config.evaluation.labeler, test, each, config.evaluation.sampling.max_tokens
-        )
-        return compared.plus(harm(config.redteam)) if config.redteam else compared, judge
+        ), judge
     return Work(), None
 
 
