@@ -109,7 +109,13 @@ class Places:
         """The call has ended, whichever way."""
         async with self._changed:
             place.active -= 1
-            self._changed.notify_all()
+            self._changed.notify(self._room())
+
+    def _room(self) -> int:
+        """Calls that could begin now. Waking all who wait for each would take longer than they."""
+        now = time.monotonic()
+        open_now = [p for p in self._places if p.closed_until <= now]
+        return max(1, sum(max(0, int(p.limit) - p.active) for p in open_now))
 
     def answered(self, place: Place) -> None:
         """Room for one call more after about as many answers as there are."""
