@@ -231,6 +231,30 @@ def test_a_reward_model_of_a_language_model_learns_from_the_labels(
     assert len(list((tmp_path / "o" / "reward_models").iterdir())) <= 5
 
 
+def test_one_order_is_not_chosen_for_what_its_place_gets_right(hrlaif, tmp_path):
+    rows = [
+        {"id": f"{n}", "prompt": f"p{n}", "responses": [f"a{n}", f"b{n}"], "human_preference": 1}
+        for n in range(24)
+    ]
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    judge = "scripted:accuracy=0.6,position_bias=0.45"
+    asked = ("study", pairs, "--judge", judge, "--probes", 0, "--json")
+
+    def made(name, ways):
+        found = hrlaif.here(*asked, "-o", tmp_path / name, "--variants", ways)
+        (one,) = json.loads(found.stdout)["judges"].values()
+        return one
+
+    one = made("both", "base,base-single")
+    dev = {name: way["agreement_dev"]["value"] for name, way in one["variants"].items()}
+    assert dev["base-single"] > 0.8 > dev["base"]
+    assert one["chosen"] == "base"
+    alone = made("alone", "base-single")
+    assert alone["chosen"] == "base-single"
+    assert not [line for line in alone["bias"] if line["kind"] == "position"]
+
+
 def test_a_base_model_that_does_not_know_its_labels_answers_without_a_floor_only(
     made, tiny_model, hrlaif, tmp_path
 ):

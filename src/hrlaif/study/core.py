@@ -20,7 +20,7 @@ from hrlaif.study import bias, learning, probes, resistance, sweep
 from hrlaif.study.agreement import Scored, baselines, breakdown, raters
 from hrlaif.study.calibrate import calibrate
 from hrlaif.study.checks import Checkable, corrected, to_check
-from hrlaif.study.labels import Labels, Variant, ask
+from hrlaif.study.labels import Answer, Labels, Variant, ask
 from hrlaif.study.pairs import Item, halves
 from hrlaif.study.ranking import ranking
 from hrlaif.study.settings import Study
@@ -99,7 +99,10 @@ def _judge(
     labels: Mapping[str, Labels],
     grader: Reward | None,
 ) -> Judged:
-    seed, best = asked.settings.seed, sweep.chosen(parts, labels, seed=asked.settings.seed)
+    # One order alone is half place, and is right by place where one place is right more often.
+    both = {v.name for v in asked.variants if not getattr(v.labeler, "single_order", False)}
+    seed, fair = asked.settings.seed, {name: labels[name] for name in labels if name in both}
+    best = sweep.chosen(parts, fair or labels, seed=seed)
     answers = labels[best].answers
     test, dev = parts.of(parts.test), parts.of(parts.dev)
     on_test, on_dev = ([answers[n] for n in half] for half in (parts.test, parts.dev))
@@ -119,7 +122,7 @@ def _judge(
         "breakdown": breakdown(test, on_test, seed=seed),
         "raters": raters(asked.items, answers, seed=seed),
         "ranking": ranking(asked.items, answers, seed=seed),
-        "bias": _card(asked, judge, _variant(asked, best), labels),
+        "bias": _card(asked, judge, _variant(asked, best), answers),
         "calibration": fitted.figures,
         "injection": _attacks(asked, judge, _variant(asked, best), grader),
         "checking": plan | {"corrected": corrected(pool, asked.settings.budget, seed=seed)},
@@ -136,13 +139,10 @@ def _variant(asked: Asked, name: str) -> Variant:
 
 
 def _card(
-    asked: Asked, judge: LanguageModel, variant: Variant, labels: Mapping[str, Labels]
+    asked: Asked, judge: LanguageModel, variant: Variant, answers: Sequence[Answer]
 ) -> list[Row]:
-    """Of the chosen way of asking; if it asks in one order, position is that of one with both."""
-    seed, answers = asked.settings.seed, labels[variant.name].answers
-    both = [made.answers for made in (labels[variant.name], *labels.values())]
-    cards = (bias.position(asked.items, one, seed=seed) for one in both)
-    lines = next((card for card in cards if card), [])
+    seed = asked.settings.seed
+    lines = bias.position(asked.items, answers, seed=seed)
     lines += bias.observed(asked.items, answers, seed=seed)
     lines += bias.by_language(asked.items, answers, seed=seed)
     for probe in probes.PROBES if asked.settings.probes else ():
