@@ -109,13 +109,14 @@ class Places:
         """The call has ended, whichever way."""
         async with self._changed:
             place.active -= 1
-            self._changed.notify(self._room())
-
-    def _room(self) -> int:
-        """Calls that could begin now. Waking all who wait for each would take longer than they."""
-        now = time.monotonic()
-        open_now = [p for p in self._places if p.closed_until <= now]
-        return max(1, sum(max(0, int(p.limit) - p.active) for p in open_now))
+            now = time.monotonic()
+            ready = [p for p in self._places if p.closed_until <= now]
+            if ready:
+                # Waking all who wait at the end of each call would take longer than the calls.
+                room = sum(max(0, int(p.limit) - p.active) for p in ready)
+                self._changed.notify(max(1, room))
+            else:
+                self._changed.notify_all()
 
     def answered(self, place: Place) -> None:
         """Room for one call more after about as many answers as there are."""
