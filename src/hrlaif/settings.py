@@ -168,8 +168,8 @@ class Compute(Settings):
     concurrency: int = Field(default=16, ge=1)
     """Calls to a remote model under way at once, at each of its addresses."""
     endpoints: tuple[tuple[str, ...], ...] = ()
-    """Lists of addresses that hold the same models: a `base_url`, then others like it. Each call
-    goes to the one with the most room, and one that fails is left out for a while."""
+    """Lists of addresses that hold the same models, a `base_url` among them. Each call goes to the
+    one with the most room, and one that fails is left out for a while."""
     threads: int | None = None
     """CPU threads; all cores when empty."""
     tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 
 import pytest
 
@@ -116,6 +118,39 @@ def test_answers_are_kept_as_of_the_first_address_whichever_gave_them(servers, t
     with Ledger(tmp_path / "l.sqlite") as ledger, at(three.url) as judge:
         write(judge, 20)
         assert ledger.hits == 0
+
+
+def at_once(judge, n):
+    """As a service asks: each question by itself, in a thread of its own."""
+    how = copy_context()
+    with ThreadPoolExecutor(n) as threads:
+        asked = [threads.submit(how.copy().run, write, judge, 1, f"thread {i}") for i in range(n)]
+        return [one.result() for one in asked]
+
+
+def test_questions_asked_by_themselves_at_the_same_time_are_spread_too(servers):
+    for server in servers:
+        echo(server, delay=0.5)
+    with at(*(s.url for s in servers), concurrency=4) as judge:
+        assert at_once(judge, 12) == [[f"THREAD {i} 0"] for i in range(12)]
+    assert all(2 <= len(s.calls) <= 6 for s in servers)
+
+
+def test_a_failure_is_known_to_questions_asked_by_themselves_later(servers):
+    broken, well, _ = servers
+    broken.script(broken.error(500, "boom"))
+    echo(well)
+    with at(broken.url, well.url, max_retries=4) as judge:
+        answers = [write(judge, 1, f"turn {i}") for i in range(10)]
+    assert answers == [[f"TURN {i} 0"] for i in range(10)]
+    assert len(broken.calls) == 1  # a second try goes where the last one did not fail
+
+
+def test_any_of_the_addresses_may_be_the_one_that_names_the_model(servers):
+    one, two, three = (s.url for s in servers)
+    with using(Compute(concurrency=2, endpoints=((one, two), (one, three)))):
+        assert Remote(model="m", base_url=two).at_once == 4
+        assert Remote(model="m", base_url=NOBODY).at_once == 2
 
 
 def test_the_command_takes_several_addresses(servers, hrlaif, tmp_path):

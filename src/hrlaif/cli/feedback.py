@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from hrlaif.cli.jobs import Job, cost_of, dollars, guard, label_lines, silence
+from hrlaif.cli.jobs import Job, cost_of, guard, label_lines, silence, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
@@ -26,11 +26,10 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
-from hrlaif.llm.ledger import Ledger
-from hrlaif.progress import say, spending
+from hrlaif.progress import say
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
-from hrlaif.run import Receipt, only_process, sha256, write_json
-from hrlaif.settings import Settings, plain, using
+from hrlaif.run import Receipt, sha256, write_json
+from hrlaif.settings import Settings, plain
 
 T = TypeVar("T")
 Difficulty = Annotated[
@@ -185,13 +184,7 @@ def compare(
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     out.mkdir(parents=True, exist_ok=True)
-    compute = computing(base_url, concurrency, max_cost)
-    with (
-        only_process(out),
-        using(compute),
-        Ledger(out / "ledger.sqlite", stage="compare", max_cost=max_cost) as ledger,
-        spending(lambda: dollars(ledger)),
-    ):
+    with working(out, "compare", computing(base_url, concurrency, max_cost)) as ledger:
         guard(
             out / "compare.partial.json",
             Receipt(stage="compare", settings=settings, inputs=inputs),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,6 +81,18 @@ class Job:
         write_rows(self.out, rows)
         self.partial.unlink()
         self.note.unlink()
+
+
+@contextmanager
+def working(out: Path, stage: str, compute: Compute) -> Iterator[Ledger]:
+    """A folder that only this process works in, and its ledger."""
+    with (
+        only_process(out),
+        using(compute),
+        Ledger(out / "ledger.sqlite", stage=stage, max_cost=compute.max_cost) as ledger,
+        spending(lambda: dollars(ledger)),
+    ):
+        yield ledger
 
 
 def guard(note: Path, receipt: Receipt, partial: Path, way_out: str) -> None:

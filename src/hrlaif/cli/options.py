@@ -13,7 +13,7 @@ import yaml
 from hrlaif.errors import UsageError
 from hrlaif.protocols import Labeler, Reward
 from hrlaif.records import Row
-from hrlaif.settings import Compute, plain
+from hrlaif.settings import Compute
 
 Judges = Annotated[
     list[str],
@@ -48,20 +48,19 @@ def computing(base_url: Sequence[str] | None, concurrency: int, max_cost: float 
     """What these options say about speed and money."""
     endpoints = [base_url] if base_url else []
     values = {"concurrency": concurrency, "endpoints": endpoints, "max_cost": max_cost}
-    return Compute.parse(values, where="--base-url")
+    return Compute.parse(values, where="compute")
 
 
 def model_of(text: str, base_url: Sequence[str] | None) -> Any:
     """The model that --judge and --base-url name."""
-    from hrlaif.llm import open_model
+    from hrlaif.llm import Remote, open_model
 
     model = open_model(text)
     if not base_url:
         return model
-    if not text.startswith("remote:"):
+    if not isinstance(model, Remote):
         raise UsageError("--base-url goes with --judge remote:MODEL")
-    given = {**plain(model), "base_url": base_url[0]}
-    return type(model).parse({k: v for k, v in given.items() if k != "kind"}, where="--base-url")
+    return Remote.parse({"model": model.model, "base_url": base_url[0]}, where="remote")
 
 
 def judges_of(texts: Sequence[str], base_url: Sequence[str] | None) -> list[Any]:

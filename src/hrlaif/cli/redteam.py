@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.jobs import cost_of, dollars
+from hrlaif.cli.jobs import cost_of, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
@@ -22,15 +21,13 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
-from hrlaif.llm.ledger import Ledger
-from hrlaif.progress import say, spending, track
+from hrlaif.progress import say, track
 from hrlaif.records import Row
 from hrlaif.run import (
     Receipt,
     finish,
     hardware,
     now,
-    only_process,
     read_receipt,
     refuse_stale,
     sha256,
@@ -38,7 +35,7 @@ from hrlaif.run import (
     write_json,
     write_receipt,
 )
-from hrlaif.settings import Compute, plain, using
+from hrlaif.settings import Compute, plain
 
 Target = Annotated[str, typer.Option(help="The model under test.", show_default=False)]
 Judge = Annotated[
@@ -139,7 +136,7 @@ def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, compute: Comput
     from hrlaif.redteam import PREFERENCES, campaign
 
     out = given[2]
-    with _working(out, "redteam", compute) as ledger:
+    with working(out, "redteam", compute) as ledger:
         receipt = _begun(out, begun)
         found = campaign(*given, seed=begun.seed)
         cost, counts = cost_of(ledger), {"pairs": found["pairs"]}
@@ -177,7 +174,7 @@ def detector(
         for file in labelled
         for item in evaluation.labelled(read_rows(file, limit=limit), name, Path(file).name)
     ]
-    with _working(out, "detector", computing(base_url, concurrency, max_cost)) as ledger:
+    with working(out, "detector", computing(base_url, concurrency, max_cost)) as ledger:
         verdicts = []
         with track("detector", len(items), unit="responses") as bar:
             for begin in range(0, len(items), model.chunk):
@@ -207,18 +204,6 @@ def detector(
             f"{silent} of {len(items)} responses have no verdict, more than the "
             f"{max_abstentions:.0%} allowed: see `unjudged` in {path}"
         )
-
-
-@contextmanager
-def _working(out: Path, stage: str, compute: Compute) -> Iterator[Ledger]:
-    """A folder that only this process works in, and its ledger."""
-    with (
-        only_process(out),
-        using(compute),
-        Ledger(out / "ledger.sqlite", stage=stage, max_cost=compute.max_cost) as ledger,
-        spending(lambda: dollars(ledger)),
-    ):
-        yield ledger
 
 
 def _begun(out: Path, receipt: Receipt) -> Receipt:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.jobs import cost_of, dollars
+from hrlaif.cli.jobs import cost_of, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
@@ -23,11 +23,10 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
-from hrlaif.llm.ledger import Ledger
-from hrlaif.progress import say, spending
+from hrlaif.progress import say
 from hrlaif.records import Preference, Row
-from hrlaif.run import hardware, now, only_process, sha256, versions
-from hrlaif.settings import Compute, plain, using
+from hrlaif.run import hardware, now, sha256, versions
+from hrlaif.settings import Compute, plain
 
 DEFAULT = "base,base-1shot,base-2shot,detailed,detailed-2shot,base-single"
 PAPER = (
@@ -144,12 +143,7 @@ def _made(
     """Asks everything, and writes everything; what was asked is in the ledger at any time."""
     from hrlaif import study as studies
 
-    with (
-        only_process(out),
-        using(compute),
-        Ledger(out / "ledger.sqlite", stage="study", max_cost=compute.max_cost) as ledger,
-        spending(lambda: dollars(ledger)),
-    ):
+    with working(out, "study", compute) as ledger:
         found, judged = studies.study(asked, models)
         about |= {
             "variants": {w.name: plain(w.labeler) for w in asked.variants},

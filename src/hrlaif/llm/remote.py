@@ -85,8 +85,8 @@ class Remote(Settings):
         return self._asker().choose(chats, choices, seed=seed)
 
     def _others(self) -> tuple[str, ...]:
-        same = next((s for s in compute().endpoints if s[:1] == (self.base_url,)), ())
-        return same[1:]
+        same = next((s for s in compute().endpoints if self.base_url in s), ())
+        return tuple(address for address in same if address != self.base_url)
 
     def _asker(self) -> Asker:
         endpoint = Endpoint(

@@ -137,7 +137,7 @@ class _Batch:
                 ledger.release(most)
             await places.leave(place)
         if isinstance(outcome, _Again) and not (outcome.adapted or outcome.busy):
-            known = place.address in self._server.alone
+            known = place.known.alone_until > float("-inf")
             if places.failed(place, unreachable=outcome.unreachable):
                 if not known:
                     say(f"  {self._endpoint.name}: {place.address} is left out: {outcome.reason}")

@@ -17,7 +17,7 @@ import httpx2
 from hrlaif.errors import BudgetReached
 from hrlaif.llm.prices import is_loopback
 from hrlaif.llm.remote_key import key_for
-from hrlaif.llm.remote_server import Endpoint, Server
+from hrlaif.llm.remote_server import Address, Endpoint, Server
 
 _FAILURES = 3
 """Failed calls in a row after which an address is left alone, where there is another."""
@@ -28,17 +28,16 @@ _ALONE = 30.0
 @final
 @dataclass(slots=True)
 class Place:
-    """One address of a model, and what it has borne so far."""
+    """One address of a model, as one batch of questions uses it."""
 
     address: str
     url: str
     client: httpx2.AsyncClient
     secret: str
+    known: Address
     limit: float
     """Calls under way at most: halved by a 429, slowly more with each answer."""
     active: int = 0
-    failures: int = 0
-    """In a row."""
     cut_at: float = float("-inf")
     closed_until: float = float("-inf")
 
@@ -48,22 +47,22 @@ async def places_of(
     endpoint: Endpoint, server: Server, socket: Path | None
 ) -> AsyncIterator[Places]:
     """Connections to all addresses of an endpoint, for a block; or to a socket of ours."""
-    now = time.monotonic()
-    alone = {a: until for a, until in server.alone.items() if until > now}
-    if all(address in alone for address in endpoint.addresses):
-        alone = {}
+    all_alone = all(server.addresses[a].alone_until > time.monotonic() for a in endpoint.addresses)
     async with AsyncExitStack() as stack:
         opened = []
         for address in endpoint.addresses:
             secret, client = _client(endpoint, address, socket)
+            known = server.addresses[address]
+            most = float(endpoint.at_once)
             opened.append(
                 Place(
                     address=address,
                     url=endpoint.url(address),
                     client=await stack.enter_async_context(client),
                     secret=secret,
-                    limit=min(float(endpoint.at_once), server.bears.get(address, float("inf"))),
-                    closed_until=alone.get(address, float("-inf")),
+                    known=known,
+                    limit=min(most, known.bears or most),
+                    closed_until=float("-inf") if all_alone else known.alone_until,
                 )
             )
         yield Places(opened, endpoint.at_once, server)
@@ -72,6 +71,8 @@ async def places_of(
 @final
 class Places:
     """Gives each call the address with the most room, and waits where none has any.
+
+    One that failed last comes after those that did not.
 
     Additive increase and multiplicative decrease, as in TCP; a pause holds back every new call.
     """
@@ -96,9 +97,7 @@ class Places:
                         if not any(p.active for p in self._places):
                             raise
                     else:
-                        best = min(free, key=lambda p: p.active / p.limit)
-                        best.active += 1
-                        return best
+                        return self._taken(free)
                 if ready:
                     await self._changed.wait()
                     continue
@@ -109,6 +108,8 @@ class Places:
         """The call has ended, whichever way."""
         async with self._changed:
             place.active -= 1
+            with self._server.lock:
+                place.known.active -= 1
             now = time.monotonic()
             ready = [p for p in self._places if p.closed_until <= now]
             if ready:
@@ -118,13 +119,21 @@ class Places:
             else:
                 self._changed.notify_all()
 
+    def _taken(self, free: list[Place]) -> Place:
+        # A service asks each question as a batch of its own: all calls of the process count.
+        with self._server.lock:
+            best = min(free, key=lambda p: (p.known.failures, p.known.active / p.limit))
+            best.known.active += 1
+        best.active += 1
+        return best
+
     def answered(self, place: Place) -> None:
         """Room for one call more after about as many answers as there are."""
-        place.failures = 0
+        known = place.known
+        known.failures, known.alone_until = 0, float("-inf")
         place.limit = min(float(self._most), place.limit + 1.0 / place.limit)
-        if place.address in self._server.bears:
-            self._server.bears[place.address] = place.limit
-        self._server.alone.pop(place.address, None)
+        if known.bears is not None:
+            known.bears = place.limit
         self._server.answered_at = time.monotonic()
 
     def too_many(self, place: Place, begun: float, pause: float | None) -> None:
@@ -132,16 +141,16 @@ class Places:
         now = time.monotonic()
         if begun > place.cut_at:
             place.cut_at, place.limit = now, max(1.0, place.limit / 2.0)
-            self._server.bears[place.address] = place.limit
+            place.known.bears = place.limit
         place.closed_until = max(place.closed_until, now + (pause or 0.0))
 
     def failed(self, place: Place, *, unreachable: bool) -> bool:
         """Leaves it alone for a while where another address can take its calls; says whether so."""
-        place.failures += 1
-        if not self.another(place) or not (unreachable or place.failures >= _FAILURES):
+        known = place.known
+        known.failures += 1
+        if not self.another(place) or not (unreachable or known.failures >= _FAILURES):
             return False
-        place.failures = 0
-        place.closed_until = self._server.alone[place.address] = time.monotonic() + _ALONE
+        place.closed_until = known.alone_until = time.monotonic() + _ALONE
         return True
 
     def another(self, place: Place) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,6 +89,21 @@ class Question:
 
 @final
 @dataclass(slots=True)
+class Address:
+    """What is known in this process of one address, whoever asks there."""
+
+    active: int = 0
+    """Calls under way, also those of other threads."""
+    failures: int = 0
+    """In a row."""
+    bears: float | None = None
+    """Calls at once that it bore last, after it has complained."""
+    alone_until: float = float("-inf")
+    """time.monotonic() until which it is left alone, after it has failed."""
+
+
+@final
+@dataclass(slots=True)
 class Server:
     """What is known in this process of one model, and of each address at which it answers."""
 
@@ -99,10 +116,9 @@ class Server:
     """Whether it gives log-probabilities; None before it was asked."""
     answered_at: float = float("-inf")
     """time.monotonic() of its last answer."""
-    bears: dict[str, float] = field(default_factory=dict)
-    """Calls at once that an address bore last, after it has complained."""
-    alone: dict[str, float] = field(default_factory=dict)
-    """time.monotonic() until which an address is left alone, after it has failed."""
+    addresses: defaultdict[str, Address] = field(default_factory=lambda: defaultdict(Address))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while calls under way are counted."""
 
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body in the form that this server takes."""
