@@ -152,8 +152,12 @@ def test_memory_is_the_weights_that_lie_there_at_once(tiny_model, tmp_path):
     panel = {"labeler": {"kind": "panel", "others": [f"local:{tiny_model}"] * 2}}
     assert weights("label", labeling=panel) == pytest.approx(3)
     assert weights("evaluate", evaluation=panel) == pytest.approx(4)  # and a policy
-    # Weights, gradient and moments, a reference, a value model and a reward model, all in float32.
-    assert weights("policy", policy={"lora": None}) == pytest.approx(1 + batch + 3 + 2 + 1)
+    # Weights, gradient and moments, twice for the value model; a reference and a reward model.
+    assert weights("policy", policy={"lora": None}) == pytest.approx(4 + batch + 4 + 1 + 1)
+    with using(Compute(device="cpu", precision="bfloat16", batch_tokens=1)):
+        # Weights of 2 bytes, and 16 of a float32 copy, a gradient and two moments.
+        found = needed("reward", Config.parse({**here, "reward": {"lora": None}})) - process
+        assert found == pytest.approx(size / 4 * (2 + 16), rel=0.05)
 
 
 def test_what_a_backward_pass_keeps_by_hand(tmp_path):

@@ -19,6 +19,8 @@ _KEPT = 3
 """How many times the inputs and outputs of the linear layers a backward pass keeps, all in all."""
 _ADAM = 12
 """Bytes a trained parameter takes beside its weights: a gradient and two moments in float32."""
+_MASTER = 4
+"""And the float32 copy of one that computes in 16 bits."""
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 
 
@@ -57,10 +59,13 @@ def _in_rl(config: Config, judge: float | None) -> list[float | None]:
     own = trained(config.model, part.lora)
     frozen = held(config.model, train=True)
     # Without adapters, the reference and a trained value model are copies of the whole.
-    copies = 0 if part.lora else 2 if part.value_trunk == "trained" else 1
+    adapted = part.lora is not None and part.lora.rank > 0
+    valued = not adapted and part.value_trunk == "trained" and part.algorithm.uses_values
+    copies = 0 if adapted else 2 if valued else 1
     members = config.reward.members * of_the_run(config.score) + len(models(config.score))
     asked = of_a_judge(config.score) or part.staleness is not None
-    return [own, *[frozen] * (copies + members), *[judge] * asked]
+    moved = [_moved(config.model)] * valued
+    return [own, *moved, *[frozen] * (copies + members), *[judge] * asked]
 
 
 def _peak(*moments: list[float | None]) -> float | None:
@@ -83,7 +88,13 @@ def trained(model: LanguageModel, lora: Lora | None) -> float | None:
     weights = held(model, train=True)
     if weights is None:
         return None
-    return weights + activations(model) + (0.0 if lora else parameters(model) * _ADAM)
+    adapted = lora is not None and lora.rank > 0
+    return weights + activations(model) + (0.0 if adapted else _moved(model))
+
+
+def _moved(model: LanguageModel) -> float:
+    """Bytes by which an optimizer moves all weights of a model."""
+    return parameters(model) * (_ADAM + (_MASTER if _width(train=True) == 2 else 0))
 
 
 def activations(model: LanguageModel) -> float:

@@ -152,6 +152,12 @@ class Comparison(Record):
     gold_preference: float | None = Field(default=None, ge=0, le=1)
     """The same where the label is objective (a checked answer) or constructed."""
 
+    @property
+    def identical(self) -> bool:
+        """Both responses are there and say the same: neither is the better, whoever is asked."""
+        missing = "error" in (self.a.finish_reason, self.b.finish_reason)
+        return not missing and self.a.text.strip() == self.b.text.strip()
+
     def swapped(self) -> Self:
         """The same comparison with a and b exchanged, labels with them."""
 
@@ -185,6 +191,9 @@ def _comparison_of(row: Mapping[str, Any]) -> tuple[Comparison, Row]:
     return comparison, {k: v for k, v in row.items() if k not in _COMPARISON_FIELDS}
 
 
+_FACTS = ("human", "rewrite", "verified")
+
+
 class Preference(Record):
     """Which of two responses is better: from an AI judge, a rewrite, a check or a person alike."""
 
@@ -194,6 +203,11 @@ class Preference(Record):
     labeler: str
     reason: str = ""
     evidence: Evidence | None = None
+
+    @property
+    def of_a_judge(self) -> bool:
+        """Whether a judge's opinion is in it: votes, rewrites and checked answers are facts."""
+        return self.evidence is None or self.evidence.source not in _FACTS
 
     def row(self) -> Row:
         """Flat: the comparison's columns, then the label's."""

@@ -100,7 +100,8 @@ def label(config: Config, folder: Path) -> Counts:
             verified = tally(drawn, verdicts)
             write_rows(folder / "verdicts.jsonl", (verdict.row() for verdict in verdicts))
         passed = {verdict.id: verdict.passed for verdict in verdicts}
-        pairs = part.pairing.pair(drawn, seed=config.seed, passed=passed)
+        asks = getattr(part.labeler, "asks", None)
+        pairs = part.pairing.pair(drawn, seed=config.seed, passed=passed, asks=asks)
     pairs = pairs[: part.limit]
     partial = folder / "preferences.jsonl.partial"
     maps = calibrations(part.calibrations)

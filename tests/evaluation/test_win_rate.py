@@ -74,6 +74,21 @@ def test_identical_texts_are_ties_and_counted_apart():
     assert (found.identical, found.abstentions) == (1, {})
 
 
+def test_two_missing_responses_are_no_tie_and_white_space_makes_no_difference():
+    class Unfit:
+        def label(self, comparisons, judge):
+            return [
+                Abstention(comparison=comparison, labeler="table", reason="nothing to compare")
+                for comparison in comparisons
+            ]
+
+    a, b = responses("", "same"), responses("", "same\n")
+    a[0], b[0] = (r.model_copy(update={"finish_reason": "error"}) for r in (a[0], b[0]))
+    found, _ = win_rate(a, b, Unfit(), Judge())
+    assert (found.overall.value, found.overall.n) == (0.5, 1)
+    assert (found.identical, found.abstentions) == (1, {"nothing to compare": 1})
+
+
 def test_categories_have_their_own_figures():
     table = ByFirstLetter({"good": 0.0, "bad": 1.0})
     a = [*responses("x", category="math"), responses("", "y")[1]]

@@ -50,6 +50,20 @@ def test_people_are_not_calibrated(label):
         calibrated(vote, [Calibration(method="temperature", slope=1.0)])
 
 
+def test_checked_answers_are_not_calibrated_and_each_label_takes_the_map_of_what_was_asked(label):
+    half, third = (
+        Calibration(method="temperature", slope=slope, labeler=name)
+        for slope, name in ((0.5, label.labeler), (0.3, "pairwise/other/general"))
+    )
+    sure = label.evidence.model_copy(update={"source": "verified"})
+    checked = label.model_copy(update={"labeler": "verified/number", "evidence": sure})
+    assert calibrated(checked, [third]) == checked
+    both = label.model_copy(update={"labeler": f"verified/number+{label.labeler}"})
+    for one in (label, both):
+        found = calibrated(one, [third, half]).evidence.calibrated
+        assert found == {"temperature": pytest.approx(0.7311, abs=1e-4)}
+
+
 def test_a_run_labels_with_both_probabilities_and_its_receipt_knows_the_map(write, tmp_path):
     from hrlaif import work
     from hrlaif.config import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hrlaif.labeling import Pairing
+from hrlaif.labeling import Hybrid, Pairing, Verified
 from hrlaif.labeling.pairing import allowed
 from hrlaif.records import Message, Prompt, Response
 
@@ -66,6 +66,26 @@ def test_a_checked_prompt_pairs_right_over_wrong_first_and_never_two_wrong_ones(
         assert found.count({True, False}) == decided
         assert found.count({True}) == right
         assert len(made) == decided + right
+
+
+def test_what_a_labeler_asks_about_although_it_is_not_decided_is_paired_last():
+    group = [solved("p", n, f"text {n}") for n in range(4)]
+    for values, both_wrong, unverifiable, count in (
+        ((False, False, False, None), "abstain", "abstain", 0),
+        ((False, False, False, None), "ask", "abstain", 3),
+        ((False, False, False, None), "abstain", "ask", 3),
+        ((False, False, False, None), "ask", "ask", 6),
+        ((True, False, False, None), "ask", "ask", 6),
+        ((True, False, False, None), "abstain", "abstain", 2),
+    ):
+        passed = dict(zip((r.key for r in group), values, strict=True))
+        labeler = Verified(both_wrong=both_wrong, unverifiable=unverifiable)
+        for asks in (labeler.asks, Hybrid(by_category={"math": labeler}).asks):
+            made = Pairing(per_prompt=9).pair(group, seed=0, passed=passed, asks=asks)
+            assert len(made) == count
+            if True in values:
+                texts = {r.text: passed[r.key] for r in group}
+                assert all({texts[c.a.text], texts[c.b.text]} == {True, False} for c in made[:2])
 
 
 def test_an_all_wrong_prompt_makes_no_pair_and_an_unchecked_one_its_usual_pairs():

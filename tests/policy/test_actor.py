@@ -46,6 +46,26 @@ def test_policy_and_reference_begin_equal_to_the_bit_and_values_at_zero(
     assert values(one).tolist() == [0.0] * 5
 
 
+@pytest.mark.parametrize("lora", [LORA, None])
+def test_the_divergence_is_that_of_whole_distributions(lora: Lora | None, start: Path) -> None:
+    one = actor(start, lora, "none")
+    assert one.divergence(ASKED, 0.9).tolist() == [0.0] * 5
+    shake(one.modules()["policy"])
+    found = one.divergence(ASKED, 0.9)
+    with torch.no_grad():
+        new = [log_table(one.model, s) for s in ASKED]
+        plain = load_causal(start, train=True).model
+        old = [log_table(plain, s) for s in ASKED]
+    wanted = [(p.exp() * (p - q)).sum(-1) for p, q in zip(new, old, strict=True)]
+    torch.testing.assert_close(found, torch.cat(wanted), rtol=1e-4, atol=1e-6)
+    assert (found > 1e-3).all()
+
+
+def log_table(model: Any, sequence: Sequence) -> Tensor:
+    logits = model(torch.tensor([sequence.tokens])).logits[0, sequence.start - 1 : -1]
+    return (logits / 0.9).log_softmax(-1)
+
+
 @pytest.mark.parametrize(("lora", "value"), KINDS)
 def test_moving_the_policy_moves_neither_reference_nor_values(
     lora: Lora | None, value: Trunk, start: Path

@@ -21,6 +21,10 @@ def test_an_empty_response_is_scored(base, pairs, tmp_path):
     reward = Learned(path=str(tmp_path / "rm"), normalise=False)
     score = reward.score([Response(prompt=PROMPT, text="")])[0]
     assert isinstance(score.value, float)
+    missing = Response(prompt=PROMPT, text="", finish_reason="error")
+    one, other = reward.score([missing, Response(prompt=PROMPT, text="")])
+    assert (one.value, one.reason) == (None, "the response is missing: its model gave none")
+    assert other == score
     with pytest.raises(ModelError, match="set normalise: false"):
         Learned(path=str(tmp_path / "rm")).score([Response(prompt=PROMPT, text="")])
     unload()

@@ -103,6 +103,10 @@ def test_a_scaled_reward_has_mean_0_and_deviation_1_on_the_samples():
     assert reward.fitted([], None) is reward
     few = Scaled(reward=Words(), samples=2).fitted([response("a " * n) for n in range(1, 10)], None)
     assert (few.mean, few.deviation) == (3.0, 2.0)  # 1 and 5: evenly spread
+    rising = [response("a " * n) for n in range(1, 11)]
+    # Every tenth of seven sevenths: not the first seven of the file.
+    seven = Scaled(reward=Words(), samples=7).fitted(rising, None)
+    assert seven.mean == pytest.approx((1 + 2 + 3 + 5 + 6 + 8 + 9) / 7)
 
 
 def test_a_reward_that_does_not_vary_cannot_be_scaled_and_one_without_scale_does_not_score():

@@ -25,17 +25,17 @@ class Stopped(Exception):
     """The process ended here."""
 
 
-def trainee(seed=0):
+def trainee(seed=0, dtype=torch.float32):
     torch.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1))
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1)).to(dtype)
     streams = {"noise": torch.Generator().manual_seed(7), "picks": np.random.default_rng(3)}
     return Trainee({"model": model}, build(SETTINGS, {"model": model}), streams)
 
 
-def train(folder, *, stop_after=None, every=2, keep=1):
+def train(folder, *, stop_after=None, every=2, keep=1, dtype=torch.float32):
     """Each step draws from every random stream there is."""
-    subject = trainee()
-    rows = torch.arange(24.0).reshape(8, 3) / 10
+    subject = trainee(dtype=dtype)
+    rows = (torch.arange(24.0).reshape(8, 3) / 10).to(dtype)
     plan = order(8, batch_size=4, epochs=2, seed=1)
     where = Where(folder, SETTINGS, Checkpoints(every=every, keep=keep))
     for step in steps("test", plan, subject, where):
@@ -52,15 +52,17 @@ def seeded():
     random.seed(6)
 
 
-def test_four_steps_are_two_and_two_after_a_resume_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_four_steps_are_two_and_two_after_a_resume_bit_for_bit(tmp_path, dtype):
     seeded()
-    whole = train(tmp_path / "whole")
+    whole = train(tmp_path / "whole", dtype=dtype)
     seeded()
     with pytest.raises(Stopped):
-        train(tmp_path / "parts", stop_after=3)  # a third step was done after the save
+        # A third step was done after the save.
+        train(tmp_path / "parts", stop_after=3, dtype=dtype)
     random.seed(99)
     np.random.seed(99)
-    resumed = train(tmp_path / "parts")
+    resumed = train(tmp_path / "parts", dtype=dtype)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     expected, rows = (metrics.read(tmp_path / n / "metrics.jsonl") for n in ("whole", "parts"))
     assert [row["loss"] for row in expected] == [row["loss"] for row in rows]

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from hrlaif.errors import ModelError
+from hrlaif.training.masters import master_of
 from hrlaif.training.optimizer import Optimizer, build, rate, update
 
 
@@ -74,3 +75,38 @@ def test_nothing_to_train_is_an_error():
     line = nn.Linear(1, 1).requires_grad_(False)
     with pytest.raises(ModelError, match="attach adapters first"):
         build(Optimizer(), {"line": line})
+
+
+def in_16_bits(value, learning_rate):
+    line = nn.Linear(1, 1, bias=False, dtype=torch.bfloat16)
+    line.weight.data.fill_(value)
+    settings = Optimizer(learning_rate=learning_rate, schedule="constant", max_grad_norm=100.0)
+    return line, settings, build(settings, {"line": line})
+
+
+def test_steps_smaller_than_the_spacing_of_16_bits_add_up():
+    # Next below 1.0 in bfloat16 is 1 - 2^-8: each step alone is rounded away.
+    line, settings, adamw = in_16_bits(1.0, 1e-3)
+    for step in range(4):
+        line(torch.ones(1, 1, dtype=torch.bfloat16)).sum().backward()
+        update(adamw, settings, step=step, total=4)
+    assert master_of(line.weight).item() == pytest.approx(1 - 4e-3, abs=1e-6)
+    assert line.weight.item() == 1 - 2**-8
+    assert line.weight.dtype == torch.bfloat16
+
+
+def test_micro_batches_add_up_in_float32():
+    # 256 + 1 is 256 in bfloat16.
+    line, settings, adamw = in_16_bits(1.0, 1e-3)
+    for scale in (256.0, 1.0, 1.0):
+        line(torch.full((1, 1), scale, dtype=torch.bfloat16)).sum().backward()
+    assert line.weight.grad is None
+    assert master_of(line.weight).grad.item() == 258.0
+    assert update(adamw, settings, step=0, total=1)["grad_norm"] == 258.0
+    assert master_of(line.weight).grad is None
+
+
+def test_weights_of_float32_have_no_copy():
+    line = nn.Linear(1, 1)
+    build(Optimizer(), {"line": line})
+    assert master_of(line.weight) is line.weight

@@ -1,10 +1,12 @@
 """Does the vocabulary head keep what a label is made of?"""
 
+import math
+
 import pytest
 import torch
 
 from hrlaif.transformer.body import Squash
-from hrlaif.transformer.head import distribution, float32_linear, score_rows
+from hrlaif.transformer.head import Read, distribution, divergence, float32_linear, score_rows
 
 
 def test_logits_of_a_bfloat16_head_are_told_apart_below_its_own_steps():
@@ -73,3 +75,16 @@ def test_a_token_that_is_nearly_certain_has_a_log_probability_of_nearly_zero_and
     found = score_rows(head, hidden * 1000, targets, Squash())
     assert found.logprobs.max() <= 1e-3
     torch.testing.assert_close(found.entropies, torch.zeros(len(targets)), atol=5e-2, rtol=0)
+
+
+def test_the_divergence_of_two_models_by_hand():
+    # From states (0, 0): p = (.6, .4) and q = (.4, .6), so KL = .2 log 1.5.
+    heads = []
+    for first in (0.6, 0.4):
+        head = torch.nn.Linear(2, 2)
+        head.weight.data.zero_()
+        head.bias.data = torch.tensor([first, 1 - first]).log()
+        heads.append(Read(head, torch.zeros(3, 2), Squash()))
+    expected = torch.full((3,), 0.2 * math.log(1.5))
+    torch.testing.assert_close(divergence(*heads), expected)
+    assert divergence(heads[0], heads[0]).tolist() == [0.0] * 3

@@ -182,7 +182,7 @@ def won(answer: Answer) -> float | None:
     """Probability that b is better; None where nobody said so."""
     if isinstance(answer, Preference):
         return 1.0 - answer.prob_a
-    return 0.5 if answer.comparison.a.text == answer.comparison.b.text else None
+    return 0.5 if answer.comparison.identical else None
 
 
 def statement(overall: Figure) -> str:

@@ -16,22 +16,26 @@ def calibrations(paths: Sequence[str]) -> list[Calibration]:
 
 
 def calibrated(label: Preference, maps: Sequence[Calibration]) -> Preference:
-    """The same label, with `evidence.calibrated` by each map's method.
+    """The same label, with `evidence.calibrated` by the method of each map that is of its labeler.
 
-    Raises DataError when a map was fitted to the labels of another judge or way of asking: what one
-    judge means by 0.8 says nothing of another.
+    What no judge said stays as it is. Raises DataError where all maps were fitted to the labels of
+    other judges or ways of asking: what one judge means by 0.8 says nothing of another.
     """
-    if not maps:
+    if not maps or not label.of_a_judge:
         return label
     if label.evidence is None:
         raise DataError(f"{label.comparison.id}: a label without evidence cannot be calibrated")
+    # "verified/number+pairwise/...": what was asked is the last.
+    asked = label.labeler.rpartition("+")[2]
+    fitting = [one for one in maps if one.labeler in ("", asked)]
+    if not fitting:
+        known = ", ".join(dict.fromkeys(one.labeler for one in maps))
+        raise DataError(
+            f"this calibration was fitted to {known}, and the label of {label.comparison.id} is of "
+            f"{asked}: run `hrlaif study` with this judge and way of asking, and add its map to "
+            "labeling.calibrations"
+        )
     found = dict(label.evidence.calibrated or {})
-    for one in maps:
-        if one.labeler and one.labeler != label.labeler:
-            raise DataError(
-                f"this calibration was fitted to {one.labeler}, and the labels are of "
-                f"{label.labeler}: run `hrlaif study` with this judge and way of asking"
-            )
-        found[one.method] = round(one.apply(label.prob_a), 7)
+    found |= {one.method: round(one.apply(label.prob_a), 7) for one in fitting}
     evidence = label.evidence.model_copy(update={"calibrated": found})
     return label.model_copy(update={"evidence": evidence})

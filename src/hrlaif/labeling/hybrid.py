@@ -11,6 +11,7 @@ from typing import Annotated, final
 from hrlaif.categories import categorize
 from hrlaif.checks import ChoiceLetter, Number
 from hrlaif.labeling.human import Human
+from hrlaif.labeling.pairing import Found
 from hrlaif.labeling.pairwise import Pairwise
 from hrlaif.labeling.panel import Panel
 from hrlaif.labeling.verified import Verified
@@ -67,6 +68,11 @@ class Hybrid(Settings):
             if isinstance(route, Verified):
                 groups.setdefault(id(route), (route, []))[1].append(response)
         return [v for route, group in groups.values() for v in route.verdicts(group, judge)]
+
+    def asks(self, prompt: Prompt, found: Found) -> bool:
+        """Whether a judge is asked about a pair of which a check found this."""
+        route = self._route(prompt)
+        return isinstance(route, Verified) and route.asks(prompt, found)
 
     def _route(self, prompt: Prompt) -> Labeler:
         return self.by_category.get(prompt.category or "", self.otherwise)

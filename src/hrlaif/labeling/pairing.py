@@ -5,16 +5,26 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Annotated, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, NamedTuple, final
 
 from pydantic import Field
 
-from hrlaif.records import Candidate, Comparison, Response
+from hrlaif.records import Candidate, Comparison, Prompt, Response
 from hrlaif.settings import Settings
 
 Passed = Mapping[str, bool | None]
 """Key of a response -> what a check found; responses that no check saw are not in it."""
+Found = frozenset[bool | None]
+"""What a check found in two responses."""
+Asks = Callable[[Prompt, Found], bool]
+"""Whether a labeler asks its judge about two responses to a prompt of which a check found this."""
+_DECIDED, _RIGHT = frozenset({True, False}), frozenset({True})
+
+
+class _Checked(NamedTuple):
+    passed: Passed
+    asks: Asks | None
 
 
 @final
@@ -29,28 +39,34 @@ class Pairing(Settings):
     """Category -> the largest share of all pairs that it may have: pairs above it are left out."""
 
     def pair(
-        self, responses: Sequence[Response], *, seed: int, passed: Passed | None = None
+        self,
+        responses: Sequence[Response],
+        *,
+        seed: int,
+        passed: Passed | None = None,
+        asks: Asks | None = None,
     ) -> list[Comparison]:
         """Pairs within each prompt, of different texts; a seeded coin says which is a.
 
         Where a check saw the responses (`passed`), right is paired with wrong first, then right
-        with right; what is wrong or cannot be verified is compared with nothing else.
+        with right, and last what the labeler `asks` its judge about although that decides nothing.
         """
         by_prompt: dict[str, list[Response]] = {}
         for response in responses:
             if response.finish_reason == "error":
                 continue  # The model gave none; what is missing is not a bad answer.
             by_prompt.setdefault(response.prompt.id, []).append(response)
-        made = [c for group in by_prompt.values() for c in self._pairs(group, seed, passed or {})]
+        checked = _Checked(passed or {}, asks)
+        made = [c for group in by_prompt.values() for c in self._pairs(group, seed, checked)]
         return self._mixed(made, seed)
 
-    def _pairs(self, group: Sequence[Response], seed: int, passed: Passed) -> list[Comparison]:
+    def _pairs(self, group: Sequence[Response], seed: int, checked: _Checked) -> list[Comparison]:
         coin = random.Random(f"{seed}/{group[0].prompt.id}")
         pairs = [
             (x, y) for x, y in itertools.combinations(group, 2) if x.text.strip() != y.text.strip()
         ]
         made = []
-        for x, y in self._chosen(pairs, passed, coin):
+        for x, y in self._chosen(pairs, checked, coin):
             first, second = (x, y) if coin.random() < 0.5 else (y, x)
             key = f"{x.prompt.id}/{first.sample}-{second.sample}"
             a, b = Candidate.of(first), Candidate.of(second)
@@ -58,16 +74,23 @@ class Pairing(Settings):
         return made
 
     def _chosen(
-        self, pairs: Sequence[tuple[Response, Response]], passed: Passed, coin: random.Random
+        self, pairs: Sequence[tuple[Response, Response]], checked: _Checked, coin: random.Random
     ) -> list[tuple[Response, Response]]:
+        passed, asks = checked
         if not any(response.key in passed for pair in pairs for response in pair):
             return coin.sample(pairs, min(self.per_prompt, len(pairs)))
-        found = [(pair, {passed.get(response.key) for response in pair}) for pair in pairs]
-        decided = [pair for pair, values in found if values == {True, False}]
-        right = [pair for pair, values in found if values == {True}]
+        found = [(pair, frozenset(passed.get(r.key) for r in pair)) for pair in pairs]
+        decided = [pair for pair, values in found if values == _DECIDED]
+        right = [pair for pair, values in found if values == _RIGHT]
         chosen = coin.sample(decided, min(self.per_prompt, len(decided)))
         room = min(self.between_right_ones, self.per_prompt - len(chosen), len(right))
-        return chosen + coin.sample(right, room)
+        chosen += coin.sample(right, room)
+        others = [
+            pair
+            for pair, values in found
+            if asks and values not in (_DECIDED, _RIGHT) and asks(pair[0].prompt, values)
+        ]
+        return chosen + coin.sample(others, min(self.per_prompt - len(chosen), len(others)))
 
     def _mixed(self, pairs: list[Comparison], seed: int) -> list[Comparison]:
         """Leaves out pairs of categories above their share, drawn by lot; the order stays."""

@@ -250,5 +250,4 @@ def _unfit(comparison: Comparison) -> str:
     """Why a comparison cannot be asked about; empty when it can."""
     if "error" in (comparison.a.finish_reason, comparison.b.finish_reason):
         return "a response is missing: its model gave none"
-    same = comparison.a.text.strip() == comparison.b.text.strip()
-    return "identical responses" if same else ""
+    return "identical responses" if comparison.identical else ""

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from hrlaif.checks import AnyCheck, Number
 from hrlaif.labeling.maths import prob_right_is_better
+from hrlaif.labeling.pairing import Found
 from hrlaif.labeling.pairwise import Pairwise
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import (
@@ -22,6 +23,7 @@ from hrlaif.records import (
     Comparison,
     Evidence,
     Preference,
+    Prompt,
     Response,
     Verdict,
 )
@@ -88,6 +90,12 @@ class Verified(Settings):
     def verdicts(self, responses: Sequence[Response], judge: LanguageModel) -> list[Verdict]:
         """What the check finds in each response."""
         return self.check.check(responses, judge)
+
+    def asks(self, prompt: Prompt, found: Found) -> bool:
+        """Whether a judge is asked about a pair of which a check found this."""
+        if None in found:
+            return self.unverifiable == "ask"
+        return found == {True} or (found == {False} and self.both_wrong == "ask")
 
     @property
     def name(self) -> str:

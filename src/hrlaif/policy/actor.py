@@ -22,7 +22,7 @@ from hrlaif.training.lora import Lora
 from hrlaif.transformer import forward, generate
 from hrlaif.transformer.body import head_of, squash_of
 from hrlaif.transformer.generate import Sampled
-from hrlaif.transformer.head import TokenScores, score_rows
+from hrlaif.transformer.head import Read, TokenScores, divergence, score_rows
 from hrlaif.transformer.load import Loaded
 
 _POLICY = "default"  # the adapter that training.lora attaches, merges and saves
@@ -92,15 +92,22 @@ class Actor:
 
     def reference(self, asked: Sequence[forward.Sequence], temperature: float) -> Reference:
         """What the SFT policy says of each asked token, without gradient."""
-        adapted = self.adapted
-        model = self.model if adapted else self._reference
-        with torch.no_grad(), adapters.without(model) if adapted else nullcontext():
+        with self._as_reference() as model:
             states = forward.hidden_before(model, asked)
             tokens = [token for s in asked for token in s.tokens[s.start :]]
             targets = torch.tensor(tokens, device=states.device)
             head, squash = head_of(model), squash_of(model)
             scores = score_rows(head, states, targets, squash, temperature=temperature)
         return Reference(scores.logprobs, states)
+
+    @torch.no_grad()
+    def divergence(self, asked: Sequence[forward.Sequence], temperature: float) -> Tensor:
+        """KL(policy || reference) [N] in nats of the next token, at the place of each asked one."""
+        squash = squash_of(self.model)
+        policy = Read(head_of(self.model), forward.hidden_before(self.model, asked), squash)
+        with self._as_reference() as model:
+            reference = Read(head_of(model), forward.hidden_before(model, asked), squash)
+        return divergence(policy, reference, temperature=temperature)
 
     def values(self, asked: Sequence[forward.Sequence], states: Tensor | None) -> Tensor:
         """V(s_t) [N] of the state before each asked token; zero everywhere before training.
@@ -117,6 +124,13 @@ class Actor:
         # Scaled to a root mean square of 1: the head's learning rate then fits every model.
         states = nn.functional.rms_norm(states.float(), states.shape[-1:])
         return self.head(states).squeeze(-1)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _as_reference(self) -> Iterator[Any]:
+        """The SFT policy, without gradient."""
+        model = self.model if self.adapted else self._reference
+        with torch.no_grad(), adapters.without(model) if self.adapted else nullcontext():
+            yield model
 
     @contextmanager
     def _merged(self) -> Iterator[None]:

@@ -53,10 +53,11 @@ def choose(
     for step, responses in candidates.items():
         _same_prompts(step, responses, baseline)
         for ours, theirs in zip(responses, baseline, strict=True):
-            if ours.text.strip() == theirs.text.strip():
+            comparison = _comparison(step, theirs, ours)
+            if comparison.identical:
                 identical[step] += 1
             else:
-                asked.append(_comparison(step, theirs, ours))
+                asked.append(comparison)
                 steps.append(step)
     wins: dict[int, list[float]] = {step: [0.5] * n for step, n in identical.items()}
     abstained = dict.fromkeys(candidates, 0)

@@ -17,6 +17,7 @@ from hrlaif.policy.actor import Actor
 from hrlaif.policy.algorithm import Algorithm, Clips, Credit, Rollouts
 from hrlaif.policy.rollouts import Batch
 from hrlaif.training import optimizer
+from hrlaif.training.masters import master_of
 from hrlaif.training.optimizer import Optimizer
 
 _GAP = 1e-3  # nats between sampler and learner; more in float32 is an error, not rounding
@@ -147,12 +148,13 @@ def move(
     """One optimizer step; the gradient of each module is clipped on its own."""
     norms: Figures = {}
     for name, module in modules.items():
-        norm = nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm)
+        moved = [master_of(parameter) for parameter in module.parameters()]
+        norm = nn.utils.clip_grad_norm_(moved, settings.max_grad_norm)
         norms["grad_norm" if name == "policy" else f"{name}_grad_norm"] = float(norm)
     # Clipped above: the value model's gradient must not shorten the policy's.
     unclipped = settings.model_copy(update={"max_grad_norm": 1e30})
-    moved = optimizer.update(adamw, unclipped, step=step, total=total)
-    return {**norms, "learning_rate": moved["learning_rate"]}
+    figures = optimizer.update(adamw, unclipped, step=step, total=total)
+    return {**norms, "learning_rate": figures["learning_rate"]}
 
 
 def check_same_start(actor: Actor, batch: Batch, temperature: float) -> None:

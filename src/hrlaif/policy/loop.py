@@ -13,8 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hrlaif.errors import UsageError
 from hrlaif.policy import candidates, learn, maths
 from hrlaif.policy.actor import Actor
@@ -262,10 +260,9 @@ def evaluate(
     rollouts = respond(work.actor, asked[: watch.prompts], draw)
     scored = rewarded(rollouts, scorer, how) if scorer else [(r, None) for r in rollouts]
     batch = Batch.of([(r, 0.0) for r in rollouts], work.actor.loaded.device)
-    with torch.no_grad():
-        new = batch.each(lambda part: work.actor.scores(part, how.temperature).logprobs)
-    reference = batch.each(lambda part: work.actor.reference(part, how.temperature).logprobs)
-    kl = maths.per_sequence(maths.k1(new, reference), batch.rows, len(rollouts)).mean()
+    # Greedy answers are no sample of the policy, so log pi / pi_SFT of their tokens is no estimate.
+    gaps = batch.each(lambda part: work.actor.divergence(part, how.temperature))
+    kl = maths.per_sequence(gaps, batch.rows, len(rollouts)).mean()
     candidates.store(work.folder, done, [r.response for r in rollouts])
     row = {
         "step": done,

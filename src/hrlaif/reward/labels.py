@@ -8,7 +8,6 @@ from hrlaif.errors import DataError
 from hrlaif.records import Preference
 
 Probabilities = Literal["raw", "temperature", "isotonic"]
-_NOT_A_JUDGES = ("human", "rewrite", "verified")
 
 
 def learnt_from(label: Preference, which: Probabilities) -> Preference:
@@ -17,8 +16,7 @@ def learnt_from(label: Preference, which: Probabilities) -> Preference:
     People's votes, rewrites and checked answers are not a judge's and stay as they are. Raises
     DataError for a judge's label that lacks the calibration.
     """
-    source = label.evidence.source if label.evidence else None
-    if which == "raw" or source in _NOT_A_JUDGES:
+    if which == "raw" or not label.of_a_judge:
         return label
     known = label.evidence.calibrated if label.evidence else None
     if not known or which not in known:

@@ -45,15 +45,20 @@ class Learned(Settings):
 
         mean, deviation, limit = self._scale()
         reward = _loaded(self.path, _stamp(self.path), compute())
-        values = score_texts(reward, responses, limit)
-        return [
-            Score(id=response.key, value=(value - mean) / deviation, scorer=self.name)
-            if math.isfinite(value)
-            else Score(
-                id=response.key, value=None, scorer=self.name, reason=f"the reward is {value}"
-            )
-            for response, value in zip(responses, values, strict=True)
-        ]
+        there = [response for response in responses if response.finish_reason != "error"]
+        values = iter(score_texts(reward, there, limit))
+
+        def scored(response: Response) -> Score:
+            if response.finish_reason == "error":
+                reason = "the response is missing: its model gave none"
+            elif math.isfinite(value := next(values)):
+                value = (value - mean) / deviation
+                return Score(id=response.key, value=value, scorer=self.name)
+            else:
+                reason = f"the reward is {value}"
+            return Score(id=response.key, value=None, scorer=self.name, reason=reason)
+
+        return [scored(response) for response in responses]
 
     @property
     def name(self) -> str:

@@ -50,8 +50,8 @@ class Scaled(Settings):
         them. Raises DataError where the reward does not vary."""
         if self.mean is not None and self.deviation is not None:
             return self
-        step = max(1, len(responses) // self.samples)
-        shown = list(responses)[::step][: self.samples]
+        count = min(self.samples, len(responses))
+        shown = [responses[n * len(responses) // count] for n in range(count)]
         told = [s.value for s in self.reward.score(shown, judge) if s.value is not None]
         deviation = statistics.pstdev(told) if len(told) > 1 else 0.0
         if not deviation > 1e-9:

@@ -145,6 +145,7 @@ def _scale(
     seed: int,
 ) -> dict[str, float | int | None]:
     """Mean and deviation of the reward on the SFT policy's samples; None without samples."""
+    responses = [response for response in responses if response.finish_reason != "error"]
     if len(responses) < 2:
         say("  no samples of the SFT policy: the mean and deviation of the reward stay unknown")
         return {"reward_mean": None, "reward_std": None, "reward_samples": 0}

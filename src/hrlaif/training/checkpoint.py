@@ -90,11 +90,13 @@ def save(
     """
     from safetensors.torch import save_file
 
+    from hrlaif.training.masters import master_of
+
     final = path_of(folder, step)
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    weights = {k: v.detach().contiguous() for k, v in trainee.trainable().items()}
+    weights = {k: master_of(v).detach().contiguous() for k, v in trainee.trainable().items()}
     moments, groups = _optimizer_parts(trainee.optimizer)
     streams, states = _streams(trainee)
     save_file(weights, partial / "weights.safetensors")
@@ -117,8 +119,9 @@ def restore(path: Path, trainee: Trainee) -> dict[str, Any]:
 
     Raises DataError when it was made by another model or another set of trained weights.
     """
-    import torch
     from safetensors.torch import load_file
+
+    from hrlaif.training.masters import set_weights
 
     state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     weights = load_file(path / "weights.safetensors")
@@ -129,9 +132,8 @@ def restore(path: Path, trainee: Trainee) -> dict[str, Any]:
             f"{path} holds other weights than the ones trained now: delete its folder to start "
             "anew, or go back to the settings that it was begun with"
         )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    for name, parameter in parameters.items():
+        set_weights(parameter, weights[name])
     _restore_optimizer(trainee, load_file(path / "optimizer.safetensors"), state["groups"])
     _restore_streams(trainee, load_file(path / "streams.safetensors"), state["streams"])
     return {**state["extra"], "step": state["step"]}

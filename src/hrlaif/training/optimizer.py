@@ -59,14 +59,16 @@ def build(
     heads: Iterable[str] = (),
     rates: Mapping[str, float] | None = None,
 ) -> torch.optim.AdamW:
-    """A fused AdamW over the trainable parameters of the named modules.
+    """A fused AdamW over the trainable parameters of the named modules, in float32.
 
     `heads` names modules, or submodules such as `model.score`, without weight decay. `rates`
     multiplies the learning rate of a named module, such as {"value": 10.0}.
     """
     import torch
 
-    heads, groups = tuple(heads), []
+    from hrlaif.training.masters import round_again, with_master
+
+    heads, groups, trained = tuple(heads), [], []
     for module_name, module in modules.items():
         decayed: list[nn.Parameter] = []
         plain: list[nn.Parameter] = []
@@ -74,7 +76,9 @@ def build(
             if parameter.requires_grad:
                 path = f"{module_name}.{name}"
                 is_head = any(path.startswith(f"{head}.") for head in heads)
-                (plain if parameter.ndim < 2 or is_head else decayed).append(parameter)
+                trained.append(parameter)
+                moved = with_master(parameter)
+                (plain if parameter.ndim < 2 or is_head else decayed).append(moved)
         factor = (rates or {}).get(module_name, 1.0)
         groups += [
             {"params": decayed, "weight_decay": settings.weight_decay, "factor": factor},
@@ -83,9 +87,11 @@ def build(
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ModelError("no parameter is trainable: attach adapters first, or set lora.rank to 0")
-    return torch.optim.AdamW(
+    adamw = torch.optim.AdamW(
         groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True
     )
+    adamw.register_step_post_hook(lambda *_: round_again(trained))
+    return adamw
 
 
 def update(

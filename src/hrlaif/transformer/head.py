@@ -80,6 +80,30 @@ def distribution(head: nn.Module, hidden: Tensor, squash: Squash) -> Tensor:
     return logits.sub_(logits.logsumexp(-1, keepdim=True))
 
 
+class Read(NamedTuple):
+    """A model's head, and hidden states [N, H] that it reads."""
+
+    head: nn.Module
+    hidden: Tensor
+    squash: Squash
+
+
+@torch.no_grad()
+def divergence(one: Read, other: Read, *, temperature: float = 1.0) -> Tensor:
+    """KL [N] in nats of one model's next tokens from the other's; the whole vocabulary counts.
+
+    sum_v p_v (log p_v - log q_v) at each place, which no sample of one token could make negative.
+    """
+    rows, found = _chunk_rows(_width(one.head), one.hidden), []
+    for h, g in zip(torch.split(one.hidden, rows), torch.split(other.hidden, rows), strict=True):
+        p, q = (
+            (next_logits(read.head, part, read.squash) / temperature).log_softmax(-1)
+            for read, part in ((one, h), (other, g))
+        )
+        found.append((p.exp() * (p - q)).sum(-1))
+    return torch.cat([one.hidden.new_zeros(0).float(), *found])
+
+
 @torch.no_grad()
 def float32_linear(head: nn.Linear, hidden: Tensor, rows: int | None = None) -> Tensor:
     """hidden W^T + b [N, V] in float32, `rows` of a 16-bit W converted at a time; no gradients."""
