@@ -200,6 +200,33 @@ def test_one_vote_is_one_greedy_hard_label(server):
     assert server.calls[-1]["temperature"] == 0
 
 
+def test_a_judge_whose_votes_all_end_in_thought_is_stopped_after_ten(server):
+    server.answer = lambda body, n: server.text(None, finish="length")
+    with pytest.raises(ModelError, match=r"wrote 256 tokens 10 times and no answer.*vote_tokens"):
+        model(server).choose(chats(40), ["1", "2"])
+    assert len(server.calls) == 1 + 10
+
+
+def test_a_vote_cut_now_and_then_stops_nothing(server):
+    server.answer = lambda body, n: (
+        server.text("1") if n % 4 == 1 else server.text(None, finish="length")
+    )
+    answers = model(server, votes=2).choose(chats(20), ["1", "2"])
+    assert len(server.calls) == 1 + 40
+    assert Unanswered(reason="empty answer (cut at the token limit)") in answers
+
+
+def test_each_model_may_have_a_key_of_its_own(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "one-key-12345")
+    monkeypatch.setenv("OTHER_KEY", "other-key-12345")
+    for variable in ("OPENAI_API_KEY", "OTHER_KEY"):
+        write(model(server, key_variable=variable), [Chat.user(variable)])
+    assert server.keys == ["Bearer one-key-12345", "Bearer other-key-12345"]
+    server.answer = lambda body, n: server.error(401, "no")
+    with pytest.raises(ModelError, match="is OTHER_KEY set to a key for it"):
+        write(model(server, key_variable="OTHER_KEY"), [Chat.user("again")])
+
+
 def test_a_judge_that_names_no_label_is_unanswered_and_never_a_tie(server):
     server.script(server.top({"Sorry": 0.9, "I": 0.1}))
     answers = model(server).choose(chats(1), ["1", "2"])

@@ -19,7 +19,9 @@ Judges = Annotated[
     list[str],
     typer.Option(
         help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
-        "scripted:accuracy=0.8,...; several times for a panel, whose mean is the label.",
+        'scripted:accuracy=0.8,...; or its settings in YAML, as in "{kind: remote, model: NAME, '
+        'vote_tokens: 4000}", or a .yaml file of them. Several times for a panel, whose mean is the '
+        "label.",
         show_default=False,
     ),
 ]
@@ -35,7 +37,7 @@ Concurrency = Annotated[
     int, typer.Option(help="Calls to a remote model under way at once, at each --base-url.", min=1)
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
 MaxCost = Annotated[float | None, typer.Option(help="Stop, resumably, before this many USD.")]
 Task = Annotated[str, typer.Option(help="summarization, helpful, harmless or general.")]
@@ -53,14 +55,15 @@ def computing(base_url: Sequence[str] | None, concurrency: int, max_cost: float 
 
 def model_of(text: str, base_url: Sequence[str] | None) -> Any:
     """The model that --judge and --base-url name."""
-    from hrlaif.llm import Remote, open_model
+    from hrlaif.llm import Remote, any_model, open_model
 
-    model = open_model(text)
+    described = text.lstrip().startswith("{") or Path(text).suffix in (".yaml", ".yml")
+    model: Any = any_model(_yaml(text, "--judge")) if described else open_model(text)
     if not base_url:
         return model
     if not isinstance(model, Remote):
         raise UsageError("--base-url goes with --judge remote:MODEL")
-    return Remote.parse({"model": model.model, "base_url": base_url[0]}, where="remote")
+    return Remote.parse({**model.model_dump(), "base_url": base_url[0]}, where="remote")
 
 
 def judges_of(texts: Sequence[str], base_url: Sequence[str] | None) -> list[Any]:
@@ -79,16 +82,39 @@ def labeler_of(
     kind: str, asked: Row, texts: Sequence[str], base_url: Sequence[str] | None
 ) -> tuple[Labeler, Any]:
     """Who labels, and the judge asked; several are a panel. `asked` are Pairwise's settings."""
-    from hrlaif.labeling import any_labeler
+    from hrlaif.labeling import Hybrid, any_labeler
 
     judge, *others = judges_of(texts, base_url)
+    if others and kind not in ("pairwise", "hybrid"):
+        raise UsageError(f"--labeler {kind} asks one judge: give --judge once")
     each: Row = {"kind": "pairwise", **asked}
     if others:
         each = {"kind": "panel", "others": others, "labeler": asked}
-    known: dict[str, Row] = {"pairwise": each, "hybrid": {"kind": "hybrid", "otherwise": each}}
-    if others and kind not in known:
-        raise UsageError(f"--labeler {kind} asks one judge: give --judge once")
-    return any_labeler(known.get(kind, {"kind": kind})), judge
+    if kind == "pairwise":
+        return any_labeler(each), judge
+    reasoning = {**asked, "task": "reasoning", "shots": 0}  # of which there are no exemplars
+    checked = {"between_right_ones": reasoning, "otherwise": asked}
+    if kind == "verified":
+        return any_labeler({"kind": kind, **checked}), judge
+    if kind == "hybrid":
+        usual = Hybrid().model_dump(mode="json")["by_category"]
+        routes = {name: {**route, **checked} for name, route in usual.items()}
+        return any_labeler({"kind": kind, "otherwise": each, "by_category": routes}), judge
+    return _own(kind, asked), judge
+
+
+def _own(kind: str, asked: Row) -> Labeler:
+    """A labeler of the user's, with those of the options that it has settings for."""
+    from hrlaif.labeling import Pairwise, any_labeler
+
+    usual = Pairwise().model_dump()
+    given = {name: value for name, value in asked.items() if value != usual[name]}
+    try:
+        return any_labeler({"kind": kind, **given})
+    except UsageError as error:
+        if not given:
+            raise
+        raise UsageError(f"--labeler {kind} with {', '.join(given)}: {error}") from None
 
 
 def reward_of(judge: str | None, folder: Path | None, given: str | None, graded: Reward) -> Reward:
@@ -103,9 +129,14 @@ def reward_of(judge: str | None, folder: Path | None, given: str | None, graded:
         return Learned(path=str(folder))
     if given is None:
         return graded
-    text = Path(given).read_text("utf-8") if Path(given).is_file() else given
+    return any_reward(_yaml(given, "--reward"))
+
+
+def _yaml(given: str, option: str) -> Any:
+    """What an option says in YAML, or the file that it names."""
+    named = len(given) < 256 and Path(given).is_file()  # no file has a longer name
     try:
-        return any_reward(yaml.safe_load(text))
+        return yaml.safe_load(Path(given).read_text("utf-8") if named else given)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise UsageError(f"--reward is not YAML: {problem}: quote the whole of it") from None
+        raise UsageError(f"{option} is not YAML: {problem}: quote the whole of it") from None

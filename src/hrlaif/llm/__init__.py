@@ -15,7 +15,7 @@ from hrlaif.llm.vllm import Vllm
 from hrlaif.protocols import LanguageModel
 from hrlaif.settings import Settings, one_of
 
-__all__ = ["AnyModel", "Local", "Packaged", "Remote", "Scripted", "Vllm", "open_model"]
+__all__ = ["AnyModel", "Local", "Packaged", "Remote", "Scripted", "Vllm", "any_model", "open_model"]
 
 _FORMS = (
     "local:PATH_OR_HUB_ID (a folder, a hub id or a .gguf file), packaged:NAME (see "
@@ -47,7 +47,12 @@ def open_model(text: str) -> Settings:
     raise UsageError(f"{text!r} is no model: {kind!r} is not a kind; give {_FORMS}")
 
 
-AnyModel = Annotated[
-    LanguageModel, one_of(Packaged, Local, Remote, Vllm, Scripted, shorthand=open_model)
-]
+_KINDS = one_of(Packaged, Local, Remote, Vllm, Scripted, shorthand=open_model)
+AnyModel = Annotated[LanguageModel, _KINDS]
 """A setting that is a language model: a table with its `kind`, or a string for `open_model`."""
+
+
+def any_model(values: object) -> LanguageModel:
+    """A model from what YAML says: a string for `open_model`, or a kind and its settings."""
+    found: LanguageModel = _KINDS.parse(values)
+    return found

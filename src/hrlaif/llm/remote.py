@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from hrlaif.llm.prices import OPENAI, price
 from hrlaif.llm.remote_ask import Asker
+from hrlaif.llm.remote_key import KEY_VARIABLE
 from hrlaif.llm.remote_server import Api, Endpoint
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import Settings, compute, web_address
@@ -19,7 +20,7 @@ from hrlaif.settings import Settings, compute, web_address
 class Remote(Settings):
     """A model behind an OpenAI-compatible address: OpenAI, vLLM, llama.cpp, Ollama, a gateway.
 
-    The key is read from OPENAI_API_KEY when a call is made; it is never stored, logged or shown. A
+    The key is read from the environment when a call is made; it is never stored, logged or shown. A
     server on this machine needs none. Answers are kept by the ledger in force, if there is one.
     """
 
@@ -29,6 +30,8 @@ class Remote(Settings):
         default_factory=lambda: os.environ.get("OPENAI_BASE_URL") or OPENAI, validate_default=True
     )
     """The address, up to and with `/v1`; without one OPENAI_BASE_URL, else OpenAI's own."""
+    key_variable: str = Field(default=KEY_VARIABLE, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The environment variable that holds the key: judges of several providers need one each."""
     api: Api = "chat"
     """`completions` sends plain text without a chat template, for base models."""
     timeout: float = Field(default=120.0, gt=0)
@@ -97,6 +100,7 @@ class Remote(Settings):
             max_retries=self.max_retries,
             price=self.price or price(self.model, self.base_url),
             at_once=compute().concurrency,
+            key_variable=self.key_variable,
             others=self._others(),
         )
         return Asker(

@@ -6,11 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hrlaif.errors import ModelError
 from hrlaif.llm.ledger import call_key
-from hrlaif.llm.remote_parse import Answer, completion, label_probabilities, read, verdict, why_not
+from hrlaif.llm.remote_parse import (
+    Answer,
+    completion,
+    is_cut_short,
+    label_probabilities,
+    read,
+    verdict,
+    why_not,
+)
 from hrlaif.llm.remote_server import NO_LOGPROBS, TOP, Endpoint, Question, Server
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 
+_TRIAL = 10
+"""Votes that tell whether a model answers at all."""
 _SERVERS: dict[tuple[str, str, str], Server] = {}
 Raw = str | Unanswered
 
@@ -147,9 +158,31 @@ class Asker:
             for chat in chats
             for vote in range(self.votes)
         ]
-        raws = self._asked(questions)
+        raws: list[Raw] = []
+        # A few go alone, as long as it is not known that votes say something.
+        alone = 0 if self.server.cut_votes < 0 else _TRIAL
+        for part in (questions[:alone], questions[alone:]):
+            told = self._asked(part)
+            self._stop_where_all_are_cut(told)
+            raws += told
         each = [raws[i : i + self.votes] for i in range(0, len(raws), self.votes)]
         return [_counted(votes, choices) for votes in each]
+
+    def _stop_where_all_are_cut(self, raws: Sequence[Raw]) -> None:
+        """Raises ModelError before more is paid to a model that thinks for longer than a vote."""
+        answers = [read(raw) for raw in raws if isinstance(raw, str)]
+        if not answers:
+            return
+        if self.server.cut_votes < 0 or any(not is_cut_short(a) for a in answers):
+            self.server.cut_votes = -1
+            return
+        self.server.cut_votes += len(answers)
+        if self.server.cut_votes >= _TRIAL:
+            raise ModelError(
+                f"{self.endpoint.name} wrote {self.vote_tokens} tokens {self.server.cut_votes} "
+                "times and no answer: it thinks before it answers; give it more vote_tokens, as in "
+                f'--judge "{{kind: remote, model: {self.model}, vote_tokens: 4000, votes: 1}}"'
+            )
 
 
 def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswered:

@@ -14,7 +14,7 @@ import httpx2
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.llm import ledger as book
 from hrlaif.llm.prices import dollars
-from hrlaif.llm.remote_key import KEY_VARIABLE, redact
+from hrlaif.llm.remote_key import redact
 from hrlaif.llm.remote_loop import Writer, run
 from hrlaif.llm.remote_parse import envelope_error, usage
 from hrlaif.llm.remote_places import Place, Places, places_of
@@ -211,9 +211,8 @@ class _Batch:
             target = redact(response.headers.get("location", "elsewhere"), place.secret)
             return f"{where} redirects to {target}: if you trust it, set base_url to it"
         if status in {401, 403}:
-            return (
-                f"{where} refused the key ({status}): is {KEY_VARIABLE} set to a key for it?{said}"
-            )
+            variable = self._endpoint.key_variable
+            return f"{where} refused the key ({status}): is {variable} set to a key for it?{said}"
         if status == 404:
             return (
                 f"{where} was not found: is the model among those of {place.address}"

@@ -10,6 +10,7 @@ from hrlaif.llm.prices import OPENAI, is_loopback
 from hrlaif.progress import say
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+"""Where the key is, unless a model says otherwise."""
 _WARNED: set[str] = set()
 
 
@@ -19,16 +20,14 @@ def redact(text: str, secret: str) -> str:
     return re.sub(r"\b(sk-|Bearer )[A-Za-z0-9_.-]{8,}", r"\1***", text)
 
 
-def key_for(base_url: str) -> str:
+def key_for(base_url: str, variable: str = KEY_VARIABLE) -> str:
     """The key from the environment; a server on this machine needs none, so it gets a dummy."""
-    secret = os.environ.get(KEY_VARIABLE, "").strip()
+    secret = os.environ.get(variable, "").strip()
     if is_loopback(base_url):
         return secret or "none"
     if not secret and base_url.startswith(OPENAI):
-        raise ModelError(
-            f"{KEY_VARIABLE} is not set: {OPENAI} needs a key, other servers a base_url"
-        )
+        raise ModelError(f"{variable} is not set: {OPENAI} needs a key, other servers a base_url")
     if secret and base_url.startswith("http:") and base_url not in _WARNED:
         _WARNED.add(base_url)
-        say(f"  warning: the key in {KEY_VARIABLE} travels unencrypted to {base_url}: use https")
+        say(f"  warning: the key in {variable} travels unencrypted to {base_url}: use https")
     return secret or "none"

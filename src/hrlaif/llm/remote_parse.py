@@ -95,6 +95,11 @@ def completion(answer: Answer) -> Completion | Unanswered:
     )
 
 
+def is_cut_short(answer: Answer) -> bool:
+    """Whether all its tokens were used up before it said anything, as by thoughts not shown."""
+    return answer.finish_reason == "length" and not answer.text.strip()
+
+
 def why_not(answer: Answer) -> Unanswered:
     """Why an answer is none: filtered, refused or empty."""
     if answer.finish_reason == "content_filter":

@@ -170,7 +170,7 @@ def _client(
 ) -> tuple[str, httpx2.AsyncClient]:
     """The key for this address, and a client that brings it there and nowhere else."""
     # Nobody else listens on a socket of ours, which asks for no key.
-    secret = "none" if socket else key_for(address)
+    secret = "none" if socket else key_for(address, endpoint.key_variable)
     limits = httpx2.Limits(max_connections=endpoint.at_once)
     client = httpx2.AsyncClient(
         headers={"Authorization": f"Bearer {secret}"},

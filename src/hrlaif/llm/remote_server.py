@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, final
 
+from hrlaif.llm.remote_key import KEY_VARIABLE
 from hrlaif.records import Unanswered
 
 TOP = 20
@@ -49,6 +50,8 @@ class Endpoint:
     price: tuple[float, float] | None
     at_once: int
     """Calls under way at most, at each address."""
+    key_variable: str = KEY_VARIABLE
+    """The environment variable that holds the key."""
     others: tuple[str, ...] = ()
     """More addresses at which the same model answers."""
     start: Callable[[], Path] | None = None
@@ -114,6 +117,8 @@ class Server:
     top: int = TOP
     logprobs: bool | None = None
     """Whether it gives log-probabilities; None before it was asked."""
+    cut_votes: int = 0
+    """Votes that used up their tokens and said nothing; -1 once one has said something."""
     answered_at: float = float("-inf")
     """time.monotonic() of its last answer."""
     addresses: defaultdict[str, Address] = field(default_factory=lambda: defaultdict(Address))

@@ -1,0 +1,48 @@
+"""What do the options that commands share stand for?"""
+
+import pytest
+
+from hrlaif.cli.options import labeler_of, model_of
+from hrlaif.errors import UsageError
+from hrlaif.labeling import Pairwise
+from hrlaif.llm import Remote, Scripted
+
+USUAL = {"task": "general", "preamble": "base", "shots": 0, "samples": 1}
+USUAL |= {"rationale": False, "single_order": False}
+ASKED = {"task": "summarization", "preamble": "detailed", "shots": 2, "samples": 2}
+ASKED |= {"rationale": True, "single_order": True}
+
+
+def test_a_judge_may_be_given_with_its_settings(tmp_path):
+    text = "{kind: remote, model: thinker, vote_tokens: 4000, price: [1, 2]}"
+    found = model_of(text, ["http://localhost:1/v1/"])
+    assert found == Remote(
+        model="thinker", base_url="http://localhost:1/v1", vote_tokens=4000, price=(1, 2)
+    )
+    file = tmp_path / "judge.yaml"
+    file.write_text("kind: scripted\naccuracy: 0.7\n")
+    assert model_of(str(file), None) == Scripted(accuracy=0.7)
+    with pytest.raises(UsageError, match="vote_token is not a setting; did you mean"):
+        model_of("{kind: remote, model: m, vote_token: 4}", None)
+    with pytest.raises(UsageError, match="--judge is not YAML"):
+        model_of("{kind: remote, model: [", None)
+
+
+def test_the_basic_labeler_inside_a_hybrid_one_is_asked_as_the_options_say():
+    hybrid, _ = labeler_of("hybrid", ASKED, ["scripted:"], None)
+    verified, _ = labeler_of("verified", ASKED, ["scripted:"], None)
+    assert hybrid.otherwise == Pairwise(**ASKED)
+    for one in (*hybrid.by_category.values(), verified):
+        assert one.otherwise == Pairwise(**ASKED)
+        # Of the better reasoning there are no exemplars.
+        assert one.between_right_ones == Pairwise(**{**ASKED, "task": "reasoning", "shots": 0})
+    assert list(hybrid.by_category) == ["math", "multiple_choice"]
+
+
+def test_a_labeler_of_the_users_gets_the_options_that_it_has_and_refuses_others():
+    own = "hrlaif.labeling.pairwise:Pairwise"
+    assert labeler_of(own, ASKED, ["scripted:"], None)[0] == Pairwise(**ASKED)
+    with pytest.raises(UsageError, match=r"with task, preamble.*task is not a setting"):
+        labeler_of("hrlaif.labeling.human:Human", ASKED, ["scripted:"], None)
+    with pytest.raises(UsageError, match="asks one judge"):
+        labeler_of("verified", USUAL, ["scripted:"] * 2, None)
