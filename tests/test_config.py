@@ -48,6 +48,7 @@ def test_a_configuration_survives_yaml(load):
         ("labeling.labeler={kind: pairwise, shots: 2}", ("labeling", "labeler", "shots"), 2),
         ("prompts.categories=[math, code]", ("prompts", "categories"), ("math", "code")),
         ("reward.lora.rank=4", ("reward", "lora", "rank"), 4),
+        ("judge=scripted:", ("judge",), Scripted()),
     ],
 )
 def test_any_setting_can_be_changed(change, path, value, load):
@@ -76,6 +77,23 @@ def test_what_is_wrong_is_told_by_name(text, change, says, load):
     with pytest.raises(UsageError, match=re.escape(says)) as told:
         load(text, *change)
     assert told.value.exit_code == 2
+
+
+def test_changes_are_kept_at_the_end_of_a_file_and_the_last_of_each_setting_counts(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("# how many\npolicy:\n  steps: 7\n")
+    assert config.with_changes(path, []) == path.read_text()
+    for changes in (["policy.steps=5"], ["judge=scripted:", "policy.steps=6"], []):
+        path.write_text(config.with_changes(path, changes))
+    text = path.read_text()
+    assert text.startswith("# how many\npolicy:\n  steps: 7\n")
+    assert text.count("policy.steps") == 1
+    assert config.load(path).policy.steps == 6
+    assert config.load(path).judge == Scripted()
+    assert config.load(path, ["policy.steps=8"]).policy.steps == 8
+    path.write_text("set: policy.steps=5")
+    with pytest.raises(UsageError, match="set is no list of changes"):
+        config.load(path)
 
 
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,23 @@ def test_a_file_outside_the_run_is_known_by_its_content(tmp_path: Path):
     one = fingerprints(labeling={"pairs": str(pairs)})["label"]
     pairs.write_text("two")
     assert fingerprints(labeling={"pairs": str(pairs)})["label"] != one
+
+
+def test_weights_outside_the_run_are_known_by_their_content(tiny_model, tmp_path: Path):
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    named = {"model": f"local:{model}", "judge": "scripted:"}
+    old = fingerprints(**named)
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    new = fingerprints(**named)
+    stale = [name for name in new if old[name] != new[name]]
+    assert stale == ["sft", "responses", "reward", "policy", "evaluate"]
+    judged = {"judge": f"local:{model}"}
+    old = fingerprints(**judged)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"y")
+    assert old["label"] != fingerprints(**judged)["label"]
+
+
+def test_another_labeler_leaves_demonstrations_and_samples_good():
+    labeler = {"labeling": {"labeler": {"kind": "hybrid"}}}
+    assert changed(**labeler) == ["label"]

@@ -26,6 +26,7 @@ from hrlaif.run import (
     read_receipt,
     receipt_path,
     sha256,
+    sketch,
     write_json,
 )
 
@@ -202,6 +203,15 @@ def test_every_kind_of_change_is_noticed(tmp_path, old, new, said):
     assert said in str(error.value)
 
 
+def test_the_outermost_kind_that_changed_is_named_first(tmp_path):
+    inside = {"by_category": {"math": {"otherwise": {"kind": "pairwise"}}}}
+    old = {"labeler": {"kind": "pairwise"}}
+    new = {"labeler": {"kind": "hybrid", **inside}}
+    begin(tmp_path, Receipt(stage="label", settings=old, inputs={}))
+    with pytest.raises(StaleRunError, match=r"begun with labeler\.kind = 'pairwise', now 'hybrid'"):
+        begin(tmp_path, Receipt(stage="label", settings=new, inputs={}))
+
+
 def test_tuples_and_lists_are_the_same_setting(tmp_path):
     begin(tmp_path, receipt(categories=["a", "b"]))
     begin(tmp_path, receipt(categories=("a", "b")))
@@ -226,6 +236,23 @@ def test_a_folders_hash_knows_names_and_content_but_not_checkpoints(tmp_path):
     (folder / "weight").rename(folder / "weights")
     (folder / "weights").write_bytes(b"3")
     assert sha256(folder) != first
+
+
+def test_a_sketch_of_weights_tells_their_ends_apart_and_reads_no_times(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = bytearray(3 << 20)
+    (folder / "config.json").write_text("{}")
+
+    def after(place):
+        weights[place] ^= 1
+        (folder / "model.safetensors").write_bytes(weights)
+        os.utime(folder / "model.safetensors", (place, place))
+        return sketch(folder)
+
+    assert len({after(place) for place in (0, 1, -1)}) == 3
+    assert after(1) == after(len(weights) // 2)  # the middle is not read
+    assert sketch(folder / "model.safetensors") != sketch(folder)
 
 
 def test_digests_take_folders_from_receipts_and_name_what_is_missing(tmp_path):

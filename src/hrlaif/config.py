@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -22,6 +23,7 @@ from hrlaif.sampling import Sampling
 from hrlaif.settings import Compute, Settings
 from hrlaif.sft import Sft
 
+_CHANGES = "\n\n# Changes by `hrlaif run --set`, in force over what stands above.\nset:\n"
 RECIPES = ("quickstart", "rlaif", "direct", "same_size", "hrlaif", "rlhf", "ppo", "dpo")
 
 
@@ -99,6 +101,25 @@ class Config(Settings):
 def load(path: Path, changes: Sequence[str] = ()) -> Config:
     """Reads a YAML file and applies `a.b=value` changes. Raises UsageError naming file and key."""
     try:
+        return Config.parse(_changed(path, changes))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def with_changes(path: Path, changes: Sequence[str]) -> str:
+    """The text of a file, its comments too, with `a.b=value` changes at its end."""
+    text, _, earlier = path.read_text("utf-8").partition(_CHANGES)
+    known = [*(yaml.safe_load(_CHANGES + earlier)["set"] if earlier else []), *changes]
+    # The last change of a setting is the one that counts.
+    last = {change.partition("=")[0]: change for change in known}
+    if not last:
+        return text
+    listed = yaml.safe_dump([c for c in known if c in last.values()], allow_unicode=True)
+    return f"{text.rstrip()}{_CHANGES}{listed}"
+
+
+def _changed(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+    try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(
@@ -112,12 +133,12 @@ def load(path: Path, changes: Sequence[str] = ()) -> Config:
         values = {}
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds a {type(values).__name__}, not settings with names")
-    for change in changes:
-        _set(values, change)
-    try:
-        return Config.parse(values)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
+    earlier = values.pop("set", None) or []
+    if not isinstance(earlier, list):
+        raise UsageError(f"{path}: set is no list of changes such as policy.steps=5")
+    for change in (*earlier, *changes):
+        _set(values, str(change))
+    return values
 
 
 def _set(values: dict[str, Any], change: str) -> None:
@@ -133,8 +154,9 @@ def _set(values: dict[str, Any], change: str) -> None:
             raise UsageError(f"--set {name}: {step} is {below!r}; set {step} as a whole")
         values = below
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        # `scripted:` is a model, and in YAML a table with one empty entry.
+        values[last] = text if re.fullmatch(r"[a-z]+:", text) else yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise UsageError(f"--set {name}: {text!r} is not YAML ({problem}): quote it") from None
 

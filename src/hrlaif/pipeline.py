@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from hrlaif import work
 from hrlaif.config import Config
+from hrlaif.llm import Local
 from hrlaif.reward.parts import models, of_samples, of_the_run
-from hrlaif.run import sha256
+from hrlaif.run import sha256, sketch
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Stage:
         outside: dict[str, tuple[str | None, ...]] = {
             "prompts": (config.prompts.source, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
+            "labeling.pairs": (config.labeling.pairs,),
             "redteam": _named(config),
             "score": tuple(f"{name}/model.safetensors" for name in models(config.score)),
         }
@@ -52,7 +54,15 @@ class Stage:
         )
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
-        found = {"seed": config.seed, **{part: values[part] for part in self.settings}}
+        weights = {"model": config.model, "judge": config.judge, "teacher": config.teacher}
+        weights["evaluation"] = part.judge
+        for model in (weights.get(name) for name in self.settings):
+            if isinstance(model, Local) and Path(model.path).exists():
+                hashes[model.path] = sketch(Path(model.path))
+        found: dict[str, Any] = {"seed": config.seed}
+        for name in self.settings:
+            whole, _, only = name.partition(".")
+            found[whole] = {only: values[whole][only]} if only else values[whole]
         return found | ({"files": hashes} if hashes else {})
 
 
@@ -68,7 +78,7 @@ def stages(config: Config) -> list[Stage]:
     verdicts = ("verdicts.jsonl",) if work.verifies(config) else ()
     labels = ("preferences.jsonl", "abstentions.jsonl", *verdicts)
     page = ("report.html",)
-    taught = ("model", "sft", "teacher", "judge", "labeling")
+    taught = ("model", "sft", "teacher", "judge", "labeling.pairs")
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     # Without a red team nothing of it is read, nor fingerprinted.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,12 +16,12 @@ from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from hrlaif.errors import DataError, HrlaifError, StaleRunError
+from hrlaif.machine import hardware, versions
 from hrlaif.progress import track
 from hrlaif.records import Record, Row
 from hrlaif.rows.files import line_of
 
 T = TypeVar("T")
-_LIBRARIES = ("hrlaif", "torch", "transformers", "peft", "numpy", "pydantic")
 
 
 class Receipt(Record):
@@ -112,6 +109,22 @@ def sha256(path: Path) -> str:
     return total.hexdigest()
 
 
+def sketch(path: Path) -> str:
+    """Of a model's folder or file: names, sizes, and the first and last MiB of each file.
+
+    A training step moves all weights, so this tells two models apart without reading gigabytes.
+    """
+    total = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    for file in files:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            total.update(f"{file.name}\0{size}\0".encode() + stream.read(1 << 20))
+            stream.seek(max(0, size - (1 << 20)))
+            total.update(stream.read(1 << 20))
+    return total.hexdigest()
+
+
 def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """sha256 of a stage's inputs; a folder's comes from the receipt of the stage that made it."""
     known: dict[str, str] = {}
@@ -134,8 +147,12 @@ def refuse_stale(
     """Raises StaleRunError naming the first setting or input that differs from the receipt's."""
     way_out = way_out or f"use a new run folder, or --redo {receipt.stage}"
     old, new = flatten(receipt.settings), flatten(json.loads(json.dumps(settings)))
-    # A changed kind explains all other changes below it, so it is named first.
-    for name in sorted(old.keys() | new.keys(), key=lambda n: (not n.endswith("kind"), n)):
+
+    # A changed kind explains all other changes below it, so the outermost is named first.
+    def order(name: str) -> tuple[bool, int, str]:
+        return not name.endswith("kind"), name.count("."), name
+
+    for name in sorted(old.keys() | new.keys(), key=order):
         if old.get(name) != new.get(name):
             raise StaleRunError(
                 f"{receipt.stage} was begun with {name} = {old.get(name)!r}, "
@@ -156,37 +173,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the libraries that decide results."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware() -> dict[str, Any]:
-    """Processor, cores and memory; GPUs where they are in use."""
-    facts: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-        models = [
-            line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line
-        ]
-        facts["processor"] = models[0] if models else platform.processor()
-        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        facts["memory_gib"] = round(pages / 2**30, 1)
-    except (OSError, ValueError):
-        facts["processor"] = platform.processor()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
-    return facts
 
 
 @contextmanager

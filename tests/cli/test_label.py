@@ -168,6 +168,35 @@ def test_a_begun_file_is_not_continued_with_another_judge(label, pairs, tmp_path
     assert len(server.calls) - calls == 100
 
 
+def test_standard_input_is_only_continued_with_the_same_rows(label, tmp_path, server):
+    rows = [pair(n) for n in range(200)]
+    other = [{**row, "responses": row["responses"][::-1]} for row in rows]
+    one, two = ("".join(json.dumps(row) + "\n" for row in some) for some in (rows, other))
+    server.answer = lambda body, n: (
+        server.top({"1": 0.7, "2": 0.2}) if n < 300 else server.error(401, "no")
+    )
+    remote(label, server, "-", code=1, stdin=one)
+    server.answer = lambda body, n: server.top({"1": 0.7, "2": 0.2})
+    done, _ = remote(label, server, "-", code=1, stdin=two)
+    assert "label was begun with another -" in done.stderr
+    _, out = remote(label, server, "-", stdin=one)
+    assert len(read(out)) == 200
+
+
+def test_a_file_is_never_written_over_the_one_that_is_read(label, pairs, tmp_path):
+    source = tmp_path / "own.jsonl"
+    source.write_bytes(pairs.read_bytes())
+    done, _ = label(source, out="own.jsonl", code=2)
+    assert "would be replaced, and it is what is read" in done.stderr
+    _, out = label(pairs, judge="scripted:failure=0.3", code=3)
+    before = out.read_bytes()
+    aside = out.with_name("out.abstentions.jsonl")
+    done, _ = label(aside, out="out.jsonl", code=2)
+    assert "out.abstentions.jsonl would be replaced" in done.stderr
+    assert out.read_bytes() == before
+    assert source.read_bytes() == pairs.read_bytes()
+
+
 def remote(label, server, source, **options):
     return label(source, "--base-url", server.url, judge="remote:m", **options)
 

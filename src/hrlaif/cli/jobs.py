@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from hrlaif.errors import UsageError
 from hrlaif.llm.ledger import Ledger
+from hrlaif.messages import digest
 from hrlaif.progress import spending
 from hrlaif.records import Record, Row
 from hrlaif.rows import write_rows
@@ -23,7 +24,7 @@ from hrlaif.run import (
 )
 from hrlaif.settings import Compute, using
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Record)
 
 
 class Job:
@@ -37,8 +38,10 @@ class Job:
         self.note = out.with_name(out.name + ".partial.json")
         self.stage = stage
         self.compute = compute
-        given = Path(source)
-        inputs = {source: sha256(given)} if given.is_file() else {source: "not hashed"}
+        self.aside = out.with_name(out.stem + ".abstentions.jsonl")
+        self.source = Path(source)
+        refuse_overwriting(self.source, self.out, self.aside)
+        inputs = {source: sha256(self.source)} if self.source.is_file() else {}
         self.receipt = Receipt(stage=stage, settings=settings, inputs=inputs)
 
     def rows(
@@ -52,6 +55,9 @@ class Job:
     ) -> tuple[list[Row], Row]:
         """All rows, and what they cost."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
+        if not self.receipt.inputs:  # standard input or a hub id: no file says what it held
+            made = {str(self.source): digest([item.row() for item in items])}
+            self.receipt = self.receipt.model_copy(update={"inputs": made})
         with only_process(self.out.parent, f".{self.out.name}.lock"):
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
             ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
@@ -68,8 +74,7 @@ class Job:
     def finish(self, rows: Sequence[Row], told: Callable[[Row], bool]) -> dict[str, int]:
         """Splits the rows into OUT and OUT.abstentions; returns the abstentions by reason."""
         silent = [row for row in rows if not told(row)]
-        aside = self.out.with_name(self.out.stem + ".abstentions.jsonl")
-        write_rows(aside, silent)
+        write_rows(self.aside, silent)
         self.keep([row for row in rows if told(row)])
         counts: dict[str, int] = {}
         for row in silent:
@@ -81,6 +86,13 @@ class Job:
         write_rows(self.out, rows)
         self.partial.unlink()
         self.note.unlink()
+
+
+def refuse_overwriting(source: Path, *outputs: Path) -> None:
+    """Raises UsageError, before any work, where an output would replace what is read."""
+    for path in outputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise UsageError(f"{path} would be replaced, and it is what is read: name another -o")
 
 
 @contextmanager

@@ -20,8 +20,8 @@ Judges = Annotated[
     typer.Option(
         help="local:PATH_OR_HUB_ID, packaged:NAME, remote:MODEL, vllm:PATH_OR_HUB_ID, or "
         'scripted:accuracy=0.8,...; or its settings in YAML, as in "{kind: remote, model: NAME, '
-        'vote_tokens: 4000}", or a .yaml file of them. Several times for a panel, whose mean is the '
-        "label.",
+        'vote_tokens: 4000}", or a .yaml file of them. Several times for a panel, whose mean is '
+        "the label.",
         show_default=False,
     ),
 ]
@@ -137,6 +137,6 @@ def _yaml(given: str, option: str) -> Any:
     named = len(given) < 256 and Path(given).is_file()  # no file has a longer name
     try:
         return yaml.safe_load(Path(given).read_text("utf-8") if named else given)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise UsageError(f"{option} is not YAML: {problem}: quote the whole of it") from None

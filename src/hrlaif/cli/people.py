@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hrlaif.cli.jobs import refuse_overwriting
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
 
@@ -104,6 +105,7 @@ def export(
     from hrlaif.rows.exports import exported
     from hrlaif.run import write_text
 
+    refuse_overwriting(Path(file), out)
     found = exported(read_rows(file), to)
     write_text(out, found.text.encode("utf-8", "replace").decode())
     for reason, count in found.left_out.items():

@@ -21,17 +21,16 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
+from hrlaif.machine import hardware, versions
 from hrlaif.progress import say, track
 from hrlaif.records import Row
 from hrlaif.run import (
     Receipt,
     finish,
-    hardware,
     now,
     read_receipt,
     refuse_stale,
     sha256,
-    versions,
     write_json,
     write_receipt,
 )

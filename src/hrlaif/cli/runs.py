@@ -23,7 +23,9 @@ Folder = Annotated[Path, typer.Argument(help="The run folder.", show_default=Fal
 Changes = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="A.B=VALUE", help="Change a setting; may be given several times."
+        "--set",
+        metavar="A.B=VALUE",
+        help="Change a setting; may be given several times. `run` keeps it in RUN/config.yaml.",
     ),
 ]
 ConfigFile = Annotated[
@@ -77,9 +79,10 @@ def run(
 ) -> None:
     """Run every stage that is not done yet; the same command resumes after any stop."""
     from hrlaif import running, scoring
-    from hrlaif.config import refuse_missing_models
+    from hrlaif.config import load, refuse_missing_models
 
-    settings = _settings(config or _own(run), changes, limit, max_cost)
+    file, kept = config or _own(run), _changes(changes, limit)
+    settings = load(file, [*kept, *([] if max_cost is None else [f"compute.max_cost={max_cost}"])])
     if only is not None:
         running.run_stage(run, settings, only, command=_command())
         return
@@ -91,9 +94,9 @@ def run(
     scoring.refuse_impossible(settings)
     if redo is not None:
         running.redo(run, settings, redo)
-    if config is not None:
+    if config is not None or kept:
         running.refuse_changed(run, settings)
-        _keep(run, config)
+        _keep(run, file, kept)
     running.run(run, settings, until=until, command=_command())
     if (run / "report.html").exists() and until in (None, "report"):
         _print_result(run)
@@ -101,7 +104,9 @@ def run(
 
 def plan(run: Folder, config: ConfigFile = None, changes: Changes = None) -> None:
     """Show the stages, their files, and the calls, tokens, time, memory and price expected."""
-    _print_plan(run, _settings(config or _own(run), changes, None, None))
+    from hrlaif.config import load
+
+    _print_plan(run, load(config or _own(run), _changes(changes, None)))
 
 
 def status(
@@ -109,10 +114,11 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show which stages are done, begun or to do."""
+    from hrlaif.config import load
     from hrlaif.pipeline import stages
 
     rows: list[dict[str, Any]] = []
-    for stage in stages(_settings(_own(run), None, None, None)):
+    for stage in stages(load(_own(run))):
         receipt = read_receipt(run, stage.name)
         state = "to do" if receipt is None else "done" if receipt.finished else "begun"
         facts = (
@@ -162,26 +168,21 @@ def report(
         say(f"{write_runs(found, out)}")
 
 
-def _settings(
-    file: Path, changes: list[str] | None, limit: int | None, max_cost: float | None
-) -> Config:
-    from hrlaif.config import load
-
-    more = list(changes or [])
-    more += [f"prompts.train={limit}"] if limit is not None else []
-    more += [f"compute.max_cost={max_cost}"] if max_cost is not None else []
-    return load(file, more)
+def _changes(given: list[str] | None, limit: int | None) -> list[str]:
+    return [*(given or []), *([] if limit is None else [f"prompts.train={limit}"])]
 
 
 def _own(folder: Path) -> Path:
     return folder / "config.yaml"
 
 
-def _keep(folder: Path, file: Path) -> None:
-    """Copies a configuration into the folder."""
+def _keep(folder: Path, file: Path, changes: list[str]) -> None:
+    """Copies a configuration into the folder, with what the command changed in it."""
+    from hrlaif.config import with_changes
+
+    text = with_changes(file, changes)
     folder.mkdir(parents=True, exist_ok=True)
-    if file.resolve() != _own(folder).resolve():
-        write_text(_own(folder), file.read_text("utf-8"))
+    write_text(_own(folder), text)
 
 
 def _command() -> str:

@@ -23,9 +23,10 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
+from hrlaif.machine import hardware, versions
 from hrlaif.progress import say
 from hrlaif.records import Preference, Row
-from hrlaif.run import hardware, now, sha256, versions
+from hrlaif.run import now, sha256
 from hrlaif.settings import Compute, plain
 
 DEFAULT = "base,base-1shot,base-2shot,detailed,detailed-2shot,base-single"

@@ -1,0 +1,43 @@
+"""With which libraries, and on which machine, was something made?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("hrlaif", "torch", "transformers", "peft", "numpy", "pydantic")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that decide results."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and memory; GPUs where they are in use."""
+    facts: dict[str, Any] = {"machine": platform.machine(), "cores": os.cpu_count()}
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+        models = [
+            line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line
+        ]
+        facts["processor"] = models[0] if models else platform.processor()
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        facts["memory_gib"] = round(pages / 2**30, 1)
+    except (OSError, ValueError):
+        facts["processor"] = platform.processor()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(count)]
+    return facts
