@@ -166,6 +166,29 @@ def test_letters_beyond_the_options_are_words():
     assert chosen_letters("Answer: F", ()) == ["F"]
 
 
+TEN = ("iron", "gold", "tin", "lead", "zinc", "neon", "argon", "helium", "xenon", "radon")
+
+
+@pytest.mark.parametrize(
+    ("text", "letters"),
+    [
+        ("I think B is correct.", ["B"]),
+        ("I think gold is correct.", ["B"]),
+        ("I is correct.", ["I"]),
+        ("A closer look shows that J is correct.", ["J"]),
+        ("I or J is correct.", ["I", "J"]),
+    ],
+)
+def test_the_words_a_and_i_are_no_options(text, letters):
+    assert chosen_letters(text, TEN) == letters
+
+
+def test_an_option_that_says_not_is_not_rejected_by_it():
+    verdicts = ("guilty", "not guilty")
+    assert chosen_letters("The verdict is not guilty.", verdicts) == ["B"]
+    assert chosen_letters("Guilty is wrong. It is not guilty.", verdicts) == ["B"]
+
+
 def test_the_check_fits_the_prompt():
     math = response("It is 7", "7", None)
     found = Answer().check([response("B"), math], None)

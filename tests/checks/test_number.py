@@ -139,6 +139,12 @@ def test_a_wrong_number_is_wrong_and_shown(text, reference, answer):
         (r"\boxed{33\sqrt{5}}", "the answer is not a plain number"),
         (r"The answer is 5\pi", "the answer is not a plain number"),
         ("5π", "the answer is not a plain number"),
+        (r"\boxed{5!}", "the answer is not a plain number"),
+        ("The answer is more than 5.", "the answer is not a plain number"),
+        ("x = 5 or x = 6", "more than one answer"),
+        ("5 feet 6 inches", "more than one answer"),
+        ("The answer isn't 5.", "no number in the response"),
+        ("I need five more minutes.", "no number in the response"),
         ("", "no number in the response"),
         ("I cannot say.", "no number in the response"),
         ("1/0", "no number in the response"),
@@ -179,7 +185,9 @@ def test_the_tolerance_is_relative():
     assert verdict("1000000.5", "1000000").passed is True
     assert verdict("1000002", "1000000").passed is False
     assert verdict("1000002", "1000000", tolerance=1e-5).passed is True
-    assert verdict("1e-9", "0").passed is True
+    assert verdict("6.6e-34", "1.6e-19").passed is False
+    assert verdict("1.6000001e-19", "1.6e-19").passed is True
+    assert [verdict(text, "0").passed for text in ("0.0", "1e-9")] == [True, False]
 
 
 @pytest.mark.parametrize(

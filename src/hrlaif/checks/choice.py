@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, final
 
+from hrlaif.checks.rejected import NO, rejecting
 from hrlaif.checks.text import ending, normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Verdict
@@ -19,18 +20,24 @@ _LETTER = (
 _NOUN = r"(?:(?:the|clearly|therefore|definitely|likely|option|choice|letter|answer)\s+)*"
 _IS = r"(?:is|:|=|(?:would|should|must|will|has to) be|-(?=\s))"
 _ENDS = r"(?=[)\]}>'’」』】\s$]*(?:[.,!;:。，；]|$))"
+_TEXT = r"(?:(?!(?<!\w)[A-J](?![\w'])|\bis\b)[^.!?,;\n]){1,60}?"
+_SURELY = r"(?:clearly|definitely|certainly|probably|obviously|really|most likely)"
+_IS_RIGHT = (
+    rf"(?:\s+{_SURELY})?\s+is\s+(?:(?:the|my|only|one|{_SURELY})\s+)*"
+    r"(?:correct|right|best|answer|choice)\b"
+)
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _STATED = (
     re.compile(r"\\f?box(?:ed)?\s*\{\s*(?:\\(?:text|math)[a-z]*\s*\{)?\s*\(?(?P<letter>[A-J])\b"),
     re.compile(rf"^\s*####\s*{_LETTER}", _FLAGS),
     re.compile(
-        rf"\b(?:answer|ans|option|choice|pick|selection)\b(?:\s+(?!not\b)[a-z']+){{0,4}}?"
+        rf"\b(?:answer|ans|option|choice|pick|selection)\b(?:\s+(?!{NO})[a-z']+){{0,4}}?"
         rf"\s*(?:{_IS}\s*)+{_NOUN}{_LETTER}",
         _FLAGS,
     ),
     re.compile(r"\b(?:answer|ans)\b[\s:.=-]*\(?(?-i:(?P<letter>[A-J]))[\s.)]*$", _FLAGS),
     re.compile(
-        r"(?<!not )(?<!n't )\b(?:pick|choose|select|going with|go with|opt for|say|answer with)\s+"
+        r"\b(?:pick|choose|select|going with|go with|opt for|say|answer with)\s+"
         rf"(?:it's\s+|it is\s+|that\s+)?{_NOUN}{_LETTER}",
         _FLAGS,
     ),
@@ -40,10 +47,12 @@ _STATED = (
         rf"{_NOUN}{_LETTER}{_ENDS}",
         _FLAGS,
     ),
+    # Right after the letter, or its text in brackets: "A closer look" and "I think" are no options.
     re.compile(
-        r"(?<!\w)\(?(?P<letter>[A-J])(?![A-Za-z0-9'])\)?(?:(?!\bis\b)[^,;\n]){0,40}?\s+is\s+"
-        r"(?:(?:the|my|only|clearly|most likely|one)\s+)*(?:correct|right|best|answer|choice)\b"
+        r"(?<!\w)(?P<letter>[A-J])(?![A-Za-z0-9'])[)\]}>'$]*"
+        rf"(?:\s*\([^()\n]{{1,60}}\))?{_IS_RIGHT}"
     ),
+    re.compile(rf"^[^\w\n]{{0,9}}(?P<letter>[A-J])\s?[.):-]+\s{_TEXT}{_IS_RIGHT}", re.MULTILINE),
     re.compile(
         r"(?:答案|正确选项|正确的选项|正确的|应该?(?=是)|(?<!不)(?=是))[】\]\s]*(?:应该?)?(?:是|为|选|:)*\s*"
         rf"(?:选项)?\s*{_LETTER}",
@@ -62,13 +71,19 @@ _BARE = (
     re.compile(r"[(\[](?P<letter>[A-J])[)\]]"),
     re.compile(r"\b(?:option|choice)\s*,?\s*\(?(?-i:(?P<letter>[A-J]))\b", _FLAGS),
 )
-_ALSO = re.compile(
-    r"[)\]}>'\s]*(?:\bor\b|\band\b|/|,|;|或者?|和|与|、)\s*(?:or\s+|and\s+)?(?:option\s+)?[(\[{<']*"
-    r"([A-J])(?!['A-Za-z0-9])"
+_JOINS = (
+    r"(?:\bor\b|\band\b|[/,;+&、]|或者?|和|与)\s*(?:(?:or|and|maybe|perhaps|possibly|可能)\s*)*"
 )
-_REJECTED = re.compile(
-    r"(?:\bnot|rather than|instead of|而?不是|而非)\s+?(?:option\s+|选项)?\(?[A-J]\)?"
-    r"(?![A-Za-z0-9'])(?:\s*,?\s*but\b)?|而?(?:不是|而非)[A-J](?![A-Za-z0-9])"
+_ALSO = re.compile(
+    rf"[)\]}}>'\s]*{_JOINS}(?:option\s+)?[(\[{{<']*([A-J])(?!['A-Za-z0-9])",
+)
+_BEFORE = re.compile(
+    r"(?<!\w)([A-J])[)\]]?\s*(?:\bor\b|\band\b|[/+&、]|或者?|和|与)\s*(?:option\s+)?[(\[]?$"
+)
+_FIRST = 0xE000
+_REJECTED = rejecting(
+    r"(?:[(\[]?(?-i:[A-J])(?![A-Za-z0-9'])[)\]]?(?:[\s.:(-]{1,4}[\ue000-\uf8ff]\)?)?"
+    r"|[\ue000-\uf8ff])"
 )
 _MARK = re.compile(
     r"(?:\banswer\b|答案)[^\n]{0,20}?(?:\bis\b|[:=]|是|为)\s*(?=([^\n]{1,300}))", re.I
@@ -117,8 +132,8 @@ def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
     text = _plain(ending(text))
     # Without the options, A to H: "I" is a word.
     known = {chr(65 + n) for n in range(len(choices) or 8)}
-    told = _REJECTED.sub(" ", text)
     shown = [_plain(choice).strip(" .").lower() for choice in choices]
+    told = _without_rejected(text, shown)
     stated = [
         match
         for pattern in _STATED
@@ -132,7 +147,7 @@ def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
     bare = {
         letter for p in _BARE for m in p.finditer(told) for letter in _with_others(m, told, known)
     }
-    return sorted(bare & known) or _held(text, shown)
+    return sorted(bare & known) or _held(told, shown)
 
 
 def _plain(text: str) -> str:
@@ -142,7 +157,10 @@ def _plain(text: str) -> str:
 
 def _with_others(match: re.Match[str], text: str, known: set[str]) -> list[str]:
     """The letter of a match, and those that "or", "and" or a comma joins to it."""
-    found, end = {_of(match)}, match.end(match.lastgroup or 0)
+    found = {_of(match)}
+    begin, end = match.span(match.lastgroup or 0)
+    if (before := _BEFORE.search(text[max(0, begin - 20) : begin])) and before[1] in known:
+        found.add(before[1])
     while (also := _ALSO.match(text, end)) and also[1] in known:
         found.add(also[1])
         end = also.end()
@@ -173,22 +191,42 @@ def _held(text: str, shown: Sequence[str]) -> list[str]:
 
 
 def _options_in(text: str, shown: Sequence[str]) -> list[str]:
-    """Each option not inside another, and not after "not"."""
+    """Each option that is not inside another."""
     held = {
         n: choice
         for n, choice in enumerate(shown)
-        if choice
-        and re.search(
-            rf"(?<![a-z0-9])(?<!not )(?<!rather than )(?<!instead of )(?<!不是){re.escape(choice)}"
-            r"(?![a-z0-9])",
-            text,
-        )
+        if choice and re.search(_alone(re.escape(choice)), text)
     }
     return [
         chr(65 + n)
         for n, choice in held.items()
         if not any(choice in other and choice != other for other in held.values())
     ]
+
+
+def _without_rejected(text: str, shown: Sequence[str]) -> str:
+    """A text without the options that it rejects.
+
+    Meanwhile each option is one character of no alphabet, so that "not guilty" is not torn apart.
+    """
+    texts = [re.escape(choice) for choice in shown if choice and choice in text.lower()]
+    kept: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(match[0])
+        return chr(_FIRST + len(kept) - 1)
+
+    if texts:
+        pattern = _alone("|".join(sorted(texts, key=len, reverse=True)))
+        text = re.sub(pattern, keep, text, flags=re.IGNORECASE)
+    said = _REJECTED.sub(" ", text)
+    return "".join(
+        kept[ord(one) - _FIRST] if 0 <= ord(one) - _FIRST < len(kept) else one for one in said
+    )
+
+
+def _alone(pattern: str) -> str:
+    return rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])"
 
 
 def _wanted(reference: str, choices: Sequence[str]) -> str | None:

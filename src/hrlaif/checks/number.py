@@ -12,11 +12,11 @@ from typing import Any, final
 
 from pydantic import Field
 
-from hrlaif.checks.final import SYMBOLIC, final_number
+from hrlaif.checks.final import final_number
 from hrlaif.checks.numbers import Percent, numbers_in
-from hrlaif.checks.spelled import spelled
+from hrlaif.checks.plain import read
+from hrlaif.checks.spelled import is_a_number_alone, spelled
 from hrlaif.checks.symbolic import Symbolic
-from hrlaif.checks.text import normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings
@@ -27,7 +27,7 @@ class Number(Settings):
     """Reads the final number (last \\boxed, `####`, "the answer is", else the last number)."""
 
     tolerance: float = Field(default=1e-6, ge=0)
-    """Relative; numbers nearer than this are equal."""
+    """Relative to the reference; numbers nearer than this are equal. Zero is exact."""
     percent: Percent = "unit"
     """`unit`: "42%" is 42, in responses and references; `hundredths`: it is 0.42."""
     symbolic: Symbolic | None = None
@@ -69,20 +69,20 @@ class Number(Settings):
         )
 
     def _wanted(self, reference: str) -> Fraction | None:
-        if SYMBOLIC.search(normal(reference)):
+        """The one number that a reference says; x = 5 and 2 + 3 = 5 say 5, a set says none."""
+        if not numbers_in(reference):
+            worded = spelled(reference)
+            reference = worded if is_a_number_alone(worded) else ""
+        head, result = "", reference
+        if len(numbers_in(reference)) > 1:
+            head, equals, result = reference.rpartition("=")
+            head += equals
+        if len(numbers_in(result)) != 1:
             return None
-        found = numbers_in(reference, self.percent) or numbers_in(spelled(reference), self.percent)
-        return found[0] if len(found) == 1 else _after_equals(reference, self.percent)
+        return read(result, head, self.percent, first=True, full=True).value
 
     def _equal(self, given: Fraction, wanted: Fraction) -> bool:
-        return abs(given - wanted) <= Fraction(self.tolerance) * max(Fraction(1), abs(wanted))
-
-
-def _after_equals(reference: str, percent: Percent) -> Fraction | None:
-    """x = 5 and 2 + 3 = 5 are 5; a set or an interval is no number."""
-    _, equals, result = reference.rpartition("=")
-    found = numbers_in(result, percent) if equals else []
-    return found[0] if len(found) == 1 else None
+        return abs(given - wanted) <= Fraction(self.tolerance) * abs(wanted)
 
 
 def shown(value: Fraction) -> str:

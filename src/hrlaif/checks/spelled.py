@@ -47,6 +47,22 @@ _CHINESE = re.compile(
     r"|(?P<half>一半)"
 )
 _IDIOMS = re.compile("十分(?!之)|千万(?![个元人])|万一|一一|三三两两")
+# No number: "this is a tough one", "the first one"; but "the one hundred clips".
+_PRONOUN = re.compile(
+    r"\b(?:this|that|the|each|every|which|no|any|another|an?)\s(?:(?!hundred|thousand|million)[a-z]+\s)?$",
+    re.IGNORECASE,
+)
+# Where nothing marks an answer: the number, a few words that say so before, a unit after.
+_ALONE = re.compile(
+    r"\W*(?:(?:so|thus|therefore|hence)\W+)?"
+    r"(?:(?:it|that|this|there)(?:'s|\s+(?:is|are|was|were|makes?|comes\s+to))\s+)?"
+    r"(?:(?:about|around|approximately|exactly|only|just|minus|negative)\s+)*"
+    r"[约大概是有共总即为负]{0,5}\d[\d./% ]*"
+    r"(?:(?:\s+(?!(?:is|are|was|were|has|have|can|could|may|must|should|will|would|more|please)\b)"
+    r"[a-z]{1,15}){0,2}(?:\s+(?:in all|in total|of (?:the [a-z]{1,15}|them)))?"
+    r"|[\u4e00-\u9fff]{1,3})\W*",
+    re.IGNORECASE,
+)
 _LONGEST = 2000
 
 
@@ -64,11 +80,18 @@ def begins_with_a_large_one(text: str) -> bool:
     return match is not None and bool(match["count"]) and _count(match["count"].lower()) > 12
 
 
+def is_a_number_alone(text: str) -> bool:
+    """Whether a text, its number words in digits, says a number and at most its unit."""
+    return len(text) <= 100 and _ALONE.fullmatch(text) is not None
+
+
 def _english(match: re.Match[str]) -> str:
     if match["alone"]:
         return "1/2" if match["alone"].lower() == "half" else "12"
     if match["one"]:
         return f"1/{_PARTS[match['one'].lower()]}"
+    if match[0].lower() == "one" and _PRONOUN.search(match.string[: match.start()][-20:]):
+        return match[0]
     count = _count(match["count"].lower())
     value = Fraction(count)
     if match["half"]:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _LONGEST = 6000  # characters read, from the end: answers stand there
-_SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_SUPERSCRIPT = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 
 def normal(text: str) -> str:

@@ -1,0 +1,104 @@
+"""Where does a response mark its answer? "The answer is", a box, `####`, 答案是."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hrlaif.checks.rejected import NO
+
+_BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
+_SAYS = (
+    r"(?:(?:is|are|was|equals|comes to|(?:would|should|must|will|has to|may|can) be|be)"
+    r"(?![A-Za-z'])|[:=]|-(?=\s))"
+)
+_TITLE = (
+    r"(?:\bfinal answer|\banswers?|(?<![A-Za-z])ans(?=[.:\s=-])|^\s*A(?=\s*:)|^\s*solution(?=\s*:))"
+)
+# The answer of these marks comes first; what follows in its sentence explains it. A look ahead, so
+# that a later mark on the same line is found too.
+_MARKED = (
+    re.compile(r"^\s*####\s*(?=([^\n]+))", re.MULTILINE),
+    re.compile(r"<answer>\s*(?=([^<]{1,300}))", re.IGNORECASE),
+    re.compile(
+        rf"{_TITLE}[\"'*_`#]*(?:\s+(?!{NO})[a-z']+){{0,4}}?\s*(?:{_SAYS}[\"'*_`\s]*)+"
+        rf"(?!\s*{NO})(?=([^\n]{{1,300}}))",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    re.compile(r"\b(?:final )?answer[:*_#\s]*\n+[*_#\s]*(?=([^\n]{1,300}))", re.IGNORECASE),
+    re.compile(
+        r"(?:答案|应该?(?=[是为])|(?:而|其实|应该?)(?=是))"
+        r"[】\]\"*\s]*(?:应该?)?(?:是|为|:|=|\s|\*)*(?<![不])(?=([^\n]{1,300}))",
+        re.MULTILINE,
+    ),
+)
+# These name intermediate results too, so they count in the last line alone.
+_IN_THE_LAST_LINE = (
+    re.compile(
+        r"\b(?:result|total|sum|value)\b[^\n\d]{0,30}?\b(?:is|are|equals|:)\s*(?=([^\n]{1,300}))",
+        re.I,
+    ),
+    re.compile(r"(?:结果|[总一]共|共计|合计|等于)\s*(?:是|为|有|:|=)*\s*(?=([^\n]{1,300}))"),
+)
+_BEFORE = re.compile(
+    r"(?=(?<![\w.,])([-$€£¥]?\d[\d,./ ]{0,30}?[\w%]{0,12})\s+(?:is|as)\s+(?:the|my|our)\s+"
+    r"(?:final\s+|correct\s+|right\s+)?(?:answer|result|solution)\b)",
+    re.IGNORECASE,
+)
+_BETWEEN_BOXES = re.compile(r"[\s$}\\.,;()\]\[]*(?:or|and|,|或者?|和|、)[\s$\\(\[]*", re.IGNORECASE)
+MOST_CHARACTERS = 1000
+_MOST_MARKS = 50
+_MOST_BEFORE = 100
+
+
+class Span(NamedTuple):
+    """A part of a response that may say its answer."""
+
+    text: str
+    before: str = ""
+    """What it follows on: "3 or" of "3 or 4 is the answer"."""
+    first: bool = True
+    """The answer is its first number, not its last."""
+    full: bool = False
+    """It is a box: nothing but the answer stands there."""
+    hedged: bool = False
+
+
+def marked(text: str) -> list[Span]:
+    """What stands behind the marks of an answer, the last one first."""
+    placed = sorted([*_boxes(text), *_marks(text)], key=lambda mark: -mark[0])
+    return [span for _, span in placed[:_MOST_MARKS]]
+
+
+def weakly_marked(line: str) -> list[Span]:
+    """What stands behind marks of any result, the last one first."""
+    marks = [match for pattern in _IN_THE_LAST_LINE for match in pattern.finditer(line)]
+    return [Span(match[1]) for match in sorted(marks, key=lambda match: -match.end())]
+
+
+def _boxes(text: str) -> Iterator[tuple[int, Span]]:
+    """The last boxes with their inside, braces matched; two joined by "or" are a hedge."""
+    starts = list(_BOX.finditer(text))[-_MOST_MARKS:]
+    end_of_last = None
+    for start in starts:
+        depth, stop = 1, min(len(text), start.end() + MOST_CHARACTERS)
+        for place in range(start.end(), stop):
+            depth += {"{": 1, "}": -1}.get(text[place], 0)
+            if depth == 0:
+                between = text[end_of_last : start.start()] if end_of_last else ""
+                hedged = bool(between and _BETWEEN_BOXES.fullmatch(between[:30]))
+                inside = text[start.end() : place]
+                if inside.strip():
+                    yield start.end(), Span(inside, full=True, hedged=hedged)
+                end_of_last = place + 1
+                break
+
+
+def _marks(text: str) -> Iterator[tuple[int, Span]]:
+    for pattern in _MARKED:
+        for match in pattern.finditer(text):
+            yield match.end(), Span(match[1])
+    for match in _BEFORE.finditer(text):
+        begin = match.start()
+        yield begin, Span(match[1], text[max(0, begin - _MOST_BEFORE) : begin])
