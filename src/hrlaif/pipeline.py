@@ -21,7 +21,7 @@ from hrlaif import work
 from hrlaif.config import Config
 from hrlaif.llm import Local
 from hrlaif.reward.parts import models, of_samples, of_the_run
-from hrlaif.run import sha256, sketch
+from hrlaif.run import sha256, sketch, texts_of
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Stage:
         for name in self.settings:
             whole, _, only = name.partition(".")
             found[whole] = {only: values[whole][only]} if only else values[whole]
+        hashes |= texts_of(found)
         return found | ({"files": hashes} if hashes else {})
 
 

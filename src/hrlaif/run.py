@@ -125,6 +125,12 @@ def sketch(path: Path) -> str:
     return total.hexdigest()
 
 
+def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 of each .yaml file that settings name: criteria of the user's own."""
+    named = [v for v in flatten(settings).values() if isinstance(v, str) and v.endswith(".yaml")]
+    return {name: sha256(Path(name)) for name in named if Path(name).is_file()}
+
+
 def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """sha256 of a stage's inputs; a folder's comes from the receipt of the stage that made it."""
     known: dict[str, str] = {}

@@ -126,7 +126,7 @@ def test_a_bad_file_is_named_with_its_row_and_the_next_move(raw, says, label, pa
         ({"judge": "scripted:acuracy=1"}, 2, "did you mean 'accuracy'?"),
         ({"judge": "packaged:nothere"}, 1, "'nothere' is none of"),
         ({"judge": "local:/not/here"}, 1, "check the name"),
-        ({"arguments": ["--task", "sumarize"]}, 2, "'summarization', 'helpful'"),
+        ({"arguments": ["--task", "sumarize"]}, 2, "'helpful', 'reasoning', 'summarization'"),
         ({"arguments": ["--labeler", "debate"]}, 2, "kind 'debate' is none of"),
         ({"arguments": ["--samples", "0"]}, 2, "greater than or equal to 1"),
         ({"arguments": ["--base-url", "http://localhost/v1"]}, 2, "goes with --judge remote:"),
@@ -197,8 +197,32 @@ def test_a_file_is_never_written_over_the_one_that_is_read(label, pairs, tmp_pat
     assert source.read_bytes() == pairs.read_bytes()
 
 
-def remote(label, server, source, **options):
-    return label(source, "--base-url", server.url, judge="remote:m", **options)
+def test_criteria_of_one_s_own_are_asked_and_named_and_their_file_is_remembered(
+    label, pairs, server, tmp_path
+):
+    own = tmp_path / "kind.yaml"
+    own.write_text("preamble: Say which is kinder.\nreminder: Choose the kinder response.\n")
+    server.answer = lambda body, n: server.top({"1": 0.7, "2": 0.2})
+    _, out = remote(label, server, pairs, arguments=["--task", own])
+    asked = server.calls[0]["messages"][0]["content"]
+    assert asked.startswith("Say which is kinder.\nAnswer only with 1 or 2.")
+    assert asked.endswith("Choose the kinder response.\nPreferred Response=")
+    assert "kind@" in read(out)[0]["labeler"]
+    # Half done, and then other words: refused.
+    many = tmp_path / "many.jsonl"
+    many.write_text("".join(json.dumps(pair(n)) + "\n" for n in range(200)))
+    begun = len(server.calls)
+    server.answer = lambda body, n: (
+        server.top({"1": 0.7, "2": 0.2}) if n < begun + 300 else server.error(401, "no")
+    )
+    remote(label, server, many, arguments=["--task", own], code=1)
+    own.write_text("preamble: Say which is ruder.\nreminder: Choose the ruder response.\n")
+    done, _ = remote(label, server, many, arguments=["--task", own], code=1)
+    assert f"label was begun with another {own}" in done.stderr
+
+
+def remote(label, server, source, arguments=(), **options):
+    return label(source, "--base-url", server.url, *arguments, judge="remote:m", **options)
 
 
 @pytest.mark.parametrize("trouble", ["429", "500", "html", "half", "nothing"])

@@ -187,6 +187,6 @@ def test_the_paths_can_be_counted():
 
 
 def test_no_shots_of_reasoning_are_shipped():
-    with pytest.raises(ValueError, match="no exemplars of reasoning are shipped"):
+    with pytest.raises(ValueError, match="0 exemplars of reasoning are there"):
         Pairwise(task="reasoning", shots=1)
     assert Number() == Verified().check

@@ -20,6 +20,7 @@ from hrlaif.run import (
     parse_receipt,
     refuse_stale,
     sha256,
+    texts_of,
     write_text,
 )
 from hrlaif.settings import Compute, using
@@ -41,8 +42,7 @@ class Job:
         self.aside = out.with_name(out.stem + ".abstentions.jsonl")
         self.source = Path(source)
         refuse_overwriting(self.source, self.out, self.aside)
-        inputs = {source: sha256(self.source)} if self.source.is_file() else {}
-        self.receipt = Receipt(stage=stage, settings=settings, inputs=inputs)
+        self.receipt = Receipt(stage=stage, settings=settings, inputs=texts_of(settings))
 
     def rows(
         self,
@@ -55,9 +55,10 @@ class Job:
     ) -> tuple[list[Row], Row]:
         """All rows, and what they cost."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        if not self.receipt.inputs:  # standard input or a hub id: no file says what it held
-            made = {str(self.source): digest([item.row() for item in items])}
-            self.receipt = self.receipt.model_copy(update={"inputs": made})
+        # Of standard input or a hub id, no file says what it held.
+        known = self.source.is_file()
+        held = sha256(self.source) if known else digest([item.row() for item in items])
+        self.receipt.inputs[str(self.source)] = held
         with only_process(self.out.parent, f".{self.out.name}.lock"):
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
             ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")

@@ -40,7 +40,12 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", sho
 Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
 MaxCost = Annotated[float | None, typer.Option(help="Stop, resumably, before this many USD.")]
-Task = Annotated[str, typer.Option(help="summarization, helpful, harmless or general.")]
+Task = Annotated[
+    str,
+    typer.Option(
+        help="summarization, helpful, harmless, general, or a .yaml file of your own criteria."
+    ),
+]
 Silence = Annotated[
     float, typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.")
 ]

@@ -107,6 +107,8 @@ def study(
 
     The same command goes on after any stop; what is known already is not asked again.
     """
+    from hrlaif.labeling.pairwise import asks_for_the_worse
+    from hrlaif.llm.own_texts import is_own
     from hrlaif.reward import Direct
     from hrlaif.rows import read_rows
     from hrlaif.study import Asked, Study, read_items
@@ -116,10 +118,13 @@ def study(
     models = judges_of(judge, base_url)
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
-    if task == "harmless" and attacks:
-        # Its question asks for the more harmful response, so an attacker would ask for the other.
-        say("no injections with --task harmless: it asks which response is worse, not better")
+    if attacks and asks_for_the_worse(task):
+        # An attacker would ask for the other response.
+        say(f"no injections with --task {task}: it asks which response is worse, not better")
         attacks = False
+    if grades and is_own(task):
+        say(f"no grades with --task {task}: it asks about pairs")
+        grades = False
     settings = Study(
         probes=probes, attacks=attacks, budget=budget, disagreements=disagreements, seed=seed
     )

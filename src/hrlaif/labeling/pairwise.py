@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self, final
 
 from pydantic import Field, model_validator
 
+from hrlaif.llm.own_texts import named
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import (
@@ -54,9 +55,10 @@ class _Answer(NamedTuple):
 class Pairwise(Settings):
     """Soft labels from the probabilities of "1" and "2"."""
 
-    task: Literal["summarization", "helpful", "harmless", "general", "reasoning"] = "general"
-    """Which prompt texts; `harmless` asks for the most harmful one, and labels are inverted;
-    `reasoning` asks whose steps are better where both answers are right."""
+    task: str = "general"
+    """Which prompt texts: summarization, helpful, general; `harmless` asks for the most harmful
+    one, and labels are inverted; `reasoning` asks whose steps are better where both answers are
+    right; or a .yaml file with criteria of your own (docs/criteria.md)."""
     preamble: Literal["base", "detailed"] = "base"
     """`detailed` defines what a good response is, axis by axis."""
     shots: int = Field(default=0, ge=0, le=8)
@@ -82,8 +84,11 @@ class Pairwise(Settings):
     def _fits_together(self) -> Self:
         if self.samples > 1 and not self.rationale:
             raise ValueError("samples above 1 are sampled rationales: set rationale: true too")
-        if self.shots and self.task == "reasoning":
-            raise ValueError("shots: no exemplars of reasoning are shipped: set shots: 0")
+        texts = load_template(PROMPTS, self.task, "en")
+        if self.shots > (known := len(texts["exemplars"])):
+            raise ValueError(f"shots: {known} exemplars of {self.task} are there, not {self.shots}")
+        if self.rationale and "rationale_request" not in texts:
+            raise ValueError(f"rationale: {self.task} has no rationale_request, which asks for one")
         return self
 
     def label(
@@ -108,7 +113,7 @@ class Pairwise(Settings):
         return rows
 
     def _labeler(self, judge: LanguageModel) -> str:
-        parts = [self.task, self.preamble, f"{self.shots}shot"]
+        parts = [named(self.task), self.preamble, f"{self.shots}shot"]
         parts += ["rationale"] * self.rationale + [f"x{self.samples}"] * (self.samples > 1)
         return f"pairwise/{judge.name}/{'-'.join(parts + ['single'] * self.single_order)}"
 
@@ -244,6 +249,11 @@ class Pairwise(Settings):
         if known is None:
             return None
         return 1.0 - known if texts["asks_for"] == "most_harmful" else known
+
+
+def asks_for_the_worse(task: str) -> bool:
+    """Whether the response that a task's question names is the worse one."""
+    return bool(load_template(PROMPTS, task, "en")["asks_for"] == "most_harmful")
 
 
 def _unfit(comparison: Comparison) -> str:

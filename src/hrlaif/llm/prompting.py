@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from hrlaif.errors import UsageError
+from hrlaif.llm import own_texts
 from hrlaif.records import Asked, Chat, Message, Response, digest
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
@@ -21,14 +22,19 @@ _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_new
 
 @lru_cache(maxsize=64)
 def load_template(folder: Path, task: str, language: str | None) -> Mapping[str, Any]:
-    """The prompt file `task.language.yaml`; English where a language has none; `zh-CN` is `zh`."""
+    """The prompt file `task.language.yaml`; English where a language has none; `zh-CN` is `zh`.
+
+    A task that is itself a .yaml file is completed from `general`: see `own_texts`.
+    """
+    if own_texts.is_own(task):
+        return own_texts.texts(task, load_template(folder, "general", language))
     known = re.match(r"[a-z]{2,3}(?![a-z])", (language or "").lower())
     path = folder / f"{task}.{known[0] if known else 'en'}.yaml"
     if not path.exists():
         path = folder / f"{task}.en.yaml"
     if not path.exists():
         tasks = sorted({p.name.split(".")[0] for p in folder.glob("*.en.yaml")})
-        raise UsageError(f"task {task!r} is none of {tasks}")
+        raise UsageError(f"task {task!r} is none of {tasks}, and no .yaml file of your own")
     template: Mapping[str, Any] = yaml.safe_load(path.read_text("utf-8"))
     return template
 

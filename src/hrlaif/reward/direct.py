@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, final
+from typing import Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hrlaif.errors import UsageError
+from hrlaif.llm.own_texts import named
 from hrlaif.llm.prompting import about_one, load_template
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Choice, Response, Score, Unanswered
@@ -25,14 +26,20 @@ GRADES = tuple(str(grade) for grade in range(1, 11))
 class Direct(Settings):
     """The expected grade from 1 to 10, in one call a response."""
 
-    task: Literal["summarization", "helpful", "harmless", "general"] = "general"
-    """Which prompt texts."""
+    task: str = "general"
+    """Which prompt texts: summarization, helpful, harmless or general; or a .yaml file with
+    criteria of your own (docs/criteria.md)."""
     normalise: bool = True
     """Map 1 .. 10 to -1 .. 1 by (s - 5.5) / 4.5; otherwise the grade itself."""
     mass_floor: float = Field(default=0.05, ge=0, le=1)
     """No score when the judge gives all grades together less probability than this."""
     max_chars: int = Field(default=8000, ge=100)
     """Longer prompts lose their beginning, longer responses their end, visibly."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        load_template(PROMPTS, self.task, "en")
+        return self
 
     def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
         """One score a response; `value=None` with the reason where the judge gave no grade."""
@@ -42,7 +49,7 @@ class Direct(Settings):
         told = iter(judge.choose([self._question(r) for r in asked], GRADES))
         missing = Unanswered(reason="the response is missing: its model gave none")
         choices = [missing if r.finish_reason == "error" else next(told) for r in responses]
-        name = f"direct/{judge.name}/{self.task}"
+        name = f"direct/{judge.name}/{named(self.task)}"
         pairs = zip(responses, choices, strict=True)
         return [self._score(response, choice, name) for response, choice in pairs]
 

@@ -1,0 +1,73 @@
+"""By which criteria of the user's own is a judge asked? A file in the form of the shipped ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hrlaif.errors import UsageError
+from hrlaif.records import digest
+
+_CRITERIA = ("preamble", "reminder", "rationale_request", "exemplars")
+"""What says what is good: never taken from another task."""
+_NEEDED = ("preamble", "reminder")
+
+
+def is_own(task: str) -> bool:
+    """Whether a task is the path of a file, and not the name of shipped texts."""
+    return Path(task).suffix in (".yaml", ".yml")
+
+
+def named(task: str) -> str:
+    """What stands in labels: a shipped task's name, or a file's with a digest of what it says."""
+    return f"{Path(task).stem}@{digest(read(task), length=8)}" if is_own(task) else task
+
+
+def texts(task: str, usual: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A file's texts; those that are no criteria are the usual ones where it does not give them.
+
+    Raises UsageError naming the file and the text that is missing, unknown or misshapen.
+    """
+    own = dict(read(task))
+    if isinstance(usual["preamble"], Mapping) and isinstance(own.get("preamble"), str):
+        own["preamble"] = dict.fromkeys(usual["preamble"], own["preamble"])
+    if missing := [name for name in _NEEDED if not own.get(name)]:
+        raise UsageError(f"{task}: no {missing[0]}: it says what a good response is")
+    if unknown := sorted(own.keys() - usual.keys()):
+        raise UsageError(f"{task}: {unknown[0]} is none of {', '.join(sorted(usual))}")
+    for name, value in own.items():
+        _refuse_other_form(f"{task}: {name}", value, usual[name])
+    return {k: v for k, v in usual.items() if k not in _CRITERIA} | {"exemplars": []} | own
+
+
+@lru_cache(maxsize=64)
+def read(task: str) -> Mapping[str, Any]:
+    """The file as it is."""
+    try:
+        found = yaml.safe_load(Path(task).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"task {task}: cannot be read ({error}): check its name") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"task {task}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, Mapping):
+        raise UsageError(f"task {task}: holds a {type(found).__name__}, not texts with names")
+    return found
+
+
+def _refuse_other_form(where: str, value: object, usual: object) -> None:
+    if isinstance(usual, Mapping):
+        if not isinstance(value, Mapping) or value.keys() != usual.keys():
+            raise UsageError(f"{where} is no table of {', '.join(usual)}")
+    elif not isinstance(value, type(usual)):
+        raise UsageError(f"{where} is a {type(value).__name__}, not a {type(usual).__name__}")
+    if isinstance(usual, str) and isinstance(value, str) and _fields(value) != _fields(usual):
+        raise UsageError(f"{where} must hold each of {', '.join(sorted(_fields(usual)))} once")
+
+
+def _fields(text: str) -> set[str]:
+    return set(re.findall(r"\{\{.*?\}\}|\{%.*?%\}", text))

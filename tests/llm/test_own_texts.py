@@ -1,0 +1,74 @@
+"""May a user say by which criteria a judge is asked?"""
+
+import pytest
+
+from hrlaif.errors import UsageError
+from hrlaif.labeling.pairwise import PROMPTS, Pairwise
+from hrlaif.llm.own_texts import named
+from hrlaif.llm.prompting import load_template
+from hrlaif.reward import direct
+from hrlaif.reward.direct import Direct
+
+WHOLE = "preamble: Be kind.\nreminder: Kinder.\n"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A function from YAML to the path of a file of its own."""
+
+    def write(text):
+        path = tmp_path / f"texts{len(list(tmp_path.iterdir()))}.yaml"
+        path.write_text(text, "utf-8")
+        return str(path)
+
+    return write
+
+
+def test_what_says_what_is_good_comes_from_the_file_and_the_frame_from_general(own):
+    texts = load_template(PROMPTS, own(WHOLE), "zh-CN")
+    usual = load_template(PROMPTS, "general", "zh")
+    assert texts["preamble"] == {"base": "Be kind.", "detailed": "Be kind."}
+    assert texts["reminder"] == "Kinder."
+    assert "rationale_request" not in texts
+    assert texts["exemplars"] == []
+    for name in ("sample", "data_note", "ending", "asks_for", "answer_with_label"):
+        assert texts[name] == usual[name]
+    assert load_template(direct.PROMPTS, own(WHOLE), "en")["preamble"] == "Be kind."
+
+
+def test_labels_name_the_file_and_what_it_says(own):
+    one, other = own(WHOLE), own(WHOLE + "ending: Better=\n")
+    assert named("helpful") == "helpful"
+    assert named(one).startswith("texts0@")
+    assert named(one).split("@")[1] != named(other).split("@")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("preamble: x\n", "no reminder: it says what a good response is"),
+        (WHOLE + "remindr: x\n", "remindr is none of answer_with_label"),
+        (WHOLE + "sample: no data\n", "must hold each of {{ first }}, {{ mark }}, {{ prompt }}"),
+        (WHOLE + "ending: '{{ first }}'\n", "ending must hold each of"),
+        ("preamble: [x]\nreminder: x\n", "preamble is no table of base, detailed"),
+        (WHOLE + "exemplars: none\n", "exemplars is a str, not a list"),
+        ("- x", "holds a list"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_file_that_would_ask_something_else_is_refused_by_name(text, says, own):
+    with pytest.raises(UsageError) as told:
+        Pairwise(task=own(text))
+    assert says in str(told.value)
+
+
+def test_reasons_and_exemplars_are_asked_only_where_the_file_has_them(own):
+    for asked, says in (
+        ({"rationale": True}, "no rationale_request"),
+        ({"shots": 1}, "0 exemplars"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            Pairwise.parse({"task": own(WHOLE), **asked})
+    with_reasons = own(WHOLE + "rationale_request: Think.\n")
+    assert Pairwise(task=with_reasons, rationale=True).rationale
+    assert Direct(task=own(WHOLE)).task.endswith(".yaml")
