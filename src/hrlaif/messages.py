@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 Row = dict[str, Any]
+_THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 LabelSource = Literal["logprobs", "scored", "votes", "hard", "verified", "rewrite", "human"]
 
 
@@ -20,6 +22,15 @@ def digest(value: object, *, length: int = 16) -> str:
     """The first hex digits of the sha256 of a JSON-able value, the same on every machine."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def spoken(text: str) -> str:
+    """Without the thoughts at its beginning; empty where a model never stopped thinking.
+
+    Only what begins with the mark of thoughts is taken for them: a mark further down would let a
+    response hide what it said before.
+    """
+    return _THOUGHTS.sub("", text, count=1)
 
 
 class Record(BaseModel):

@@ -23,6 +23,7 @@ from hrlaif.messages import (
     Row,
     Unanswered,
     digest,
+    spoken,
 )
 
 __all__ = [
@@ -156,7 +157,7 @@ class Comparison(Record):
     def identical(self) -> bool:
         """Both responses are there and say the same: neither is the better, whoever is asked."""
         missing = "error" in (self.a.finish_reason, self.b.finish_reason)
-        return not missing and self.a.text.strip() == self.b.text.strip()
+        return not missing and spoken(self.a.text).strip() == spoken(self.b.text).strip()
 
     def swapped(self) -> Self:
         """The same comparison with a and b exchanged, labels with them."""
@@ -192,6 +193,9 @@ def _comparison_of(row: Mapping[str, Any]) -> tuple[Comparison, Row]:
 
 
 _FACTS = ("human", "rewrite", "verified")
+# What stands in every row of preferences, null where nothing is known.
+_ASKED = dict.fromkeys(("id", "prompt_id", "prompt", "category"))
+_HOW = dict.fromkeys(("source", "mass", "prob_a_first", "prob_a_second", "flipped", "rationales"))
 
 
 class Preference(Record):
@@ -210,9 +214,11 @@ class Preference(Record):
         return self.evidence is None or self.evidence.source not in _FACTS
 
     def row(self) -> Row:
-        """Flat: the comparison's columns, then the label's."""
+        """Flat: the comparison's columns, then the label's; no reader has to ask if they exist."""
         own = self.model_dump(mode="json", exclude_none=True, exclude={"comparison"})
-        return {**self.comparison.row(), **own}
+        evidence = own.get("evidence")
+        own["evidence"] = None if evidence is None else {**_HOW, **evidence}
+        return {**_ASKED, **self.comparison.row(), **own}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
 from hrlaif.llm.scripted_texts import Marked, known
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Asked, Chat, Choice, Response, Unanswered
 
@@ -67,14 +68,14 @@ def opinions(
 def _unfit(response: Response) -> str:
     if response.finish_reason == "error":
         return "the response is missing: its model gave none"
-    return "" if response.text.strip() else "the response is empty"
+    return "" if spoken(response.text).strip() else "the response is empty"
 
 
 def _question(task: Marked, response: Response, max_chars: int) -> _Question:
     prompt = response.prompt
     texts = load_template(PROMPTS, task, prompt.language)
     context, cut = clip(transcript(prompt.messages, texts["roles"]), max_chars, keep="end")
-    answer, cut_answer = clip(response.text, max_chars, keep="start")
+    answer, cut_answer = clip(spoken(response.text), max_chars, keep="start")
     data = render(
         texts["sample"], prompt=context, response=answer, mark=fence_mark(context, answer)
     )

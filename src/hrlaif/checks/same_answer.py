@@ -15,6 +15,7 @@ from pydantic import Field
 from hrlaif.checks.text import normal
 from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Asked, Chat, Choice, Response, Unanswered, Verdict
 from hrlaif.settings import Settings
@@ -55,7 +56,7 @@ class SameAnswer(Settings):
         prompt, reference = response.prompt, response.prompt.reference_answer or ""
         texts = load_template(PROMPTS, "same_answer", prompt.language)
         context, _ = clip(transcript(prompt.messages, texts["roles"]), self.max_chars, keep="end")
-        given, _ = clip(response.text, self.max_chars, keep="end")
+        given, _ = clip(spoken(response.text), self.max_chars, keep="end")
         first, second = (given, reference) if swapped else (reference, given)
         mark = fence_mark(context, first, second)
         data = render(texts["sample"], prompt=context, first=first, second=second, mark=mark)
@@ -99,7 +100,7 @@ def _without_asking(response: Response) -> Verdict | None:
         return _told(response, None, "no reference answer")
     if response.finish_reason == "error":
         return _told(response, None, "the response is missing: its model gave none")
-    given, wanted = normal(response.text).strip(), normal(reference).strip()
+    given, wanted = normal(spoken(response.text)).strip(), normal(reference).strip()
     if not any(character.isalnum() for character in given):
         return _told(response, None, "no answer in the response")
     return _told(response, True, "the same text", source="hard") if given == wanted else None

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from hrlaif.llm.own_texts import named
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import (
     Abstention,
@@ -221,8 +222,8 @@ class Pairwise(Settings):
         prompt = comparison.prompt
         texts = load_template(PROMPTS, self.task, prompt.language)
         context, cut = clip(transcript(prompt.messages, texts["roles"]), self.max_chars, keep="end")
-        first, cut_first = clip(comparison.a.text, self.max_chars, keep="start")
-        second, cut_second = clip(comparison.b.text, self.max_chars, keep="start")
+        first, cut_first = clip(spoken(comparison.a.text), self.max_chars, keep="start")
+        second, cut_second = clip(spoken(comparison.b.text), self.max_chars, keep="start")
         mark = fence_mark(context, first, second)
         data = render(texts["sample"], prompt=context, first=first, second=second, mark=mark)
         answer_with = "answer_with_rationale" if self.rationale else "answer_with_label"

@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from hrlaif.errors import UsageError
 from hrlaif.llm import own_texts
+from hrlaif.messages import spoken
 from hrlaif.records import Asked, Chat, Message, Response, digest
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
@@ -97,7 +98,7 @@ def about_one(texts: Mapping[str, Any], response: Response, max_chars: int) -> C
     Longer prompts lose their beginning, longer responses their end, visibly.
     """
     context, _ = clip(transcript(response.prompt.messages, texts["roles"]), max_chars, keep="end")
-    shown, _ = clip(response.text, max_chars, keep="start")
+    shown, _ = clip(spoken(response.text), max_chars, keep="start")
     # The mark is drawn from the prompt alone, so samples of one prompt share their beginning.
     mark = fence_mark(context, inside=[shown])
     data = render(texts["sample"], prompt=context, response=shown, mark=mark)

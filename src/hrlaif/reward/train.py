@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from hrlaif.errors import DataError
+from hrlaif.messages import spoken
 from hrlaif.progress import say
 from hrlaif.records import Candidate, Preference, Prompt, Response
 from hrlaif.reward import evaluate, head, maths
@@ -94,7 +95,11 @@ def _pair(reward: head.RewardModel, preference: Preference, limit: int) -> Pair:
     def side(candidate: Candidate) -> head.Rendered:
         finished = head.was_finished(candidate.finish_reason)
         return head.render(
-            reward.tokenizer, comparison.prompt, candidate.text, finished=finished, limit=limit
+            reward.tokenizer,
+            comparison.prompt,
+            spoken(candidate.text),
+            finished=finished,
+            limit=limit,
         )
 
     a, b = side(comparison.a), side(comparison.b)
@@ -164,7 +169,7 @@ def score_texts(reward: head.RewardModel, responses: Sequence[Response], limit: 
 
     def tokens(prompt: Prompt, response: Response) -> list[int]:
         finished = head.was_finished(response.finish_reason)
-        text = response.text
+        text = spoken(response.text)
         return head.render(reward.tokenizer, prompt, text, finished=finished, limit=limit).tokens
 
     return head.rewards_of(reward.model, [tokens(r.prompt, r) for r in responses])
