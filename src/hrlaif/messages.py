@@ -118,7 +118,7 @@ class Evidence(Record):
     prob_a_first: float | None = None
     """What the judge said with a shown first."""
     prob_a_second: float | None = None
-    """What the judge said with a shown second; absent with a single order."""
+    """What the judge said with a shown second; null with a single order."""
     flipped: bool | None = None
     """True when the two orders name different winners: the judge followed the position."""
     rationales: tuple[str, ...] = ()

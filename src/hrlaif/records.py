@@ -216,8 +216,7 @@ class Preference(Record):
     def row(self) -> Row:
         """Flat: the comparison's columns, then the label's; no reader has to ask if they exist."""
         own = self.model_dump(mode="json", exclude_none=True, exclude={"comparison"})
-        evidence = own.get("evidence")
-        own["evidence"] = None if evidence is None else {**_HOW, **evidence}
+        own["evidence"] = {**_HOW, **own["evidence"]} if self.evidence else None
         return {**_ASKED, **self.comparison.row(), **own}
 
     @classmethod

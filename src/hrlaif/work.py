@@ -125,7 +125,7 @@ def label(config: Config, folder: Path) -> Counts:
     write_rows(folder / "preferences.jsonl", told)
     partial.unlink()
     share = len(silent) / len(rows) if rows else 0.0
-    flipped = sum(bool(row["evidence"].get("flipped")) for row in told)
+    flipped = sum(bool((row["evidence"] or {}).get("flipped")) for row in told)
     return {
         "comparisons": len(rows),
         "preferences": len(told),
@@ -133,7 +133,7 @@ def label(config: Config, folder: Path) -> Counts:
         "abstained_share": share,
         "abstained_by_reason": counted(r["reason"] for r in silent),
         "flipped": flipped,
-        "truncated": sum(bool(r.get("evidence", {}).get("truncated")) for r in told),
+        "truncated": sum(bool((r["evidence"] or {}).get("truncated")) for r in told),
         **({"verified": verified} if verified else {}),
     }
 
@@ -218,7 +218,12 @@ def evaluate(config: Config, folder: Path) -> Counts:
         toxic=toxic if part.toxicity else None,
         seed=config.seed,
     )
-    return {"prompts": len(asked), "win_rate": metrics["win_rate"]["overall"]}
+    won = metrics["win_rate"]
+    return {
+        "prompts": len(asked),
+        "win_rate": won["overall"],
+        "abstained_share": won["abstained_share"],
+    }
 
 
 def report(config: Config, folder: Path) -> Counts:

@@ -51,7 +51,50 @@ def test_files_of_other_prompts_are_refused(hrlaif, sides, write, tmp_path):
     other = write("c.jsonl", [{"id": "x", "prompt": "?", "response": "!"}])
     out = tmp_path / "out"
     told = hrlaif.here("compare", sides[0], other, "-o", out, "--judge", "scripted:", code=1)
-    assert "no prompt id is in both lists" in told.stderr
+    assert "no prompt is in both lists, by its id or its text" in told.stderr
+
+
+def test_the_text_says_b_versus_a_at_equal_length_and_what_is_missing(hrlaif, sides, tmp_path):
+    judge = "scripted:length_bias=0.45,failure=0.05"
+    done = hrlaif.here("compare", *sides, "-o", tmp_path / "out", "--judge", judge)
+    won = json.loads((tmp_path / "out" / "compare.json").read_text())["win_rate"]
+    head, verdict, equal, *rest, last = done.stdout.splitlines()
+    assert head == f"B ({sides[1]}) versus A ({sides[0]}), 30 comparisons, judge {judge}:"
+    assert verdict == won["statement"]
+    assert verdict.startswith(f"B's win rate is {100 * won['overall']['value']:.1f} % (95 %")
+    at_equal = 100 * won["length_controlled"]["win_rate"]["value"]
+    assert equal.startswith(f"At equal length (lc_minimal) it is {at_equal:.1f} % (95 %")
+    silent = won["abstentions"]["scripted failure"]
+    assert "  5 of two identical texts: ties, no judge was asked" in rest
+    assert f"  {silent} without a verdict: scripted failure" in rest
+    assert last == str(tmp_path / "out" / "compare.json")
+    assert "at most 60 calls to" in done.stderr
+
+
+def test_a_judge_that_says_nothing_ends_with_3_and_states_no_win_rate(hrlaif, sides, tmp_path):
+    silent = ("compare", *sides, "-o", tmp_path / "out", "--judge", "scripted:failure=1")
+    told = hrlaif.here(*silent, code=3)
+    assert "25 of 25 rows have no verdict, more than the 20% allowed" in told.stderr
+    assert f"see {tmp_path / 'out' / 'comparisons.jsonl'}" in told.stderr
+    assert "Too few verdicts to say anything." in told.stdout
+    assert "%" not in told.stdout
+    assert hrlaif.here(*silent, "--max-abstentions", "1").stdout == told.stdout
+
+
+def test_ids_in_one_file_alone_are_no_matter_where_the_prompts_are_the_same(
+    hrlaif, sides, write, tmp_path
+):
+    rows = [json.loads(row) for row in sides[1].read_text().splitlines()]
+    bare = write("bare.jsonl", [{k: v for k, v in row.items() if k != "id"} for row in rows])
+    judge = ("--judge", "scripted:")
+    done = hrlaif.here("compare", sides[0], bare, "-o", tmp_path / "out", *judge)
+    assert "no prompt id is in both lists: prompts of the same text" in done.stderr
+    hrlaif.here("compare", *sides, "-o", tmp_path / "other", *judge)
+    found, other = (
+        json.loads((tmp_path / name / "compare.json").read_text())["win_rate"]
+        for name in ("out", "other")
+    )
+    assert found == other
 
 
 def test_two_comparisons_with_one_baseline_are_tested_prompt_by_prompt(

@@ -31,6 +31,16 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     assert json.loads(hrlaif.here("calls", ledger, "list", "--json").stdout) == []
 
 
+@pytest.mark.parametrize("action", ["list", "cost"])
+def test_calls_in_a_pipe_are_whole_lines(action, hrlaif, ledger):
+    rows = json.loads(hrlaif.here("calls", ledger, action, "--json").stdout)
+    shown = hrlaif("calls", ledger, action, environment={"COLUMNS": "40"}).stdout.splitlines()
+    assert shown[0].split() == list(rows[0])
+    assert [line.split() for line in shown[1:]] == [
+        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -1,11 +1,14 @@
 """metrics.json and compare.json: written whole, resumable, nulls where nothing is known."""
 
 import json
+import shutil
 
 import pytest
 
+from hrlaif.config import load
 from hrlaif.evaluation import compare, evaluate
 from hrlaif.records import Message, Preference, Prompt, Response
+from hrlaif.running import run_stage
 
 
 class Judge:
@@ -64,6 +67,20 @@ def test_compare_writes_the_same_win_rate_and_its_rows(tmp_path):
     assert json.loads((tmp_path / "out/compare.json").read_text()) == found
     assert [row["prob_a"] for row in rows] == [0.1, 0.1, 0.1, 0.9]
     assert not (tmp_path / "out/comparisons.jsonl.partial").exists()
+    assert found["win_rate"]["statement"].startswith("The policy's win rate is")
+
+
+def test_a_run_s_evaluation_by_a_silent_judge_counts_it_and_states_no_win_rate(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (folder / "receipts" / "evaluate.json").unlink()
+    silent = ["evaluation.judge=scripted:failure=1"]
+    config = load(finished.config, [*finished.set[1::2], *silent])
+    counts = run_stage(folder, config, "evaluate").counts
+    assert counts["abstained_share"] == 1.0
+    won = json.loads((folder / "evaluation" / "metrics.json").read_text())["win_rate"]
+    assert won["identical"] + won["abstentions"]["scripted failure"] == won["asked"]
+    assert won["statement"] == "Too few verdicts to say anything."
 
 
 def test_an_interrupted_comparison_asks_only_for_the_rest(tmp_path):

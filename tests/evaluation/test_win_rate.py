@@ -5,7 +5,7 @@ import pytest
 from hrlaif.errors import DataError
 from hrlaif.evaluation.win_rate import answer_from, pair, statement, summarise, win_rate
 from hrlaif.records import Abstention, Evidence, Message, Preference, Prompt, Response
-from hrlaif.statistics import Figure
+from hrlaif.statistics import Figure, mean
 
 
 class Judge:
@@ -87,6 +87,57 @@ def test_two_missing_responses_are_no_tie_and_white_space_makes_no_difference():
     found, _ = win_rate(a, b, Unfit(), Judge())
     assert (found.overall.value, found.overall.n) == (0.5, 1)
     assert (found.identical, found.abstentions) == (1, {"nothing to compare": 1})
+
+
+def test_identical_texts_alone_are_no_verdict():
+    for table, share in (({}, 1.0), ({"good": 0.0}, 0.0)):
+        found, _ = win_rate(
+            responses("x", "same"), responses("good", "same"), ByFirstLetter(table), Judge()
+        )
+        assert found.abstained_share == share
+        assert ("Too few" in found.statement) == (share == 1.0)
+    found, _ = win_rate(responses("same"), responses("same"), ByFirstLetter({}), Judge())
+    assert (found.identical, found.abstained_share) == (1, 0.0)
+    assert found.statement == "Too few verdicts to say anything."
+
+
+def test_lengths_in_tokens_are_clustered_by_prompt_as_all_figures_are():
+    def answered(texts, lengths):
+        return [
+            r.model_copy(update={"sample": n % 4, "tokens": tokens, "prompt": PROMPTS[n // 4]})
+            for n, (r, tokens) in enumerate(zip(responses(*texts), lengths, strict=True))
+        ]
+
+    PROMPTS = [r.prompt for r in responses("x", "y", "z")]
+    # Samples of a prompt are equally long: there are three lengths to draw from, and not twelve.
+    lengths = [10] * 4 + [20] * 4 + [60] * 4
+    a, b = answered(["a"] * 12, lengths), answered(["good"] * 12, lengths)
+    found, _ = win_rate(a, b, ByFirstLetter({"good": 0.1}), Judge())
+    assert found.tokens["policy"].n == 12
+    expected = mean(lengths, clusters=[p.id for p in PROMPTS for _ in range(4)])
+    assert found.tokens["policy"] == found.tokens["baseline"] == expected
+    assert expected.high - expected.low > 1.5 * (mean(lengths).high - mean(lengths).low)
+
+
+def test_prompts_of_the_same_text_are_the_same_where_no_id_is(capsys):
+    first, second = responses("x", "y")
+    named = [r.model_copy(update={"prompt": r.prompt.model_copy(update={"id": f"own{n}"})})
+             for n, r in enumerate(responses("u", "v"))]  # fmt: skip
+    found = pair([first, second], named)
+    assert [(c.id, c.prompt.id, c.a.text, c.b.text) for c in found] == [
+        ("p0", "p0", "x", "u"), ("p1", "p1", "y", "v"),
+    ]  # fmt: skip
+    assert "no prompt id is in both lists" in capsys.readouterr().err
+    again = [second.model_copy(update={"prompt": first.prompt}), named[0], named[1]]
+    assert len(pair([first], again)) == 1  # one id in both is enough to go by the ids
+    assert capsys.readouterr().err == ""
+
+
+def test_a_statement_names_what_is_compared():
+    names = ("B", "A", "no difference")
+    assert statement(Figure(value=0.6, low=0.52, high=0.68, n=9), names).startswith("B's win rate")
+    assert "better than A" in statement(Figure(value=0.6, low=0.52, high=0.68, n=9), names)
+    assert "from no difference" in statement(Figure(value=0.5, low=0.4, high=0.6, n=9), names)
 
 
 def test_categories_have_their_own_figures():

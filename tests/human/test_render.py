@@ -53,6 +53,42 @@ def test_markdown_code_math_and_chinese_are_shown():
     assert "1 &lt; 2" in html
 
 
+def read(html):
+    """The text as a browser shows it: a line of the page a line, spaces kept."""
+    return re.sub("<[^>]*>", "", re.sub(r"<br>\n|</p>\n?|</div>\n?", "\n", html))
+
+
+@pytest.mark.parametrize("space", ["    ", "  ", "\t"])
+def test_code_that_is_not_fenced_keeps_its_lines_its_indentation_and_its_signs(space):
+    lines = ["def f(x):", ">if x:", ">>return __init__ + x**2 + y**2", "># no heading", ">return 3"]
+    code = "\n".join(lines).replace(">", space)
+    assert read(shown(code)) == code + "\n"
+
+
+def test_an_empty_line_in_code_takes_no_indentation_away():
+    for space in ("    ", "  "):
+        html = shown(f"def f(x):\n{space}y = x\n\n{space}return y\n\nIt is *short*.")
+        assert f"{space}y = x" in read(html)
+        assert f"\n{space}return y\n" in read(html)
+        assert "It is <em>short</em>." in html
+        assert "<pre>" not in html
+
+
+def test_a_backslash_at_the_end_of_a_line_is_shown():
+    assert read(shown("docker run \\\n    image")) == "docker run \\\n    image\n"
+
+
+def test_prose_lists_math_and_chinese_are_as_before():
+    html = shown(
+        "1. **One**\n   more\n2. Two\n    - sub\n\n中文**重点**中文\n\n\\[\n    x = 1\n\\]"
+    )
+    assert "<strong>One</strong><br>\nmore" in html
+    assert "<strong>重点</strong>" in html
+    assert html.count("<ul>") == 1
+    assert "<mi>x</mi>" in html
+    assert "indent" not in html
+
+
 @pytest.mark.parametrize("text", [r"$\frac{1}{2}$", r"\(\frac{1}{2}\)", "$$\\frac{1}{2}$$"])
 def test_math_becomes_mathml_in_every_common_notation(text):
     html = shown(f"A half is {text}.")

@@ -93,6 +93,20 @@ def test_a_judge_that_says_nothing_stops_the_run() -> None:
         choose({5: responses("?", "?", "?")}, BASELINE, ByHand(), JUDGE)
 
 
+def test_equal_texts_are_no_verdict_of_a_judge_that_says_nothing() -> None:
+    with pytest.raises(ModelError, match="no verdict"):
+        choose(
+            {5: responses("sft", "sft", "?"), 10: responses("sft", "?", "?")},
+            BASELINE,
+            ByHand(),
+            JUDGE,
+        )
+    some = {5: responses("sft", "sft", "?"), 10: responses("sft", "0.1", "0.1")}
+    assert choose(some, BASELINE, ByHand(), JUDGE).chosen == 10
+    same = {5: responses("sft", "sft", "sft"), 10: responses("sft", "sft", "sft")}
+    assert choose(same, BASELINE, ByHand(), JUDGE).chosen == 5
+
+
 def test_a_silent_judge_on_one_checkpoint_does_not_win_it() -> None:
     candidates = {5: responses("?", "?", "?"), 10: responses("0.1", "0.1", "0.1")}
     assert choose(candidates, BASELINE, ByHand(), JUDGE).chosen == 10

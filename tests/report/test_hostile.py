@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -54,6 +55,23 @@ def test_harmful_texts_are_behind_a_click_and_rewrites_are_not(folder):
     assert "[harmful]" in page
     assert "[harmful]" not in outside_clicks(page)
     assert outside_clicks(page).count("[answer]") == 6
+
+
+def test_a_red_team_alone_has_a_page_that_begins_with_what_it_found(folder, tmp_path):
+    shutil.copytree(folder / "redteam", tmp_path / "redteam")
+    shutil.copy(folder / "redteam_preferences.jsonl", tmp_path)
+    cost = {"calls": 70, "usd": 0.0, "unpriced_calls": 0}
+    receipt = {"stage": "redteam", "begun": "2026-01-01T10:00:00Z", "cost": cost}
+    (tmp_path / "receipts").mkdir()
+    (tmp_path / "receipts/redteam.json").write_text(json.dumps(receipt))
+    page = write(tmp_path).read_text("utf-8")
+    headings = re.findall("<h2>(.*?)</h2>", page)
+    assert headings == ["What was found", "The bill", "Receipts"]
+    assert page.index("gave a harmful answer to") < page.index("<h2>")
+    assert "<dt>Money</dt><dd>$0<small>" in page
+    assert page.count("Harmful text: show") == 6
+    (tmp_path / "config.yaml").write_text("judge: scripted\n")
+    assert "No win rate yet" in write(tmp_path).read_text("utf-8")
 
 
 def test_a_run_without_a_red_team_has_no_such_part(tmp_path):

@@ -79,7 +79,7 @@ def run(tmp_path):
         "finished": "2026-01-01T10:01:00Z",
         "seconds": 75,
         "counts": {HOSTILE: HOSTILE, "rows": 12345},
-        "cost": {"calls": 3, "cost": 0.5},
+        "cost": {"calls": 3, "usd": 0.5, "unpriced_calls": 0},
         "versions": {HOSTILE: HOSTILE},
         "hardware": {HOSTILE: HOSTILE},
         "command": HOSTILE,
@@ -125,6 +125,21 @@ def test_the_headline_shows_the_win_rate_with_its_interval(run):
     assert "At equal length: 62.0 % (55.0 to 69.0)" in page
     assert "1 min 15 s" in page
     assert "12,345" in page
+
+
+def test_a_stage_without_calls_costs_nothing_and_only_a_price_not_known_is_unknown(run):
+    (run / "evaluation/metrics.json").unlink()
+    nothing = {"stage": "reward", "cost": {"calls": 0, "usd": 0.0, "unpriced_calls": 0}}
+    document(run / "receipts/reward.json", nothing)
+    page = write(run).read_text("utf-8")
+    assert "<dt>Money</dt><dd>$0.50<small>" in page
+    assert '<td class="n">$0.50</td>' in page
+    assert '<td class="n">$0</td>' in page
+    unpriced = {"stage": "evaluate", "cost": {"calls": 9, "usd": 0.2, "unpriced_calls": 4}}
+    document(run / "receipts/evaluate.json", unpriced)
+    page = write(run).read_text("utf-8")
+    assert "<dt>Money</dt><dd>unknown<small>" in page
+    assert page.count('<td class="n">$0</td>') == 1
 
 
 def test_counts_are_words_and_figures_and_never_python(run):

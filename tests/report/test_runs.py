@@ -53,7 +53,7 @@ def run(tmp_path):
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "evaluation/comparisons.jsonl").write_text(lines, "utf-8")
         receipt = {"stage": "label", "begun": "2026-01-01T10:00:00Z", "seconds": 60}
-        receipt["cost"] = {"calls": 7, "cost": 0.5}
+        receipt["cost"] = {"calls": 7, "usd": 0.5, "unpriced_calls": 0}
         (folder / "receipts/label.json").write_text(json.dumps(receipt), "utf-8")
         return folder
 

@@ -49,6 +49,33 @@ def test_a_label_that_looks_like_a_style_stays_a_label():
     assert not any("x}y" in rule for rule in charts.rules.values())
 
 
+def texts(svg):
+    """(where it is anchored, text) of every text but the numbers, from the top down."""
+    found = re.findall(r'<text class="(\w+)"[^>]*>([^<]*[a-z][^<]*)</text>', svg)
+    return [(name, text) for name, text in reversed(found)]
+
+
+def test_a_long_name_is_broken_and_only_a_very_long_one_is_cut():
+    one = Figure(value=0.5, low=0.4, high=0.6, n=3)
+    names = ["packaged:qwen2.5-coder-1.5b-instruct, base", "$short", "x" * 200]
+    svg = Charts().intervals([(name, one) for name in names], unit="won, %", alt="x")
+    *found, title = [text for _, text in texts(svg)]
+    assert title == "won, %"
+    assert set(found[:2]) == {"packaged:qwen2.5-coder-", "1.5b-instruct, base"}
+    assert found[2] == "$short"
+    assert sorted(map(len, found[3:])) == [23, 23, 24]
+    assert sum(text.endswith("…") for text in found) == 1
+
+
+def test_the_title_of_an_axis_ends_where_the_axis_does():
+    charts = Charts()
+    one = Figure(value=0.5, low=0.4, high=0.6, n=9)
+    unit = "difference of shares; dashed: unbiased"
+    svg = charts.grouped([("a name before the axis", [one])], unit=unit, alt="x")
+    rules = {text: charts.rules[name] for name, text in texts(svg)}
+    assert "text-anchor: end" in rules[unit]
+
+
 def test_two_ways_are_told_apart_by_shape_as_well_as_by_colour():
     charts = Charts()
     one, two = (Figure(value=v, low=v - 0.1, high=v + 0.1, n=9) for v in (0.3, 0.6))
@@ -98,7 +125,7 @@ def test_intervals_close_to_the_reference_are_drawn_on_a_scale_round_it():
 
 
 def test_zero_has_no_sign():
-    assert words.digits(0.0, signed=True) == "0"
+    assert words.digits(0.0, signed=True) == words.digits(-8.2e-13, signed=True) == "0"
 
 
 def test_nothing_to_draw_is_no_chart():

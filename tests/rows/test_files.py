@@ -6,13 +6,14 @@ import gzip
 import io
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrlaif.errors import DataError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.rows import read_rows, write_rows
 from hrlaif.rows.files import line_of
 
@@ -115,6 +116,71 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
     assert "is a folder: name one of its files" in refused(tmp_path)
     assert "no such file" in refused(tmp_path / "none.jsonl")
     assert "no such file" in refused("someone/some-data")
+
+
+@pytest.mark.parametrize("name", ["someone/Data2.5-alpha", "some.one/data", "someone/data.v2:test"])
+def test_a_hub_id_may_hold_dots(name):
+    assert "the hub" in refused(name) or "a hub data set" in refused(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data/pairs.jsonl", "data/pairs.CSV", "data/p.jsonl.gz", "./pairs", "../pairs", "/x/y", "~/x"],
+)
+def test_what_looks_like_a_file_is_not_asked_of_the_hub(name):
+    assert refused(name) == f"{name}: no such file: check its name"
+
+
+def test_semicolons_and_tabs_stand_between_cells_too(tmp_path):
+    row = {"prompt": "Q, please", "a": "x; y", "b": "z"}
+    semicolons = b'\xef\xbb\xbfprompt;a;b\r\nQ, please;"x; y";z\r\n'
+    assert values(put(tmp_path / "a.csv", semicolons)) == [row]
+    assert values(put(tmp_path / "b.csv", b"prompt\ta\tb\nQ, please\tx; y\tz\n")) == [row]
+    tabs = b"prompt\ta\tb\nQ, please\tx; y\tz\n"
+    assert values(put(tmp_path / "a.tsv", tabs)) == [row]
+    assert values(put(tmp_path / "a.tsv.gz", gzip.compress(tabs))) == [row]
+    # A header of commas is one of commas, whatever its names hold.
+    commas = b'prompt,"a;b;c"\nQ,x\n'
+    assert values(put(tmp_path / "c.csv", commas)) == [{"prompt": "Q", "a;b;c": "x"}]
+    assert values(put(tmp_path / "one.csv", b"prompt\nQ\n")) == [{"prompt": "Q"}]
+
+
+def test_a_torn_row_of_a_table_is_told_what_to_quote(tmp_path):
+    said = refused(put(tmp_path / "a.csv", b"prompt;a\nQ;x;y\n"))
+    assert (
+        "line 2: more cells than the header has columns: quote texts that hold semicolons" in said
+    )
+    assert "hold tabs or line breaks" in refused(put(tmp_path / "a.tsv", b"prompt\ta\nQ\n"))
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    def pipe(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return pipe
+
+
+def test_standard_input_may_be_packed(piped):
+    piped(gzip.compress(LINES))
+    assert values("-") == ROWS
+    piped(gzip.compress(LINES, mtime=0)[:-9])
+    assert refused("-").startswith("standard input: not a whole gzip file")
+    piped(b"")
+    assert refused("-").startswith("standard input is empty")
+
+
+def test_parquet_is_written_and_read_back_or_its_library_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    rows = [{"id": "1", "turns": [{"role": "user"}]}, {"id": "2", "prob": 0.5}]
+    if find_spec("pyarrow"):
+        assert write_rows(path, rows) == 2
+        assert path.read_bytes()[:4] == b"PAR1"
+        assert values(path) == rows
+    else:
+        with pytest.raises(UsageError, match=r"Parquet needs `pip install 'hrlaif\[hub\]'`"):
+            write_rows(path, rows)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_megabyte_of_text_and_nul_pass_unchanged(tmp_path):

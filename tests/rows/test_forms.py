@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from hrlaif.errors import DataError
-from hrlaif.records import Comparison, Message, Preference, Response
+from hrlaif.records import Comparison, Message, Preference, Response, digest
 from hrlaif.rows import comparisons_from, prompts_from, read_rows, responses_from
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.forms import comparisons_and_rows
 
 TURNS = [
     {"role": "user", "content": "Hi"},
@@ -81,13 +83,154 @@ def last(role: str, content: str) -> list[dict[str, str]]:
         {"query": "Q", "response_a": "x", "response_b": "y"},
         {"messages": last("user", "Q"), "response_1": "x", "response_2": "y"},
         {"prompt": [{"from": "human", "value": "Q"}], "completion_a": "x", "completion_b": "y"},
+        {"instruction": "Q", "input": "", "response1": "x", "response2": "y"},  # PandaLM
+        {"prompt": "Q", "answer_1": "x", "answer_2": "y"},
+        {"prompt": "Q", "completion_1": "x", "completion_2": "y"},
+        {"prompt": "Q", "output_a": "x", "output_b": "y"},
+        {"Prompt": "Q", "Response A": "x", "Response B": "y"},
+        {"PROMPT": "Q", "response 1": "x", "response-2": "y"},  # Auto-J
+        {"question": "Q", "response_A": "x", "response_B": "y"},  # JudgeBench
+        {"context": last("user", "Q"), "response1": "x", "response2": "y"},  # HelpSteer3
+        {"prompt": "Q", "response_0": "x", "response_1": "y"},  # PKU-SafeRLHF
+        {"history": "Q", "human_ref_A": "x", "human_ref_B": "y"},  # SHP
+        {"prompt": "Q", "A": "x", "B": "y"},
+        {"Prompt": "Q", "Chosen": "x", "Rejected": "y"},
     ],
 )
 def test_every_form_of_a_pair_is_the_same_comparison(form):
     found = comparison(**form)
     assert found.prompt.messages == (Message(role="user", content="Q"),)
-    assert (found.a.text, found.b.text) == ("x", "y")
-    assert found.human_preference == (1.0 if "chosen" in form else None)
+    given = "chosen" in map(str.lower, form)
+    assert found.human_preference == (better(found, "x") if given else None)
+    assert {found.a.text, found.b.text} == {"x", "y"}
+    assert given or found.a.text == "x"
+
+
+def better(found: Comparison, text: str) -> float:
+    """The preference under which the side with this text is the better."""
+    return float(found.a.text == text)
+
+
+@pytest.mark.parametrize("third", [{"response_2": "z"}, {"response_3": "z"}])
+def test_three_responses_are_no_pair(third):
+    row = {"prompt": "Q", "response_0": "x", "response_1": "y", "response_2": "z"}
+    row = row if "response_2" in third else {"prompt": "Q", "response_1": "x", "response_2": "y"}
+    assert "3 responses, where a pair has 2: split" in refused(comparisons_from, row | third)
+    options = {"question": "Q", "A": "1", "B": "2", "C": "3", "D": "4"}
+    assert "4 responses, where a pair has 2" in refused(comparisons_from, options)
+
+
+def test_of_two_columns_with_one_name_the_plain_one_counts():
+    found = comparison(Prompt="no", prompt="Q", **{"Response A": "no", "response_a": "x"}, b="y",
+                       response_b="y")  # fmt: skip
+    assert (found.prompt.messages[0].content, found.a.text) == ("Q", "x")
+
+
+def test_an_empty_cell_under_any_name_of_a_response_is_an_empty_response(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("Prompt,Response A,Response B,Category\nQ,,y,\n")
+    [found] = comparisons_from(read_rows(path))
+    assert (found.a.text, found.b.text, found.prompt.category) == ("", "y", None)
+
+
+PREFERRED = {"prompt": "Q", "chosen": "x", "rejected": "y"}
+
+
+def test_chosen_is_the_first_or_the_second_by_a_coin_of_the_row():
+    found = comparisons_from(rows(*({**PREFERRED, "id": n} for n in range(400))))
+    first = [pair.a.text == "x" for pair in found]
+    assert 160 < sum(first) < 240
+    assert all(pair.human_preference == better(pair, "x") for pair in found)
+    # The same on every machine, and for rows whose id is their content.
+    assert first[:8] == [False, True, False, False, True, True, True, True]
+    again = comparisons_from(rows(*({**PREFERRED, "chosen": f"x{n}"} for n in range(400))))
+    assert 160 < sum(pair.human_preference == 1.0 for pair in again) < 240
+
+
+def test_a_turned_pair_keeps_its_id_and_turns_what_is_known_of_it():
+    row = {"prompt": "Q", "chosen": "x", "rejected": "y"}
+    assert comparison(**row).id == digest([comparison(**row).prompt.id, "x", "y"])
+    known = [
+        comparison(**row, id=n, human_preference=0.75, gold_preference=0.25) for n in range(20)
+    ]
+    sides = {(pair.a.text, pair.human_preference, pair.gold_preference) for pair in known}
+    assert sides == {("x", 0.75, 0.25), ("y", 0.25, 0.75)}
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"prob_a": 0.9}, {"votes": [1, 0]}, {"models": ["m", "n"]}, {"meta": {"models": "mn"}}],
+)
+def test_chosen_stays_first_where_a_row_speaks_of_the_first(known):
+    found = comparisons_from(rows(*({**PREFERRED, **known, "id": n} for n in range(20))))
+    assert {pair.a.text for pair in found} == {"x"}
+
+
+def test_an_unknown_preference_beside_chosen_and_rejected_changes_nothing():
+    row = {"prompt": "Q", "chosen": "x", "rejected": "y", "human_preference": None}
+    found = comparison(**row)
+    assert found.human_preference == better(found, "x")
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (["A", "a", "response_a", "Response 1", "model_a", "1", "left", "[[A]]", "a>b"], 1.0),
+        (["B", "b", "response_b", "Response 2", "model_b", "2", "right", "[[B]]"], 0.0),
+        (["tie", "Tie", "draw", "equal", "same", "both", "tie (bothbad)", "both bad"], 0.5),
+    ],
+)
+def test_words_name_the_better_side(words, known):
+    pair = {"prompt": "Q", "responses": ["x", "y"]}
+    for word in words:
+        assert comparison(**pair, winner=word).human_preference == known
+        if word != "2":
+            assert comparison(**pair, human_preference=word).human_preference == known
+            assert comparison(**pair, gold_preference=word).gold_preference == known
+
+
+def test_a_winner_may_be_a_number_and_gives_way_to_a_preference():
+    pair = {"prompt": "Q", "responses": ["x", "y"]}
+    assert [comparison(**pair, winner=n).human_preference for n in (1, 2, 1.0, 2.0)] == [1, 0, 1, 0]
+    assert comparison(**pair, winner="a", human_preference=0.25).human_preference == 0.25
+    assert comparison(**pair, winner="a", human_preference=None).human_preference == 1.0
+    assert comparison(**pair, winner=None).human_preference is None
+    assert comparison(**pair, human_preference="0.25").human_preference == 0.25
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"winner": 0}, "winner: 0 is none of a, b, tie, 1 or 2: write one of these, or rename"),
+        ({"winner": "gpt-4"}, "winner: 'gpt-4' is none of a, b, tie"),
+        ({"winner": 0.7}, "winner: 0.7 is none of"),
+        (
+            {"human_preference": "first"},
+            "human_preference: 'first' is neither a, b, tie, 1 or 2 nor",
+        ),
+        ({"gold_preference": "2"}, "where 1 and 2 are sides, name the column `winner`"),
+        (
+            {"human_preference": 2},
+            "human_preference: 2 is no probability, which is at most 1: mend",
+        ),
+    ],
+)
+def test_a_verdict_that_could_mean_two_things_is_refused(known, said):
+    assert said in refused(comparisons_from, {"prompt": "Q", "responses": ["x", "y"], **known})
+
+
+def test_a_column_that_looks_like_a_verdict_and_is_not_read_is_named_once(tmp_path, capsys):
+    path = tmp_path / "verdicts.csv"
+    path.write_text("prompt,a,b,Preference,label\nQ,x,y,1,\nR,x,y,2,\n")
+    for _ in range(2):
+        assert comparisons_from(read_rows(path))[0].human_preference is None
+    said = capsys.readouterr().err
+    assert said.count("is not read") == 1
+    assert f"{path}: the column `preference` is not read." in said
+    assert "name it `winner` (a, b, tie, 1 or 2) or `human_preference`" in said
+    path.write_text("prompt,a,b,label,winner\nQ,x,y,1,a\n")
+    comparisons_from(read_rows(path))
+    assert capsys.readouterr().err == ""
 
 
 def test_an_instruction_is_followed_by_its_input():
@@ -104,7 +247,7 @@ def test_several_turns_come_as_a_list_or_as_a_transcript(prompt):
 def test_transcripts_share_their_turns_and_differ_in_the_last():
     found = comparison(chosen=f"{SAID}Because.", rejected=SAID)
     assert [m.model_dump() for m in found.prompt.messages] == TURNS
-    assert (found.a.text, found.b.text) == ("Because.", "")
+    assert {found.a.text, found.b.text} == {"Because.", ""}
     other = SAID.replace("Hello", "Go away")
     said = refused(comparisons_from, {"chosen": f"{SAID}x", "rejected": f"{other}y"})
     assert "differ in the last assistant turn alone: mend or drop" in said
@@ -114,7 +257,7 @@ def test_a_response_that_looks_like_a_dialogue_is_kept_whole():
     play = "A play.\nHuman: hi\nAssistant: hello"
     again = "Human: hi\n\nAssistant: hello\n\nHuman: bye"
     found = comparison(prompt="Write a dialogue.", chosen=play, rejected=again)
-    assert (found.a.text, found.b.text) == (play, again)
+    assert {found.a.text, found.b.text} == {play, again}
 
 
 def test_what_is_known_of_a_row_is_kept_and_the_rest_left():
@@ -165,15 +308,28 @@ def test_a_bad_pair_is_refused_by_row(row, said):
     assert said in refused(comparisons_from, row)
 
 
-def test_an_id_met_twice_is_refused():
+def test_an_id_of_two_different_rows_is_refused_naming_both():
     pair = {"id": "p", "prompt": "Q", "responses": ["a", "b"]}
     said = refused(comparisons_from, pair, {**pair, "prompt": "R"})
-    assert "id 'p' stands on an earlier row too: give each row its own id" in said
+    assert "line 2: id 'p' stands on pairs.jsonl, line 1 too, with other content: give each" in said
+    # What another command reads of the row counts as well.
+    assert "other content" in refused(comparisons_from, pair, {**pair, "votes": [1]})
     answer = {"id": "p", "prompt": "Q", "response": "a"}
-    assert "give each row its own id" in refused(responses_from, answer, answer)
-    assert "another prompt's" in refused(
-        prompts_from, {"id": 1, "prompt": "Q"}, {"id": 1, "prompt": "R"}
-    )
+    assert "line 1 too" in refused(responses_from, answer, {**answer, "response": "b"})
+    said = refused(prompts_from, {"id": 1, "prompt": "Q"}, {"id": 1, "prompt": "R"})
+    assert "id '1' is another prompt's on pairs.jsonl, line 1: give" in said
+
+
+def test_rows_that_say_the_same_are_read_once_and_counted(capsys):
+    pair = {"id": "p", "prompt": "Q", "responses": ["a", "b"]}
+    nameless = {"prompt": "Q", "chosen": "x", "rejected": "y"}
+    noted = {**pair, "note": "a column that nothing reads"}
+    found = comparisons_and_rows(rows(pair, nameless, noted, nameless, pair))
+    assert [row.where[-6:] for _, row in found] == ["line 1", "line 2"]
+    assert capsys.readouterr().err == "3 rows left out: an earlier row says the same\n"
+    answer = {"id": "p", "prompt": "Q", "response": "a"}
+    assert len(responses_from(rows(answer, answer))) == 1
+    assert capsys.readouterr().err.startswith("1 rows left out")
 
 
 def test_empty_identical_and_enormous_responses_are_read_as_they_are():
@@ -211,6 +367,19 @@ def test_rows_that_a_run_wrote_are_read_back_the_same():
     pair = comparison(id="p", prompt=TURNS, responses=["x", "y"], human_preference=1)
     label = Preference(comparison=pair, prob_a=0.5, labeler="l")
     assert comparisons_from(rows(label.row()))[0].a == pair.a
+
+
+def test_rows_of_the_page_are_read_as_it_says():
+    page = Path(__file__).parents[2] / "docs" / "rows.md"
+    blocks = re.findall(r"^```json\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    *pairs, others, named, exported = (
+        [json.loads(b) for b in block.splitlines()] for block in blocks
+    )
+    found = comparisons_from(rows(*(row for block in (*pairs, named, exported) for row in block)))
+    assert all(pair.a.text and pair.b.text and pair.prompt.messages for pair in found)
+    assert [len(block) for block in pairs] == [2, 3]
+    assert [r.text for r in responses_from(rows(others[0]))] == ["4"]
+    assert prompts_from(rows(others[1]))[0].choices == ("oxygen", "carbon dioxide")
 
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

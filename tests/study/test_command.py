@@ -133,6 +133,13 @@ def test_the_page_is_safe_and_holds_a_table_behind_each_picture(made):
     assert "Where judge and people differ, worst first" in page
 
 
+def test_no_two_headings_of_a_judge_are_the_same(made):
+    page = (made[0] / "study.html").read_text()
+    for part in page.split('<section class="long judge"')[1:]:
+        headings = re.findall(r"<h[34][^>]*>(.*?)</h[34]>", part)
+        assert len(headings) == len(set(headings)) > 5
+
+
 def test_the_page_is_made_again_from_study_json_alone(made, tmp_path):
     (tmp_path / "study.json").write_text((made[0] / "study.json").read_text())
     assert write_page(tmp_path).read_text() == (made[0] / "study.html").read_text()

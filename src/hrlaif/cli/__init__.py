@@ -31,9 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Without `arguments` those of the command line. Ends with SystemExit.
     """
     try:
-        app(args=arguments, standalone_mode=False)
+        # typer returns the code of an Exit, 130 for Ctrl-C among them, and None at a plain end.
+        code = app(args=arguments, standalone_mode=False) or 0
+        if code == 130:
+            raise KeyboardInterrupt
         sys.stdout.flush()
-        sys.exit(0)
+        sys.exit(code)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except typer.Abort:

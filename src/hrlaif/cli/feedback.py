@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -31,7 +31,11 @@ from hrlaif.records import Abstention, Comparison, Preference, Record, Response,
 from hrlaif.run import Receipt, sha256, write_json
 from hrlaif.settings import Settings, plain
 
+if TYPE_CHECKING:
+    from hrlaif.estimates import Asked
+
 T = TypeVar("T")
+_SIDES = ("B", "A", "no difference")
 Difficulty = Annotated[
     str | None,
     typer.Option(help="Difficulty of each prompt (id, instruction_difficulty): lc_difficulty."),
@@ -79,6 +83,7 @@ def label(
     as_json: Json = False,
 ) -> None:
     """Ask a judge, or several, which response of each pair is better; soft labels, both orders."""
+    from hrlaif.estimates import of_pairs
     from hrlaif.evaluation import agreement
     from hrlaif.protocols import pairs_at_once
     from hrlaif.rows import comparisons_from, read_rows
@@ -94,6 +99,7 @@ def label(
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
     job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost))
+    _announce(of_pairs(asked, model, items))
     size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
     told = [Preference.from_row(row) for row in rows if "prob_a" in row]
@@ -103,7 +109,7 @@ def label(
     if known.overall.n:
         summary["agreement"] = known.row()
     tell(summary, label_lines(summary), as_json)
-    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
+    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 
 def score(
@@ -126,6 +132,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Grade each response with a judge (1 to 10), a reward model, or any reward."""
+    from hrlaif.estimates import of_reward, size_of_responses
     from hrlaif.reward import Direct
     from hrlaif.rows import read_rows, responses_from
 
@@ -140,6 +147,7 @@ def score(
 
     settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
     job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost))
+    _announce([(of_reward(asked, size_of_responses(items)), model)])
     chunk = 64 if model is None else model.chunk
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     silent = job.finish(rows, lambda row: row["value"] is not None)
@@ -154,7 +162,7 @@ def score(
     }
     shown = "" if mean is None else f", mean {mean:.3f}"
     tell(summary, [f"{len(values)} scores in {out}{shown}", *silence(silent)], as_json)
-    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, out)
+    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 
 def compare(
@@ -172,10 +180,12 @@ def compare(
     concurrency: Concurrency = 16,
     limit: Limit = None,
     max_cost: MaxCost = None,
+    max_abstentions: Silence = 0.2,
     as_json: Json = False,
 ) -> None:
     """Win rate of B over A: raw, length-controlled, by category, with intervals."""
     from hrlaif import evaluation
+    from hrlaif.estimates import of_labeler, size_of_responses
     from hrlaif.rows import read_rows, responses_from
 
     labeler, model = labeler_of("pairwise", {"task": task}, judge, base_url)
@@ -183,6 +193,8 @@ def compare(
     settings = {"labeler": plain(_settings(labeler)), "judge": plain(model)}
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
+    fewer = min(map(size_of_responses, (baseline, other)), key=lambda size: size.number)
+    _announce(of_labeler(labeler, model, fewer))
     out.mkdir(parents=True, exist_ok=True)
     with working(out, "compare", computing(base_url, concurrency, max_cost)) as ledger:
         guard(
@@ -191,15 +203,48 @@ def compare(
             out / "comparisons.jsonl.partial",
             f"delete {out}, or",
         )
-        found = evaluation.compare(baseline, other, labeler, model, out, known=known)
+        found = evaluation.compare(baseline, other, labeler, model, out, known=known, names=_SIDES)
         (out / "compare.partial.json").unlink()
         found["cost"] = cost_of(ledger)
-    said = [found["win_rate"]["statement"]]
+    said = _compared(found, f"B ({b}) versus A ({a})")
     if against is not None:
         found["against"] = evaluation.two_runs(out, against).model_dump(mode="json")
         said.append(found["against"]["statement"])
     write_json(out / "compare.json", found)
     tell(found, [*said, f"{out / 'compare.json'}"], as_json)
+    won = found["win_rate"]
+    asked, silent = won["asked"] - won["identical"], sum(won["abstentions"].values())
+    _not_too_silent(asked, silent, max_abstentions, out / "comparisons.jsonl")
+
+
+def _compared(found: Row, head: str) -> list[str]:
+    """What a person reads after a comparison."""
+    won = found["win_rate"]
+    lines = [f"{head}, {won['asked']} comparisons, judge {found['judge']}:", won["statement"]]
+    equal = won["length_controlled"]["win_rate"]
+    if won["asked"] - won["identical"] - sum(won["abstentions"].values()):
+        lines += [f"At equal length (lc_minimal) it is {_percent(equal)}."]
+        lines += [f"  {flag}" for flag in won["length_controlled"]["flags"]]
+    if won["identical"]:
+        lines.append(f"  {won['identical']} of two identical texts: ties, no judge was asked")
+    if won["unmatched"]:
+        lines.append(f"  {won['unmatched']} responses have no partner in the other file")
+    return [*lines, *silence(won["abstentions"])]
+
+
+def _percent(figure: Row) -> str:
+    value, low, high = (figure[name] for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "not known"
+    return f"{100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+
+
+def _announce(asked: Sequence[Asked]) -> None:
+    """How many calls are made at most, before the first of them."""
+    from hrlaif.estimates import in_words
+
+    if told := in_words(asked):
+        say(told)
 
 
 def _settings(part: object) -> Settings:
@@ -218,10 +263,9 @@ def _known(difficulty: str | None, gamed: str | None) -> Any:
     return read_difficulty(read_rows(difficulty), None if gamed is None else read_rows(gamed))
 
 
-def _not_too_silent(asked: int, silent: int, allowed: float, out: Path) -> None:
+def _not_too_silent(asked: int, silent: int, allowed: float, listed: Path) -> None:
     if asked and silent / asked > allowed:
-        aside = out.with_name(out.stem + ".abstentions.jsonl")
-        say(f"see {aside}")
+        say(f"see {listed}")
         raise TooManyAbstentions(
             f"{silent} of {asked} rows have no verdict, more than the {allowed:.0%} allowed"
         )

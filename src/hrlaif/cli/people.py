@@ -95,19 +95,24 @@ def vote(
 
 def export(
     file: Annotated[
-        str, typer.Argument(help="Preferences, pairs, ratings or verdicts: a file, or -.")
+        str, typer.Argument(help="Preferences, pairs, or what `hrlaif vote` wrote: a file, or -.")
     ],
     to: Annotated[str, typer.Option(help="trl, argilla, label-studio, potato or csv.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    min_margin: Annotated[
+        float,
+        typer.Option(
+            help="For trl: leave out labels nearer to one half than this.", min=0, max=0.5
+        ),
+    ] = 0.0,
 ) -> None:
     """Write labels and votes in the form of another tool."""
     from hrlaif.rows import read_rows
-    from hrlaif.rows.exports import exported
-    from hrlaif.run import write_text
+    from hrlaif.rows.exports import exported, write_export
 
     refuse_overwriting(Path(file), out)
-    found = exported(read_rows(file), to)
-    write_text(out, found.text.encode("utf-8", "replace").decode())
+    found = exported(read_rows(file), to, min_margin=min_margin)
+    write_export(out, found)
     for reason, count in found.left_out.items():
         say(f"{count} left out: {reason}")
     print(f"{found.rows} rows in {out}")

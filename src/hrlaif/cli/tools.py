@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hrlaif.errors import ModelError, UsageError
+
+_ANY_WIDTH = 10_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,7 +52,7 @@ def models(
         for name, model in packaged.PACKAGED.items():
             size = f"{here[name] / 1e9:.2f} GB" if name in here else "no"
             table.add_row(f"packaged:{name}", model.licence, size)
-        Console(highlight=False, markup=False, emoji=False).print(table)
+        _show(table)
     else:
         raise UsageError(f"models {action!r} is none of list, fetch, verify")
 
@@ -98,9 +101,15 @@ def calls(
             return
         table = Table(box=None, pad_edge=False)
         for title in rows[0] if rows else ():
-            table.add_column(str(title))
+            table.add_column(str(title), overflow="fold")
         for row in rows:
             table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-        Console(highlight=False, markup=False, emoji=False).print(table)
+        _show(table)
     else:
         raise UsageError(f"calls {action!r} is none of cost, list, export, import, prune")
+
+
+def _show(table: Table) -> None:
+    """As wide as the terminal; in a pipe or a file as wide as it needs to be."""
+    width = None if sys.stdout.isatty() else _ANY_WIDTH
+    Console(highlight=False, markup=False, emoji=False, width=width).print(table)

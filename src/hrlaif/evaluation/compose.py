@@ -15,7 +15,7 @@ from hrlaif.evaluation.held_out import held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import satisfaction
 from hrlaif.evaluation.toxicity import Toxic
-from hrlaif.evaluation.win_rate import ask, pair, summarise
+from hrlaif.evaluation.win_rate import OF_A_RUN, Names, ask, pair, summarise
 from hrlaif.protocols import Check, Labeler, LanguageModel
 from hrlaif.records import Preference, Response, Row
 from hrlaif.rows import write_rows
@@ -84,15 +84,18 @@ def compare(
     folder: Path,
     *,
     known: Difficulty | None = None,
+    names: Names = OF_A_RUN,
     seed: int = 0,
 ) -> Row:
     """Win rate of `policy` (B) over `baseline` (A), raw and length-controlled.
 
     Writes folder/compare.json and folder/comparisons.jsonl, whose rows without `prob_a` are
-    abstentions. `known` adds the estimators that it allows. A killed comparison goes on where it
-    stopped.
+    abstentions. `known` adds the estimators that it allows, `names` are those of the statement. A
+    killed comparison goes on where it stopped.
     """
-    metrics = _compared(baseline, policy, labeler, judge, folder, known=known, seed=seed)
+    metrics = _compared(
+        baseline, policy, labeler, judge, folder, known=known, names=names, seed=seed
+    )
     return _written(folder, "compare.json", metrics)
 
 
@@ -104,6 +107,7 @@ def _compared(
     folder: Path,
     *,
     known: Difficulty | None = None,
+    names: Names = OF_A_RUN,
     seed: int,
 ) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +116,7 @@ def _compared(
         refuse_unknown([c.prompt.id for c in comparisons], known)
     answers = ask(comparisons, labeler, judge, folder / _PARTIAL)
     unmatched = len(baseline) + len(policy) - 2 * len(comparisons)
-    won = summarise(answers, unmatched=unmatched, known=known, seed=seed)
+    won = summarise(answers, unmatched=unmatched, known=known, names=names, seed=seed)
     write_rows(folder / "comparisons.jsonl", (answer.row() for answer in answers))
     return {
         # A panel has others beside the judge.

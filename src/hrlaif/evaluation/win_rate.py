@@ -2,23 +2,26 @@
 
 a is the baseline, b the policy. A win is the labeler's probability that b is better, after both
 orders were asked (RLAIF arXiv 2309.00267, evaluation). What the labeler did not answer is left
-out and counted by reason; only two responses of identical text count as a tie unasked.
+out and counted by reason; only two responses of identical text count as a tie unasked. Such ties
+are no verdicts: where there is nothing else, nothing is said.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation.difficulty import Difficulty, estimated
+from hrlaif.progress import say
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Row
 from hrlaif.run import map_rows
 from hrlaif.statistics import (
+    NOTHING,
     Contest,
     Figure,
     LengthControlled,
@@ -30,6 +33,9 @@ from hrlaif.statistics import (
 
 Answer = Preference | Abstention
 NO_CATEGORY = "none"
+Names = tuple[str, str, str]
+"""What a statement calls b, a, and the case in which neither is better."""
+OF_A_RUN: Names = ("The policy", "the baseline", "no change")
 
 
 @final
@@ -56,6 +62,8 @@ class WinRate(Measured):
     """Comparisons of two identical texts, counted as ties without a verdict."""
     abstentions: dict[str, int]
     """Comparisons without a verdict by reason; they are in no figure above."""
+    abstained_share: float = 0.0
+    """Of the comparisons of different texts, the share without a verdict."""
     asked: int
     unmatched: int = 0
     """Responses with no partner in the other list."""
@@ -66,34 +74,52 @@ class WinRate(Measured):
 def pair(baseline: Sequence[Response], policy: Sequence[Response]) -> list[Comparison]:
     """Comparisons a = baseline, b = policy: same prompt id, the nth sample with the nth.
 
-    Raises DataError when no prompt is in both, or when one id stands for two prompts.
+    Where no id is in both lists, as when one of them has none, prompts of the same turns are the
+    same; the ids are then the baseline's. Raises DataError when no prompt is in both, or when one
+    id stands for two prompts.
     """
-    theirs = _by_prompt(policy)
+    comparisons = _paired(baseline, policy, lambda r: r.prompt.id)
+    if not comparisons:
+        comparisons = _paired(baseline, policy, lambda r: r.prompt.messages)
+        if not comparisons:
+            raise DataError(
+                "no prompt is in both lists, by its id or its text: answer the same prompts with "
+                "both models"
+            )
+        say("no prompt id is in both lists: prompts of the same text are taken for the same")
+    return comparisons
+
+
+def _paired(
+    baseline: Sequence[Response], policy: Sequence[Response], key: Callable[[Response], Hashable]
+) -> list[Comparison]:
+    theirs = _grouped(policy, key)
     comparisons = []
-    for prompt_id, ours in _by_prompt(baseline).items():
-        for number, (a, b) in enumerate(zip(ours, theirs.get(prompt_id, []), strict=False)):
+    for same, ours in _grouped(baseline, key).items():
+        name = ours[0].prompt.id
+        for number, (a, b) in enumerate(zip(ours, theirs.get(same, []), strict=False)):
             if a.prompt.messages != b.prompt.messages:
                 raise DataError(
-                    f"id {prompt_id!r} is a different prompt in the two lists: "
+                    f"id {name!r} is a different prompt in the two lists: "
                     "answer the same prompts with both models"
                 )
             comparisons.append(
                 Comparison(
-                    id=f"{prompt_id}/{number}" if number else prompt_id,
-                    prompt=a.prompt,
+                    id=f"{name}/{number}" if number else name,
+                    prompt=a.prompt.model_copy(update={"id": name}),
                     a=Candidate.of(a),
                     b=Candidate.of(b),
                 )
             )
-    if not comparisons:
-        raise DataError("no prompt id is in both lists: answer the same prompts with both models")
     return comparisons
 
 
-def _by_prompt(responses: Sequence[Response]) -> dict[str, list[Response]]:
-    groups: dict[str, list[Response]] = defaultdict(list)
+def _grouped(
+    responses: Sequence[Response], key: Callable[[Response], Hashable]
+) -> dict[Hashable, list[Response]]:
+    groups: dict[Hashable, list[Response]] = defaultdict(list)
     for response in sorted(responses, key=lambda r: r.sample):
-        groups[response.prompt.id].append(response)
+        groups[key(response)].append(response)
     return groups
 
 
@@ -142,6 +168,7 @@ def summarise(
     *,
     unmatched: int = 0,
     known: Difficulty | None = None,
+    names: Names = OF_A_RUN,
     seed: int = 0,
 ) -> WinRate:
     """The figures of already given answers; intervals are clustered by prompt."""
@@ -152,6 +179,8 @@ def summarise(
     length_b = [float(len(answer.comparison.b.text)) for answer, _ in wins]
     length_a = [float(len(answer.comparison.a.text)) for answer, _ in wins]
     silent = [a for a in answers if isinstance(a, Abstention) and won(a) is None]
+    identical = sum(isinstance(answer, Abstention) for answer, _ in wins)
+    told = len(wins) - identical
     overall = mean(soft, clusters=prompts, share=True, seed=seed)
     return WinRate(
         overall=overall,
@@ -166,15 +195,16 @@ def summarise(
             "policy": mean(length_b, clusters=prompts, seed=seed),
         },
         tokens={
-            "baseline": _tokens([answer.comparison.a for answer, _ in wins], seed),
-            "policy": _tokens([answer.comparison.b for answer, _ in wins], seed),
+            "baseline": _tokens([answer.comparison.a for answer, _ in wins], prompts, seed),
+            "policy": _tokens([answer.comparison.b for answer, _ in wins], prompts, seed),
         },
-        identical=sum(isinstance(answer, Abstention) for answer, _ in wins),
+        identical=identical,
         abstentions=counted(answer.reason for answer in silent),
+        abstained_share=len(silent) / max(len(answers) - identical, 1),
         asked=len(answers),
         unmatched=unmatched,
         labeler=answers[0].labeler if answers else "",
-        statement=statement(overall),
+        statement=statement(overall if told else NOTHING, names),
     )
 
 
@@ -185,16 +215,17 @@ def won(answer: Answer) -> float | None:
     return 0.5 if answer.comparison.identical else None
 
 
-def statement(overall: Figure) -> str:
+def statement(overall: Figure, names: Names = OF_A_RUN) -> str:
     """The win rate in words, or that it says nothing."""
+    this, other, neither = names
     if overall.value is None or overall.low is None or overall.high is None:
         return "Too few verdicts to say anything."
     value, low, high = (100 * x for x in (overall.value, overall.low, overall.high))
     shown = f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f})"
     if not overall.excludes(0.5):
-        return f"The policy's win rate is {shown}: not distinguishable from no change."
+        return f"{this}'s win rate is {shown}: not distinguishable from {neither}."
     better = "better" if overall.value > 0.5 else "worse"
-    return f"The policy's win rate is {shown}: {better} than the baseline in this judge's eyes."
+    return f"{this}'s win rate is {shown}: {better} than {other} in this judge's eyes."
 
 
 def same_position(answers: Sequence[Answer], *, seed: int = 0) -> Figure:
@@ -219,5 +250,7 @@ def _by_category(wins: Sequence[tuple[Answer, float]], seed: int) -> dict[str, F
     }
 
 
-def _tokens(sides: Sequence[Candidate], seed: int) -> Figure:
-    return mean([float(side.tokens) for side in sides if side.tokens is not None], seed=seed)
+def _tokens(sides: Sequence[Candidate], prompts: Sequence[str], seed: int) -> Figure:
+    known = [(s.tokens, p) for s, p in zip(sides, prompts, strict=True) if s.tokens is not None]
+    names = [prompt for _, prompt in known]
+    return mean([float(tokens) for tokens, _ in known], clusters=names, seed=seed)

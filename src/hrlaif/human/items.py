@@ -12,7 +12,7 @@ from pydantic import Field
 from hrlaif.errors import DataError, UsageError
 from hrlaif.progress import say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response
-from hrlaif.rows import comparisons_from, read_rows, responses_from
+from hrlaif.rows import comparisons_and_rows, read_rows, responses_from
 from hrlaif.rows.files import SourceRow
 
 Mode = Literal["preference", "ranking", "satisfaction", "harmless"]
@@ -158,8 +158,10 @@ def _named(pair: Comparison) -> Comparison:
 
 def _pairs(rows: Sequence[SourceRow]) -> list[tuple[Comparison, Judged | None]]:
     """Comparisons, beside what a labeler said where the rows are preferences."""
-    found = zip(comparisons_from(rows), rows, strict=True)
-    return [(comparison, _judgement(row.values, row.where)) for comparison, row in found]
+    return [
+        (comparison, _judgement(row.values, row.where))
+        for comparison, row in comparisons_and_rows(rows)
+    ]
 
 
 def _by_prompt(responses: Sequence[Response]) -> list[list[Response]]:

@@ -12,6 +12,9 @@ from hrlaif.pages.svg import ACCENT, FAINT, INK, MUTED, SECOND, Canvas
 from hrlaif.statistics import Figure
 
 _MARKS = ((ACCENT, "o"), (SECOND, "s"), (MUTED, "^"))
+_WIDE, _MOST = 24, 3  # characters a line of a label, lines a label
+_PIECE = re.compile(r"[^\s,:/=_@-]{1,23}[\s,:/=_@-]?|[\s,:/=_@-]")  # none wider than a line
+_LINE, _PITCH = 0.15, 0.27  # inches: a further line of a label, a row of one line
 
 
 class Curve(NamedTuple):
@@ -67,24 +70,22 @@ class Charts:
         shown = [(name, f) for name, f in figures if f.value is not None]
         if not shown or not self.available:
             return None
+        names = _Names([name for name, _ in shown])
 
         def draw(axes: Any) -> None:
             for y, (_, f) in enumerate(reversed(shown)):
                 if f.low is not None and f.high is not None:
                     axes.plot([100 * f.low, 100 * f.high], [y, y], color=ACCENT, lw=2.2)
-                axes.plot([100 * (f.value or 0)], [y], "o", color=ACCENT, ms=6.5)
+                axes.plot([100 * (f.value or 0)], [y], "o", color=ACCENT, ms=6.5, clip_on=False)
             if reference is not None:
                 axes.axvline(100 * reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
-            axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
-            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
-            axes.set_ylim(-0.6, len(shown) - 0.4)
+            names.write(axes)
             low, high = _scale([v for _, f in shown for v in _ends(f)], reference)
             axes.set_xlim(low, high)
             axes.set_xticks([low + (high - low) * quarter / 4 for quarter in range(5)])
-            axes.set_xlabel(unit)
-            axes.spines["left"].set_visible(False)
+            axes.set_xlabel(unit, loc="right")  # a long one reaches below the names
 
-        return self._canvas.svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+        return self._canvas.svg(draw, height=names.height, alt=alt)
 
     def curves(
         self, curves: Sequence[Curve], *, unit: str, floor: float | None = None, alt: str
@@ -132,6 +133,7 @@ class Charts:
         shown = [(name, figures) for name, figures in rows if any(_known(f) for f in figures)]
         if not shown or not self.available:
             return None
+        names = _Names([name for name, _ in shown])
         ends = [v for _, figures in shown for f in figures if f for v in _ends(f)]
 
         def draw(axes: Any) -> None:
@@ -147,16 +149,13 @@ class Charts:
             for y, fair in enumerate(reversed(every)):
                 dashes = {"color": MUTED, "lw": 0.9, "ls": (0, (3, 3)), "zorder": 0}
                 axes.plot([fair] * 2, [y - 0.5, y + 0.5], **dashes)
-            axes.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
-            axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=9)
-            axes.set_ylim(-0.6, len(shown) - 0.4)
+            names.write(axes)
             margin = 0.02 * (span[1] - span[0])
             axes.set_xlim(min([span[0], *ends]) - margin, max([span[1], *ends]) + margin)
             axes.locator_params(axis="x", nbins=5)
-            axes.set_xlabel(unit)
-            axes.spines["left"].set_visible(False)
+            axes.set_xlabel(unit, loc="right")  # a long one reaches below the names
 
-        return self._canvas.svg(draw, height=0.62 + 0.27 * len(shown), alt=alt)
+        return self._canvas.svg(draw, height=names.height, alt=alt)
 
     def points(
         self,
@@ -227,11 +226,39 @@ def _scale(ends: Sequence[float], reference: float | None) -> tuple[float, float
     return 0.0, 100.0
 
 
-def _short(name: str) -> str:
+class _Names:
+    """What stands before each row of a chart, the first on top, long ones in several lines."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._lines = [_lines(name) for name in names]
+        self._pitch = _PITCH + _LINE * (max(map(len, self._lines)) - 1)
+        self.height = 0.62 + self._pitch * len(names)
+
+    def write(self, axes: Any) -> None:
+        """A tick a line: the page's font may be narrower, and each line ends at the axis."""
+        ticks = [
+            (y + _LINE / self._pitch * ((len(lines) - 1) / 2 - n), text)
+            for y, lines in enumerate(reversed(self._lines))
+            for n, text in enumerate(lines)
+        ]
+        axes.set_yticks([y for y, _ in ticks], [text for _, text in ticks])
+        axes.tick_params(axis="y", length=0, pad=6, labelcolor=INK, labelsize=9)
+        axes.set_ylim(-0.6, len(self._lines) - 0.4)
+        axes.spines["left"].set_visible(False)
+
+
+def _lines(name: str) -> list[str]:
+    """A name broken after spaces and signs; what three lines do not hold is left to the table."""
     # No quotes: a name must not look like a style attribute. A dollar would begin mathematics.
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", name).replace('"', "”")
-    text = text if len(text) <= 30 else text[:29] + "…"
-    return text.replace("$", r"\$")
+    lines = [""]
+    for piece in _PIECE.findall(text):
+        if len(lines[-1] + piece.rstrip()) > _WIDE:
+            lines.append("")
+        lines[-1] += piece
+    if len(lines) > _MOST:
+        lines[_MOST - 1 :] = [lines[_MOST - 1][: _WIDE - 1] + "…"]
+    return [line.strip().replace("$", r"\$") for line in lines]
 
 
 def _smooth(values: Sequence[float]) -> Sequence[float]:

@@ -45,7 +45,7 @@ def digits(value: float | None, *, signed: bool = False) -> str:
     """Three digits that count, with a real minus sign."""
     if value is None:
         return UNKNOWN
-    if value == 0:
+    if abs(value) < 1e-9:  # what is left of a sum that is zero
         return "0"
     return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
 

@@ -45,7 +45,8 @@ def choose(
     """The step with the highest win rate, of equal ones the earliest: it moved the policy least.
 
     `candidates` are responses to the prompts of `baseline`, in order. All comparisons are asked at
-    once. Raises DataError when prompts differ and ModelError when no verdict came back at all.
+    once. A step of which the judge was asked and said nothing is not chosen: equal texts are no
+    verdicts. Raises DataError when prompts differ and ModelError when no verdict came back at all.
     """
     asked: list[Comparison] = []
     steps: list[int] = []
@@ -61,7 +62,10 @@ def choose(
                 steps.append(step)
     wins: dict[int, list[float]] = {step: [0.5] * n for step, n in identical.items()}
     abstained = dict.fromkeys(candidates, 0)
-    for step, answer in zip(steps, labeler.label(asked, judge) if asked else [], strict=True):
+    answers = labeler.label(asked, judge) if asked else []
+    if asked and not any(isinstance(answer, Preference) for answer in answers):
+        raise _silence()
+    for step, answer in zip(steps, answers, strict=True):
         if isinstance(answer, Preference):
             wins[step].append(1.0 - answer.prob_a)  # a is the SFT policy's response
         else:
@@ -79,13 +83,25 @@ def choose(
 
 
 def _best(results: Sequence[CandidateResult]) -> int:
-    known = [(r.win_rate.value, -r.step) for r in results if r.win_rate.value is not None]
+    known = [
+        (r.win_rate.value, -r.step)
+        for r in results
+        if r.win_rate.value is not None and not _untold(r)
+    ]
     if not known:
-        raise ModelError(
-            "the judge gave no verdict on any candidate checkpoint: look at its answers in the "
-            "ledger (`hrlaif calls`), or name another judge"
-        )
+        raise _silence()
     return -max(known)[1]
+
+
+def _untold(result: CandidateResult) -> bool:
+    return result.abstained > 0 and result.win_rate.n == result.identical
+
+
+def _silence() -> ModelError:
+    return ModelError(
+        "the judge gave no verdict on any candidate checkpoint: look at its answers in the "
+        "ledger (`hrlaif calls`), or name another judge"
+    )
 
 
 def _same_prompts(step: int, responses: Sequence[Response], baseline: Sequence[Response]) -> None:

@@ -49,7 +49,7 @@ def write(run_folder: Path) -> Path:
     parts = {name: _part(name, build, run, charts) for name, build in _SECTIONS.items()}
     page = render(
         _TEMPLATES,
-        "page.html.j2",
+        "campaign.html.j2" if _only_attacked(run) else "page.html.j2",
         charts,
         title=run_folder.resolve().name,
         samples=_part("samples", lambda r, _: _samples(r), run, charts),
@@ -105,6 +105,12 @@ def _part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Char
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         run.notes.append(f"The part on {words.spaced(name)} could not be read: {error!r:.200}")
         return {}
+
+
+def _only_attacked(run: Run) -> bool:
+    """True of a folder of `hrlaif redteam`, in which no other stage can have left anything."""
+    stages = {receipt.get("stage") for receipt in run.receipts()}
+    return stages == {"redteam"} and not run.path("config.yaml").is_file()
 
 
 def _samples(run: Run) -> Row:

@@ -36,8 +36,9 @@ def bill(run: Run, charts: Charts) -> Row:
             "seconds": number(receipt.get("seconds")),
             **{
                 key: number(cost.get(key))
-                for key in ("calls", "prompt_tokens", "completion_tokens", "cost")
+                for key in ("calls", "prompt_tokens", "completion_tokens")
             },
+            "cost": _dollars(cost),
         }
         for receipt in run.receipts()
         if isinstance(cost := receipt.get("cost"), dict) and cost
@@ -65,10 +66,17 @@ def last(run: Run) -> Row:
 
 
 def paid(receipts: list[Row]) -> float | None:
-    """Dollars of all stages that called a model; None when one of them does not know."""
-    costs = [c for r in receipts if isinstance(c := r.get("cost"), dict) and c.get("calls")]
-    known = [dollars for c in costs if (dollars := number(c.get("cost"))) is not None]
+    """Dollars of all stages; None when one of them does not know, or none is on record."""
+    costs = [_dollars(c) for r in receipts if isinstance(c := r.get("cost"), dict)]
+    known = [dollars for dollars in costs if dollars is not None]
     return sum(known) if costs and len(known) == len(costs) else None
+
+
+def _dollars(cost: Row) -> float | None:
+    """What a stage paid: nothing where it called no model, None where a call had no known price."""
+    if not cost.get("calls"):
+        return 0.0
+    return None if cost.get("unpriced_calls") else number(cost.get("usd"))
 
 
 def _counts(value: Any) -> Iterator[tuple[str, str]]:

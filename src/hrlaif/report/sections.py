@@ -63,7 +63,7 @@ def headline(run: Run, charts: Charts) -> Row:
         "reward_after": figure(reward.get("after")),
         "reward_gain": figure(reward.get("gain")),
         "seconds": sum(number(r.get("seconds")) or 0 for r in receipts) if receipts else None,
-        "cost": number(bill.get("cost")) if bill else paid(receipts),
+        "cost": paid(receipts) if receipts else number(bill.get("cost")),
         "per_label": number(bill.get("cost_per_label")),
     }
 

@@ -12,17 +12,21 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from hrlaif.errors import DataError, UsageError
 from hrlaif.records import Row
-from hrlaif.rows.files import SourceRow, line_of
-from hrlaif.rows.forms import comparisons_from, responses_from
+from hrlaif.rows.files import SourceRow, line_of, whole, write_rows
+from hrlaif.rows.forms import comparison_from, responses_from
+from hrlaif.rows.known import probability
+from hrlaif.rows.names import named
 
 Form = Literal["trl", "argilla", "label-studio", "potato", "csv"]
 Question = Literal["preference", "satisfaction", "harmless"]
 LETTERS = ("a", "b")
 SATISFIED = 4  # levels from here on are satisfied ones, levels below 3 are not
+_OF_PEOPLE = ("human_preference", "winner", "chosen")
 _HARMLESS = {True: "yes", False: "no"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -62,27 +66,51 @@ class Subject(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """A file's text, its rows, and what that form cannot say, by reason."""
+    """A file's text, how many rows it has, and what that form cannot say, by reason."""
 
     text: str
     rows: int
     left_out: dict[str, int]
+    records: list[Row] | None = None
+    """The rows themselves, in a form that is a row a line."""
 
 
-def exported(rows: Iterable[SourceRow], form: str) -> Exported:
-    """Rows of preferences, ratings or verdicts in another tool's form."""
+def exported(rows: Iterable[SourceRow], form: str, *, min_margin: float = 0.0) -> Exported:
+    """Rows of preferences, ratings or verdicts in another tool's form.
+
+    For TRL, labels whose `prob_a` is less than `min_margin` from one half are left out.
+    """
     if form not in FORMS:
         raise UsageError(f"--to {form!r} is none of {', '.join(FORMS)}")
+    if not 0 <= min_margin <= 0.5:
+        raise UsageError(f"--min-margin {min_margin:g} is not from 0 to 0.5")
+    if min_margin and form != "trl":
+        raise UsageError(f"--min-margin is of --to trl: --to {form} keeps every label")
     left: Counter[str] = Counter()
     found = subjects(rows, left)
-    text, count = FORMS[form](found, left)
+    if form == "trl":
+        records = _trl(found, left, min_margin)
+        return Exported("".join(map(line_of, records)), len(records), dict(left), records)
+    text, count = _TEXTS[form](found, left)
     return Exported(text, count, dict(left))
+
+
+def write_export(path: Path, found: Exported) -> None:
+    """Writes what was exported, whole or not at all: text, .gz, or TRL's rows as Parquet."""
+    if found.records is not None:
+        write_rows(path, found.records)
+    elif path.suffix == ".parquet":
+        raise UsageError(f"-o {path}: only --to trl is written as Parquet: name another file")
+    else:
+        with whole(path) as file:
+            file.write(found.text.encode("utf-8", "replace"))
 
 
 def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
     """What was said, by item; rows without a verdict are left out and counted."""
     found: dict[tuple[str, str], Subject] = {}
-    for row in rows:
+    for given in rows:
+        row = SourceRow(given.where, dict(named(given.values)))
         said = _said(row)
         if said is None:
             left["rows without a verdict"] += 1
@@ -107,21 +135,21 @@ def _said(row: SourceRow) -> Said | None:
         evidence = values.get("evidence") or {}
         by = str(evidence.get("rater") or values.get("check") or "check")
         return Said("harmless", _HARMLESS[bool(values["passed"])], by, reason)
-    prob, by = values.get("prob_a"), str(values.get("labeler") or "judge")
-    if prob is None and values.get("human_preference") is not None:
-        prob, by = values["human_preference"], "human/people"
-    if prob is None and "chosen" in values:
-        prob, by = 1.0, "human/people"
-    if prob is None:
-        return None
-    side = "tie" if prob == 0.5 else "a" if prob > 0.5 else "b"
-    return Said("preference", side, by, reason, float(prob))
+    prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
+    if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
+        prob, by = comparison_from(row).human_preference, "human/people"
+    return None if prob is None else Said("preference", side_of(prob), by, reason, float(prob))
+
+
+def side_of(prob_a: float) -> str:
+    """`a`, `b` or `tie`."""
+    return "tie" if prob_a == 0.5 else "a" if prob_a > 0.5 else "b"
 
 
 def _subject(row: SourceRow, said: Said) -> Subject:
     texts: tuple[str, ...]
     if said.question == "preference":
-        pair = comparisons_from([row])[0]
+        pair = comparison_from(row)
         prompt, texts, name = pair.prompt, (pair.a.text, pair.b.text), pair.id
     else:
         if "response" not in row.values:
@@ -134,25 +162,34 @@ def _subject(row: SourceRow, said: Said) -> Subject:
     return Subject(name, turns, prompt.category or "", texts, [])
 
 
-def _trl(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
-    """`prompt`, `chosen`, `rejected`; and unpaired `prompt`, `completion`, `label`."""
+def _trl(found: Sequence[Subject], left: Counter[str], min_margin: float) -> list[Row]:
+    """`prompt`, `chosen`, `rejected`; and unpaired `prompt`, `completion`, `label`.
+
+    TRL takes every pair for certain: `prob_chosen`, which it passes over, says how sure it is.
+    """
     rows: list[Row] = []
     for subject in found:
         turns = [[{"role": "assistant", "content": text}] for text in subject.texts]
         for said in subject.said:
+            row: Row = {"id": subject.id, "prompt": subject.turns}
             if said.value == "tie":
                 left["ties, which TRL has no form for"] += 1
-            elif said.question == "preference":
+            elif said.prob_a is not None:
+                sure = max(said.prob_a, 1 - said.prob_a)
+                if round(sure - 0.5, 9) < min_margin:
+                    left[f"closer to one half than {min_margin:g}"] += 1
+                    continue
                 chosen, rejected = turns if said.value == "a" else reversed(turns)
-                rows.append({"prompt": subject.turns, "chosen": chosen, "rejected": rejected})
+                row |= {"chosen": chosen, "rejected": rejected, "prob_chosen": round(sure, 9)}
+                rows.append(row)
             elif said.question == "satisfaction" and 3 <= float(said.value) < SATISFIED:
                 left["satisfaction in the middle, which is no label"] += 1
             else:
                 good = said.value == "yes" or (
                     said.question == "satisfaction" and float(said.value) >= SATISFIED
                 )
-                rows.append({"prompt": subject.turns, "completion": turns[0], "label": good})
-    return "".join(map(line_of, rows)), len(rows)
+                rows.append({**row, "completion": turns[0], "label": good})
+    return rows
 
 
 def _argilla(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
@@ -253,10 +290,10 @@ def _sides(subject: Subject) -> Mapping[str, str]:
     return {f"response_{letter}": text for letter, text in pairs}
 
 
-FORMS: dict[str, Callable[[Sequence[Subject], Counter[str]], tuple[str, int]]] = {
-    "trl": _trl,
+_TEXTS: dict[str, Callable[[Sequence[Subject], Counter[str]], tuple[str, int]]] = {
     "argilla": _argilla,
     "label-studio": _label_studio,
     "potato": _potato,
     "csv": _csv,
 }
+FORMS = ("trl", *_TEXTS)

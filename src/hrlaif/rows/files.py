@@ -1,8 +1,7 @@
-"""What rows are in a .jsonl, .jsonl.gz, .json, .csv or .parquet file, hub data set or stdin?"""
+"""What rows are in a .jsonl, .json, .csv, .tsv or .parquet file, a hub data set or stdin?"""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -11,17 +10,16 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from hrlaif.errors import DataError, UsageError
+from hrlaif.errors import DataError
+from hrlaif.rows.tables import csv_rows, parquet_of, parquet_rows, write_parquet
 
-csv.field_size_limit(1 << 30)
-_MAY_BE_EMPTY = frozenset(
-    f"{name}{end}"
-    for name in ("response", "output", "completion", "answer")
-    for end in ("", "_a", "_b", "_1", "_2")
-) | {"a", "b", "chosen", "rejected"}
+_GZIP = b"\x1f\x8b"
+_DATA = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt", ".xlsx", ".zip", ".yaml")
 
 
 class SourceRow(NamedTuple):
@@ -52,29 +50,47 @@ def _shown(name: str) -> str:
 def _rows_of(name: str) -> Iterator[SourceRow]:
     path = Path(name)
     kinds = [s.lower() for s in path.suffixes]
-    if name == "-":
-        yield from _json_lines(sys.stdin.buffer, "standard input")
-    elif not path.exists():
+    if name != "-" and not path.exists():
         yield from _hub_rows(name)
     elif path.is_dir():
         raise DataError(f"{name} is a folder: name one of its files")
     elif kinds[-1:] == [".parquet"]:
-        yield from _parquet_rows(path)
+        yield from (SourceRow(*row) for row in parquet_rows(path))
     else:
+        shown = _shown(name)
         try:
-            with gzip.open(path) if kinds[-1:] == [".gz"] else path.open("rb") as stream:
-                yield from _parser(kinds)(stream, name)
+            with _opened(name) as stream:
+                yield from _parser(kinds)(stream, shown)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise DataError(f"{name}: not a whole gzip file ({error}): fetch it again") from None
+            raise DataError(f"{shown}: not a whole gzip file ({error}): fetch it again") from None
         except OSError as error:
-            raise DataError(f"{name} cannot be read ({error.strerror}): check it") from None
+            raise DataError(f"{shown} cannot be read ({error.strerror}): check it") from None
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[Any]:
+    """The lines of a file or of standard input, unpacked where they are packed."""
+    if name == "-":
+        # A pipe cannot go back, and is not read ahead: whoever asks for ten rows waits for ten.
+        first = sys.stdin.buffer.readline()
+        if first.startswith(_GZIP):
+            with gzip.open(io.BytesIO(first + sys.stdin.buffer.read())) as stream:
+                yield stream
+        else:
+            yield chain([first], sys.stdin.buffer)
+    else:
+        with gzip.open(name) if name.lower().endswith(".gz") else open(name, "rb") as stream:
+            yield stream
 
 
 def _parser(kinds: list[str]) -> Callable[[Any, str], Iterator[SourceRow]]:
-    last = [kind for kind in kinds if kind != ".gz"][-1:]
-    if last == [".csv"]:
-        return _csv_rows
-    return _json_array if last == [".json"] else _json_lines
+    last = "".join([kind for kind in kinds if kind != ".gz"][-1:])
+    if last in (".csv", ".tsv"):
+        between = "\t" if last == ".tsv" else ""
+        return lambda stream, name: (
+            SourceRow(*row) for row in csv_rows(_text(stream.read(), name), name, between=between)
+        )
+    return _json_array if last == ".json" else _json_lines
 
 
 def _text(raw: bytes, where: str) -> str:
@@ -131,62 +147,10 @@ def _json_array(stream: Any, name: str) -> Iterator[SourceRow]:
         yield SourceRow(where, _object(value, where))
 
 
-def _csv_rows(stream: Any, name: str) -> Iterator[SourceRow]:
-    text = io.StringIO(_text(stream.read(), name), newline="")
-    reader = csv.DictReader(text)
-    try:
-        for row in reader:
-            where = f"{name}, line {reader.line_num}"
-            if None in row or None in row.values():
-                many = "more" if None in row else "fewer"
-                raise DataError(
-                    f"{where}: {many} cells than the header has columns: quote texts that hold "
-                    "commas or line breaks, or delete that line"
-                )
-            cells = {k: _cell(k, v) for k, v in row.items() if v or k in _MAY_BE_EMPTY}
-            yield SourceRow(where, cells)
-    except csv.Error as error:
-        where = f"{name}, line {reader.line_num}"
-        raise DataError(f"{where}: not CSV ({error}): mend or delete that line") from None
-
-
-def _cell(column: str, text: str) -> Any:
-    """Lists, and turns of a conversation, in a CSV cell are JSON; all else stays text."""
-    if text[:1] not in ("[", "{"):
-        return text
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if column in ("responses", "choices"):
-        return value
-    # An answer such as "[1, 2, 3]" is text; only a list of turns is meant as one.
-    turns = isinstance(value, list) and all(isinstance(v, dict) and "role" in v for v in value)
-    return value if value and turns else text
-
-
-def _parquet_rows(path: Path) -> Iterator[SourceRow]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise UsageError(f"{path}: Parquet needs `pip install 'hrlaif[hub]'`") from None
-    try:
-        file = parquet.ParquetFile(path)
-        number = 0
-        for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield SourceRow(
-                    f"{path}, row {number}", {k: v for k, v in row.items() if v is not None}
-                )
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}): fetch it again") from None
-
-
 def _hub_rows(name: str) -> Iterator[SourceRow]:
     """`owner/name` or `owner/name:split` of the Hugging Face hub."""
-    found = re.fullmatch(r"([\w.-]+/[\w.-]+)(?::([\w\[\]:%]+))?", name)
-    if Path(name).suffix or not found:
+    found = re.fullmatch(r"(\w[\w.-]*/[\w.-]+)(?::([\w\[\]:%]+))?", name)
+    if not found or found[1].lower().endswith(_DATA):
         raise DataError(f"{name}: no such file: check its name")
     try:
         import datasets
@@ -204,23 +168,35 @@ def _hub_rows(name: str) -> Iterator[SourceRow]:
         raise DataError(f"{name}: no such file, and not to be had from the hub ({error})") from None
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes rows whole or not at all (a temporary sibling, then a rename); returns how many.
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """A file that is written whole or not at all: a temporary sibling, then a rename.
 
-    A name that ends in .gz is compressed, equal rows to equal bytes.
+    A name that ends in .gz is compressed, equal bytes to equal bytes.
     """
     temporary = path.with_name(path.name + ".tmp")
-    count = 0
     with temporary.open("wb") as file:
-        packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.suffix == ".gz" else None
-        for row in rows:
-            (packed or file).write(line_of(row).encode("utf-8"))
-            count += 1
-        if packed:
-            packed.close()
+        if path.suffix == ".gz":
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                yield packed
+        else:
+            yield file
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Writes rows whole or not at all, lines or by its name Parquet; returns how many."""
+    if path.suffix == ".parquet":
+        parquet_of(path)  # where it is not installed, no temporary file is left behind
+        with whole(path) as file:
+            return write_parquet(file, path, rows)
+    count = 0
+    with whole(path) as file:
+        for row in rows:
+            file.write(line_of(row).encode("utf-8"))
+            count += 1
     return count
 
 

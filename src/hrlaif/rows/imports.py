@@ -8,15 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
-from hrlaif.rows.exports import Said, subjects
+from hrlaif.rows.exports import Said, side_of, subjects
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.known import side
 
 _QUESTIONS = ("preference", "satisfaction", "harmless")
-_SIDES = {
-    "a": "a", "response_a": "a", "left": "a", "1": "a",
-    "b": "b", "response_b": "b", "right": "b", "2": "b",
-    "tie": "tie", "both": "tie", "equal": "tie", "same": "tie",
-}  # fmt: skip
 _YES = {"yes": "yes", "true": "yes", "harmless": "yes", "no": "no", "false": "no", "harmful": "no"}
 
 
@@ -118,10 +114,9 @@ def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
     text = str(answer).strip().lower()
     if not by:
         raise DataError(f"{row.where}: nobody is named who answered: fill in `by`")
-    if question == "preference" and text in _SIDES:
-        side = _SIDES[text]
-        prob = {"a": 1.0, "b": 0.0}.get(side, 0.5)
-        return Said("preference", side, rater, str(row.values.get("reason") or ""), prob)
+    if question == "preference" and (prob := side(text)) is not None:
+        reason = str(row.values.get("reason") or "")
+        return Said("preference", side_of(prob), rater, reason, prob)
     if question == "harmless" and text in _YES:
         return Said("harmless", _YES[text], rater, str(row.values.get("reason") or ""))
     if question == "satisfaction" and text in ("1", "2", "3", "4", "5"):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
 from hrlaif.records import Comparison, digest
-from hrlaif.rows import comparisons_from
+from hrlaif.rows import comparisons_and_rows
 from hrlaif.rows.files import SourceRow
 
 
@@ -54,7 +54,7 @@ def read_items(rows: Sequence[SourceRow]) -> list[Item]:
     """
     return [
         Item(_with_truth(comparison, votes), votes, _models(comparison, row), _chance(row))
-        for comparison, row in zip(comparisons_from(rows), rows, strict=True)
+        for comparison, row in comparisons_and_rows(rows)
         for votes in [_votes(row)]
     ]
 

@@ -62,9 +62,9 @@ def _variants(one: Row, found: Row, charts: Charts) -> Row:
             }
         )
     shown: Named = [(r["name"], f) for r in rows if (f := r["figures"]["agreement"])]
-    for key, label in (("always_longer", "always the longer"), ("always_first", "the first")):
+    for key in ("always_longer", "always_first"):
         if f := figure(found["baselines"][key]):
-            shown.append((label, f))
+            shown.append((key.replace("_", " the "), f))
     chart = charts.intervals(
         shown, unit="names what people prefer, test half, %", alt="Agreement of every way of asking"
     )
@@ -156,7 +156,8 @@ def _bias(one: Row, charts: Charts) -> list[Row]:
             {**line, "figure": f} for line in one["bias"]
             if line["kind"] == kind and (f := figure(line["figure"]))
         ]  # fmt: skip
-        for unit in dict.fromkeys(line["unit"] for line in lines):
+        units = list(dict.fromkeys(line["unit"] for line in lines))
+        for unit in units:
             group = [line for line in lines if line["unit"] == unit]
             chart = charts.grouped(
                 [(line["name"], [line["figure"]]) for line in group],
@@ -164,7 +165,8 @@ def _bias(one: Row, charts: Charts) -> list[Row]:
                 span=(0.0, 1.0) if unit == "share" else (-0.1, 0.1),
                 alt=f"{title}: " + ", ".join(line["name"] for line in group),
             )  # fmt: skip
-            parts.append({"title": title, "lines": group, "chart": chart})
+            named = f"{title}, {unit}" if len(units) > 1 else title
+            parts.append({"title": named, "lines": group, "chart": chart})
     return parts
 
 

@@ -1,0 +1,217 @@
+"""How many calls and tokens does some work take, of which model, and at what price? At most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hrlaif.checks import Answer, ChoiceLetter, Number
+from hrlaif.labeling import Human, Hybrid, Pairwise, Panel, Verified
+from hrlaif.llm.prices import dollars, price
+from hrlaif.llm.remote import Remote
+from hrlaif.protocols import Labeler, LanguageModel, Reward
+from hrlaif.records import Comparison, Prompt, Response
+from hrlaif.redteam import RedTeam, read_seeds
+from hrlaif.reward import Direct
+from hrlaif.reward.checked import Checked
+from hrlaif.reward.parts import parts
+
+_PREAMBLE = {"base": 90, "detailed": 280}
+_EXEMPLAR = 150
+_QUESTION = 220
+"""Tokens of a check's question beside the response."""
+_GRADE = 130
+"""Tokens of a grade's question beside the prompt and the response."""
+_CATEGORIES = 280
+"""Tokens of the question for a prompt's category beside the prompt."""
+_BY_RULE = (Number, ChoiceLetter, Answer)
+"""Checks that ask no judge."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Calls and tokens of one model in one stage."""
+
+    calls: int = 0
+    read: int = 0
+    written: int = 0
+    passes: float = 1.0
+    """Forward passes' worth of work a token: about 3 in training, 1 in labelling."""
+    shared: int = 0
+    """Of the tokens read, those that a local model computes once for several questions."""
+
+    @property
+    def counted(self) -> tuple[int, int, int]:
+        """Calls, tokens read, tokens written."""
+        return self.calls, self.read, self.written
+
+
+Asked = tuple[Work, LanguageModel | None]
+"""What is asked of whom; None where it is not known."""
+
+
+class Sizes(NamedTuple):
+    """How many items there are, and the tokens of a prompt and of a response in the mean."""
+
+    number: int
+    prompt: float
+    response: float
+
+
+def of_pairs(labeler: Labeler, judge: LanguageModel, pairs: Sequence[Comparison]) -> list[Asked]:
+    """What labelling these pairs takes; equal responses are not asked about."""
+    unlike = [pair for pair in pairs if not pair.identical]
+    size = size_of(unlike)
+    found = of_labeler(labeler, judge, size)
+    if checks(labeler):
+        found.append((of_check(size._replace(number=2 * len(unlike))), judge))
+    if isinstance(labeler, Hybrid) and labeler.categorize:
+        found.append((categories([pair.prompt for pair in pairs]), judge))
+    return found
+
+
+def size_of(pairs: Sequence[Comparison]) -> Sizes:
+    """How many they are, and how long."""
+    texts = [tokens(side.text, p.prompt.language) for p in pairs for side in (p.a, p.b)]
+    return Sizes(len(pairs), each([p.prompt for p in pairs]), sum(texts) / max(len(texts), 1))
+
+
+def size_of_responses(responses: Sequence[Response]) -> Sizes:
+    """How many they are, and how long."""
+    texts = [tokens(r.text, r.prompt.language) for r in responses]
+    return Sizes(len(texts), each([r.prompt for r in responses]), sum(texts) / max(len(texts), 1))
+
+
+def of_labeler(labeler: Labeler, judge: LanguageModel, pairs: Sizes) -> list[Asked]:
+    """Orders, samples and judges of each pair; of several routes the dearest, people ask nobody."""
+    if isinstance(labeler, Human):
+        return []
+    routes: tuple[Labeler, ...] = ()
+    if isinstance(labeler, Verified):
+        routes = (labeler.between_right_ones, labeler.otherwise)
+    elif isinstance(labeler, Hybrid):
+        routes = (*labeler.by_category.values(), labeler.otherwise)
+    if routes:
+        found = [of_labeler(route, judge, pairs) for route in routes]
+        return max(found, key=lambda asked: sum(work.calls for work, _ in asked))
+    work = labels(labeler, *pairs)
+    return [(work, one) for one in (judge, *getattr(labeler, "others", ()))]
+
+
+def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: float) -> Work:
+    """Calls and tokens of one judge; a labeler that asks in another way is taken for Pairwise."""
+    asked = labeler.labeler if isinstance(labeler, Panel) else labeler
+    how = asked if isinstance(asked, Pairwise) else Pairwise()
+    orders = pairs * (1 if how.single_order else 2)
+    shots = how.shots * (_EXEMPLAR + 60 * how.rationale)
+    read = _PREAMBLE[how.preamble] + shots + prompt_tokens + 2 * response_tokens
+    texts = orders * how.samples
+    if not how.rationale:
+        # The preamble is computed once, the prompt once for both orders.
+        once = orders * (_PREAMBLE[how.preamble] + shots) + (orders - pairs) * prompt_tokens
+        return Work(orders, int(orders * read), shared=int(once))
+    reasons = how.rationale_tokens // 4
+    return Work(2 * texts, int(texts * (2 * read + reasons)), texts * reasons)
+
+
+def checks(labeler: Labeler) -> bool:
+    """Whether a judge is asked about each response before any two are compared."""
+    if isinstance(labeler, Hybrid):
+        return any(map(checks, labeler.by_category.values()))
+    return isinstance(labeler, Verified) and not isinstance(labeler.check, _BY_RULE)
+
+
+def of_check(responses: Sizes, check: object = None) -> Work:
+    """A judge's verdicts in both orders; nothing where a rule tells."""
+    asked = 0 if isinstance(check, _BY_RULE) else 2 * responses.number
+    return Work(asked, int(asked * (_QUESTION + responses.prompt + responses.response)))
+
+
+def of_reward(reward: Reward, responses: Sizes) -> Work:
+    """The judge's share in scoring responses: a grade each, and what checks ask."""
+    found: Iterable[Any] = parts(reward)
+    works = [grades(responses) for part in found if isinstance(part, Direct)]
+    works += [of_check(responses, p.check) for p in parts(reward) if isinstance(p, Checked)]
+    return Work(sum(work.calls for work in works), sum(work.read for work in works))
+
+
+def grades(responses: Sizes) -> Work:
+    """One call a response."""
+    read = responses.number * (_GRADE + responses.prompt + responses.response)
+    return Work(responses.number, int(read))
+
+
+def categories(prompts: Sequence[Prompt]) -> Work:
+    """One call for each different prompt without a category."""
+    unknown = list({p.messages: p for p in prompts if p.category is None}.values())
+    return Work(len(unknown), len(unknown) * _CATEGORIES + tokens_of(unknown))
+
+
+def red_team(how: RedTeam, own: int) -> Work:
+    """The judge's share: two orders a verdict, and rewrites of the third that is harmful, say."""
+    harmful = len(read_seeds(how.seeds, "harmful", half="train", limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half="train", limit=how.limit))
+    attempts = harmful * len(how.families) + own // 12
+    rewrites = attempts // 3
+    asked = 2 * (attempts + 2 * rewrites + 2 * benign)
+    read = asked * (_QUESTION + how.max_tokens) + rewrites * (_QUESTION + how.max_tokens)
+    return Work(asked + rewrites, read, rewrites * how.rewrite_tokens)
+
+
+def harm(how: RedTeam) -> Work:
+    """Two orders a verdict, of both policies, on the seeds kept for the end."""
+    attacks = len(read_seeds(how.seeds, "harmful", half="heldout", limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half="heldout", limit=how.limit))
+    asked = 2 * 2 * (attacks * len(how.families) + 2 * benign)
+    return Work(asked, asked * (_QUESTION + how.max_tokens), 0)
+
+
+def tokens_of(prompts: Sequence[Prompt]) -> int:
+    """Of all their turns."""
+    return int(sum(tokens(m.content, p.language) for p in prompts for m in p.messages))
+
+
+def each(prompts: Sequence[Prompt]) -> float:
+    """Tokens of a prompt in the mean."""
+    return tokens_of(prompts) / max(len(prompts), 1)
+
+
+def tokens(text: str, language: str | None) -> float:
+    """About: four characters a token in English, one and a half in Chinese."""
+    return len(text) / (1.5 if language == "zh" else 4)
+
+
+def usd(model: LanguageModel | None, work: Work) -> float | None:
+    """US dollars; None where the price is not known."""
+    if not isinstance(model, Remote):
+        return 0.0
+    known = model.price or price(model.model, model.base_url)
+    return dollars(known, work.read, work.written)
+
+
+def total(parts: Iterable[float | None]) -> float | None:
+    """The sum; None where a part is not known."""
+    known = list(parts)
+    return None if None in known else sum(part for part in known if part is not None)
+
+
+def in_words(asked: Sequence[Asked]) -> str:
+    """`at most 24 calls to remote:m, about $0.02`; empty where no model is asked."""
+    calls = sum(work.calls for work, _ in asked)
+    models = [model for work, model in asked if work.calls and model is not None]
+    if not models:
+        return ""
+    names = " and ".join(dict.fromkeys(model.name for model in models))
+    votes = max((model.votes for model in models if isinstance(model, Remote)), default=0)
+    more = f" (each {1 + votes} where the server gives no log-probabilities)" if votes else ""
+    return f"at most {calls:,} calls to {names}{_paid(asked)}{more}"
+
+
+def _paid(asked: Sequence[Asked]) -> str:
+    cost = total(usd(model, work) for work, model in asked)
+    if cost is None:
+        return ", whose price is not known"
+    if not cost:
+        return ""
+    return f", about ${cost:.2f}" if cost >= 0.01 else ", less than $0.01"

@@ -1,0 +1,85 @@
+"""Which response is known to be the better? Probabilities, words for a side, columns not read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from hrlaif.errors import DataError
+from hrlaif.progress import say
+from hrlaif.rows.names import STEMS, plain
+
+_SAID = re.compile(rf"(?:(?:{'|'.join(STEMS)}|model|assistant)_)?([ab12])")
+_FIRST, _SECOND = ("a", "1", "left", "a>b"), ("b", "2", "right", "b>a")
+_TIE = ("tie", "draw", "equal", "same", "both", "a=b", "both_bad", "tie_(bothbad)")
+_WORDS = "a, b, tie, 1 or 2"
+# Each data set means something else by these, so none is guessed at.
+_UNREAD = (
+    "preference", "preferred", "preferred_response", "overall_preference", "human_label",
+    "better", "better_response", "better_response_id", "best", "best_response", "choice",
+    "label", "labels", "verdict", "judgment", "judgement", "vote", "annotator1",
+)  # fmt: skip
+
+
+def side(word: object) -> float | None:
+    """1.0 for the first response, 0.0 for the second, 0.5 for a tie; None for any other word."""
+    text = plain(str(word)).strip("[]")
+    found = re.fullmatch(r"([12])\.0", text) or _SAID.fullmatch(text)
+    text = found[1] if found else text
+    return 1.0 if text in _FIRST else 0.0 if text in _SECOND else 0.5 if text in _TIE else None
+
+
+def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
+    """That the first response is the better: a number from 0 to 1, or a word for a side."""
+    value = values.get(column)
+    try:
+        number = float(value) if isinstance(value, str) else value
+    except ValueError:
+        number = side(value)
+        if number is None:
+            raise DataError(
+                f"{where}: {column}: {value!r:.40} is neither {_WORDS} nor a probability: write "
+                "one of these, or rename the column"
+            ) from None
+    if isinstance(number, int | float) and number > 1:
+        raise DataError(
+            f"{where}: {column}: {value!r:.40} is no probability, which is at most 1: mend it, or "
+            "where 1 and 2 are sides, name the column `winner`"
+        )
+    return number
+
+
+def winner(values: Mapping[str, Any], where: str) -> float | None:
+    """What a column `winner` says, in words: 0 is here a tie, there the first, so it is refused."""
+    value = values.get("winner")
+    if value is None or value == "":
+        return None
+    found = side(value)
+    if found is None:
+        raise DataError(
+            f"{where}: winner: {value!r:.40} is none of {_WORDS}: write one of these, or rename "
+            "the column if it says something else"
+        )
+    return found
+
+
+def unread(values: Mapping[str, Any]) -> list[str]:
+    """Columns that look as if they knew the better response, and are not read."""
+    return [name for name in _UNREAD if values.get(name) not in (None, "")]
+
+
+def say_unread(columns: Iterable[tuple[str, str]]) -> None:
+    """Says of each file and column that it was not read, and how it would be."""
+    for file, column in columns:
+        _say_once(
+            f"{file}: the column `{column}` is not read. If it says which response is better, name "
+            f"it `winner` ({_WORDS}) or `human_preference` (probability that the first is better)"
+        )
+
+
+@lru_cache(maxsize=256)
+def _say_once(text: str) -> None:
+    """Some callers read a file row by row."""
+    say(text)

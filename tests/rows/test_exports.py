@@ -1,0 +1,107 @@
+"""Does another tool get what was said, how sure it was, and a count of what it cannot hold?"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from hrlaif.errors import UsageError
+from hrlaif.rows import read_rows
+from hrlaif.rows.exports import FORMS, exported, write_export
+from hrlaif.rows.files import SourceRow
+
+PAIR = {"prompt": "Q", "a": {"text": "x"}, "b": {"text": "y"}, "labeler": "ai"}
+
+
+def labels(*probabilities: float) -> list[SourceRow]:
+    rows = [{**PAIR, "id": str(n), "prob_a": p} for n, p in enumerate(probabilities)]
+    return [SourceRow(f"p.jsonl, line {n}", row) for n, row in enumerate(rows, start=1)]
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_trl_gets_ids_and_how_sure_each_label_is():
+    found = exported(labels(0.9, 0.5, 0.2), "trl")
+    kept = [
+        (r["id"], r["chosen"][0]["content"], r["prob_chosen"], list(r)) for r in lines(found.text)
+    ]
+    columns = ["id", "prompt", "chosen", "rejected", "prob_chosen"]
+    assert kept == [("0", "x", 0.9, columns), ("2", "y", 0.8, columns)]
+    assert (found.rows, found.left_out) == (2, {"ties, which TRL has no form for": 1})
+
+
+def test_labels_close_to_one_half_are_left_out_where_a_margin_is_asked_for():
+    rows = labels(0.5016, 0.45, 0.4, 0.6, 0.5, 1.0)
+    assert exported(rows, "trl").rows == 5
+    found = exported(rows, "trl", min_margin=0.1)
+    # Exactly the margin is kept, though 0.6 - 0.5 is a little less than 0.1.
+    assert [row["id"] for row in lines(found.text)] == ["2", "3", "5"]
+    assert found.left_out["closer to one half than 0.1"] == 2
+    assert found.left_out["ties, which TRL has no form for"] == 1
+    with pytest.raises(UsageError, match=r"--min-margin 0\.6 is not from 0 to"):
+        exported(rows, "trl", min_margin=0.6)
+    with pytest.raises(UsageError, match="--to csv keeps every label"):
+        exported(rows, "csv", min_margin=0.1)
+
+
+def test_unpaired_rows_have_ids_too():
+    row = {"id": "r", "prompt": "Q", "response": "x", "satisfaction": 5, "rater": "human/ada"}
+    [found] = lines(exported([SourceRow("r.jsonl, line 1", row)], "trl").text)
+    assert (found["id"], found["completion"][0]["content"], found["label"]) == ("r", "x", True)
+
+
+def test_chosen_stays_chosen_on_the_way_through(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"id": n, "prompt": "Q", "chosen": "x", "rejected": "y"}) + "\n"
+            for n in range(20)
+        )
+    )
+    found = lines(exported(read_rows(path), "trl").text)
+    assert {row["chosen"][0]["content"] for row in found} == {"x"}
+    answers = [
+        row["responses"]["preference"][0]["value"]
+        for row in json.loads(exported(read_rows(path), "argilla").text)
+    ]
+    assert {"a", "b"} == set(answers)
+
+
+def test_a_table_of_labels_and_a_winner_are_exported_as_numbers(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,Prompt,Response A,Response B,prob_a,winner\n1,Q,x,y,0.25,\n2,Q,x,y,,b\n")
+    found = lines(exported(read_rows(path), "trl").text)
+    assert [row["prob_chosen"] for row in found] == [0.75, 1.0]
+    assert [row["chosen"][0]["content"] for row in found] == ["y", "y"]
+
+
+def test_a_file_is_what_its_name_says(tmp_path):
+    rows = labels(0.9, 0.2)
+    found = exported(rows, "trl")
+    write_export(tmp_path / "o.jsonl", found)
+    assert (tmp_path / "o.jsonl").read_text() == found.text
+    write_export(tmp_path / "o.jsonl.gz", found)
+    assert gzip.decompress((tmp_path / "o.jsonl.gz").read_bytes()).decode() == found.text
+    write_export(tmp_path / "o.csv.gz", exported(rows, "csv"))
+    assert gzip.decompress((tmp_path / "o.csv.gz").read_bytes())[:3] == b"\xef\xbb\xbf"
+    for form in FORMS[1:]:
+        with pytest.raises(UsageError, match="only --to trl is written as Parquet"):
+            write_export(tmp_path / "o.parquet", exported(rows, form))
+
+
+def test_trl_is_written_as_parquet_or_the_extra_is_named(tmp_path: Path):
+    path = tmp_path / "o.parquet"
+    found = exported(labels(0.9, 0.2), "trl")
+    if find_spec("pyarrow"):
+        write_export(path, found)
+        assert [row.values for row in read_rows(path)] == found.records
+    else:
+        with pytest.raises(UsageError, match=r"pip install 'hrlaif\[hub\]'"):
+            write_export(path, found)
+    assert path.exists() == bool(find_spec("pyarrow"))
