@@ -58,3 +58,11 @@ def test_answers_that_differ_in_thought_alone_are_identical():
     comparison = Comparison(id="c", prompt=PROMPT, a=a, b=b)
     assert comparison.identical
     assert Pairwise().label([comparison], Reader())[0].reason == "identical responses"
+
+
+def test_lengths_are_of_what_was_said():
+    from hrlaif.study.pairs import Item
+
+    a, b = Candidate(text=f"{THOUGHT}Yes."), Candidate(text="Indeed.")
+    pair = Comparison(id="c", prompt=PROMPT, a=a, b=b, human_preference=1.0)
+    assert Item(pair, {}, None, None).length_gap == len("Yes.") - len("Indeed.")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, final
 
 from hrlaif.evaluation.win_rate import NO_CATEGORY, same_position
+from hrlaif.messages import spoken
 from hrlaif.records import Preference
 from hrlaif.statistics import Figure, Measured, mean, right
 
@@ -114,5 +115,5 @@ def _one_order_right(item: _Judged) -> float:
 
 
 def _longer_right(item: _Judged) -> float:
-    gap = len(item.row.comparison.a.text) - len(item.row.comparison.b.text)
+    gap = len(spoken(item.row.comparison.a.text)) - len(spoken(item.row.comparison.b.text))
     return right(0.5 if gap == 0 else float(gap > 0), item.truth)

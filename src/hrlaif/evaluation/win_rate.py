@@ -15,6 +15,7 @@ from typing import final
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation.difficulty import Difficulty, estimated
+from hrlaif.messages import spoken
 from hrlaif.progress import say
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.reasons import counted
@@ -176,8 +177,8 @@ def summarise(
     soft = [win for _, win in wins]
     prompts = [answer.comparison.prompt.id for answer, _ in wins]
     hard = [1.0 if win > 0.5 else 0.5 if win == 0.5 else 0.0 for win in soft]
-    length_b = [float(len(answer.comparison.b.text)) for answer, _ in wins]
-    length_a = [float(len(answer.comparison.a.text)) for answer, _ in wins]
+    length_b = [float(len(spoken(answer.comparison.b.text))) for answer, _ in wins]
+    length_a = [float(len(spoken(answer.comparison.a.text))) for answer, _ in wins]
     silent = [a for a in answers if isinstance(a, Abstention) and won(a) is None]
     identical = sum(isinstance(answer, Abstention) for answer, _ in wins)
     told = len(wins) - identical

@@ -122,9 +122,7 @@ def length_pull(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     The soft labels are regressed, so phi is in the judge's own log-odds.
     """
     rows = [t for t in told(items, answers) if t.item.truth is not None]
-    gaps = np.array(
-        [len(t.item.comparison.a.text) - len(t.item.comparison.b.text) for t in rows], float
-    )
+    gaps = np.array([t.item.length_gap for t in rows], float)
     if len(rows) < 3 or np.ptp(gaps) == 0:
         return NOTHING
     truth = np.array([2 * (t.item.truth or 0.0) - 1 for t in rows])

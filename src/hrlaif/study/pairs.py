@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
+from hrlaif.messages import spoken
 from hrlaif.records import Comparison, digest
 from hrlaif.rows import comparisons_and_rows
 from hrlaif.rows.files import SourceRow
@@ -39,9 +40,14 @@ class Item(NamedTuple):
         return self.truth not in (None, 0.5)
 
     @property
+    def length_gap(self) -> int:
+        """Characters that a says more than b, without thoughts."""
+        return len(spoken(self.comparison.a.text)) - len(spoken(self.comparison.b.text))
+
+    @property
     def longer(self) -> float:
-        """1 when a has more characters, 0 when b has, 0.5 when both have as many."""
-        gap = len(self.comparison.a.text) - len(self.comparison.b.text)
+        """1 when a says more, 0 when b does, 0.5 when both say as much."""
+        gap = self.length_gap
         return 0.5 if gap == 0 else float(gap > 0)
 
 
