@@ -36,6 +36,11 @@ def test_what_is_said_is_said_as_it_is(capsys):
     assert "[1/8] prompts -> prompts.jsonl [bold]" in capsys.readouterr().err
 
 
+def test_what_a_server_says_cannot_command_the_terminal(capsys):
+    say("two\nlines \x1b[31mred\x1b]0;title\x07 \x9b2J \r\x08\x7f Grüße")
+    assert capsys.readouterr().err == "two\nlines [31mred]0;title 2J  Grüße\n"
+
+
 def test_blocks_show_the_course_of_a_figure():
     assert sparks([0.0, 1.0, 0.5]) == "▁█▅"
     assert sparks([2.0, 2.0]) == "▄▄"

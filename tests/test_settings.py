@@ -12,6 +12,7 @@ from pydantic import Field
 from hrlaif.checks import ChoiceLetter, Number
 from hrlaif.errors import UsageError
 from hrlaif.labeling import AnyLabeler, Human, Pairwise, any_labeler
+from hrlaif.llm import Remote
 from hrlaif.settings import Compute, Settings, compute, kind_of, one_of, plain, using
 
 
@@ -138,3 +139,27 @@ def test_compute_is_in_force_inside_its_block_alone():
             assert compute().concurrency == 4
         assert compute() is inside
     assert compute() is before
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://user:hush@host/v1", "holds a password"),
+        ("http://user:hu@sh@host/v1", "holds a password"),
+        ("ftp://user:hush@host/v1", "'ftp://***@host/v1' is no address"),
+        ("https://host/v1?api-key=hush", "goes on after its path"),
+        ("https://host/v1?api-key=hush#x", "goes on after its path"),
+        ("https://host/v1#hush", "goes on after its path"),
+        ("http://user:hush@host/v1?api-key=hush", "holds a password"),
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_the_secret_is_not_repeated(url, said):
+    for refused in (
+        lambda: Remote.parse({"model": "m", "base_url": url}),
+        lambda: Compute.parse({"endpoints": [["http://other/v1", url]]}),
+    ):
+        with pytest.raises(UsageError) as error:
+            refused()
+        assert said in str(error.value)
+        assert "hush" not in str(error.value)
+        assert "sh@" not in str(error.value)

@@ -96,7 +96,7 @@ class Choice(Record):
     probabilities: tuple[float, ...]
     """Normalised over the labels, in the order asked."""
     mass: float
-    """Probability of all labels together before normalising; 1 for votes and hard labels."""
+    """Probability of all labels together before normalising; of votes, the share that named one."""
     source: LabelSource
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import deque
@@ -29,13 +30,14 @@ _SECONDS_OF_SPEED = 600.0
 _STEPS = 8  # the last ones, from which the time left is told
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 40
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 Show = Callable[[int, str, Mapping[str, Any]], None]
 """Shows how many units are done, a note, and figures by name."""
 
 
 def say(text: str) -> None:
-    """One line for the person who waits."""
-    console.print(text, markup=False, soft_wrap=True)
+    """One line for the person who waits; what others wrote in it cannot command the terminal."""
+    console.print(_CONTROL.sub("", text), markup=False, soft_wrap=True)
 
 
 class Bar:

@@ -132,7 +132,8 @@ def explain(error: ValidationError, cls: type[BaseModel], *, where: str = "") ->
             hint = f"; did you mean {close[0]!r}?" if close else names
             lines.append(f"{name} is not a setting{hint}")
         else:
-            given = "" if finding["type"] == "missing" else f", not {finding['input']!r:.80}"
+            shown = masked(repr(finding["input"]))
+            given = "" if finding["type"] == "missing" else f", not {shown:.80}"
             lines.append(f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}{given}")
     return "\n".join(lines)
 
@@ -174,7 +175,7 @@ class Compute(Settings):
     """CPU threads; all cores when empty."""
     tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
     """Also send the figures of each training step there; its library must be installed."""
-    max_cost: float | None = None
+    max_cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Stop, resumably, before remote calls cost more than this many US dollars."""
 
     @field_validator("endpoints")
@@ -184,13 +185,23 @@ class Compute(Settings):
 
 
 def web_address(url: str) -> str:
-    """Without a slash at its end; raises ValueError where it is none, or holds a password."""
+    """Without a slash at its end; raises ValueError where it is none, or holds a secret."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{url!r} is no address such as http://localhost:8000/v1")
+        raise ValueError(f"{masked(repr(url))} is no address such as http://localhost:8000/v1")
     if parts.username or parts.password:
         raise ValueError("holds a password, which would be stored: use OPENAI_API_KEY for it")
+    if "?" in url or "#" in url:
+        raise ValueError(
+            "goes on after its path, which would be stored: use OPENAI_API_KEY for a key"
+        )
     return url.rstrip("/")
+
+
+def masked(text: str) -> str:
+    """A text without passwords and queries of the addresses in it."""
+    text = re.sub(r"://.*@", "://***@", text)
+    return re.sub(r"(https?://[^?#]*[?#]).*", r"\1***", text)
 
 
 _COMPUTE: ContextVar[Compute] = ContextVar("compute")

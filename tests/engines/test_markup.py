@@ -1,5 +1,7 @@
 """Is a templated text taken apart into what was said, and never by what a response writes?"""
 
+import time
+
 import pytest
 
 from hrlaif.engines.markup import row_of
@@ -114,3 +116,14 @@ def test_a_mark_of_beginning_before_the_prompt_is_overlooked():
 def test_what_cannot_be_told_apart_is_refused(query, prompt, says):
     with pytest.raises(DataError, match=says):
         row_of(query, prompt)
+
+
+@pytest.mark.parametrize("text", [" ", "\n", "<|im_end|> ", "<|im_end|>"])
+@pytest.mark.parametrize("last", ["x", ""])
+def test_a_long_run_at_the_end_takes_no_longer_than_its_length(text, last):
+    begun = time.process_time()
+    found = row_of("Why?" + text * 50_000 + last, "Why?")
+    assert time.process_time() - begun < 1
+    ended = "im_end" in text and not last
+    assert found["response"] == ("" if ended else text * 50_000 + last)
+    assert ("finish_reason" in found) == ended

@@ -1,6 +1,7 @@
 """Does `hrlaif serve` answer each trainer in its own words, and never with a number of nobody's?"""
 
 import asyncio
+import json
 import signal
 import sqlite3
 import time
@@ -9,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from hrlaif import Checked, Direct, Scripted
+from hrlaif import Checked, Direct, Remote, Scripted
 from hrlaif.engines.batches import Batches
+from hrlaif.engines.forms import FORMS, rows_read
 from hrlaif.engines.server import Served, application
-from hrlaif.errors import ModelError
+from hrlaif.errors import DataError, ModelError
+from hrlaif.llm.ledger import Ledger
 
 PROMPT = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
 GOOD, BAD = "Because air scatters blue light. It does so more than red.", "No"
@@ -61,6 +64,9 @@ def test_one_answer_at_a_time_from_many_workers_is_few_batches_each_paid_once(se
         assert told["batches"] < 100
     with sqlite3.connect(tmp_path / "serve.sqlite") as db:
         assert db.execute("SELECT COUNT(*) FROM calls").fetchone() == (50,)
+
+
+ROW = {"prompt": "Why?", "response": GOOD}
 
 
 class Inside:
@@ -128,6 +134,7 @@ def test_a_number_for_the_missing_is_a_choice_and_is_counted():
         ("/get_reward", {"query": ["a"], "prompts": []}, "`prompts` has 0 texts where there are 1"),
         ("/get_reward", {"query": ["b"], "prompts": ["a"]}, "does not begin with its prompt"),
         ("/get_reward", {"query": ["a"], "prompts": ["a"], "labels": [1, 2]}, "2 labels of 1"),
+        ("/get_reward", {"query": ["a"], "prompts": ["a"], "labels": 5}, "`labels` is no list"),
         ("/v1/score/evaluation", {"messages": ["plain"]}, "nothing tells the response"),
         ("/score", {"responses": [{"prompt": "a"}]}, "response 1: no response"),
         ("/score", {"responses": "a"}, "no list of rows"),
@@ -168,7 +175,7 @@ def test_with_a_key_only_those_who_bring_it_are_answered():
     assert locked.post("/score", body, authorization="Bearer s3cret").status_code == 200
 
 
-@pytest.mark.parametrize(("error", "code"), [(ModelError, 503), (KeyError, 500)])
+@pytest.mark.parametrize(("error", "code"), [(ModelError, 503), (DataError, 503), (KeyError, 500)])
 def test_a_judge_that_cannot_be_asked_is_told_and_the_next_is_answered(error, code):
     class Lost:
         def score(self, responses, judge):
@@ -177,6 +184,74 @@ def test_a_judge_that_cannot_be_asked_is_told_and_the_next_is_answered(error, co
     told = Inside(Lost()).post("/score", {"responses": [{"prompt": "Why?", "response": GOOD}]})
     assert told.status_code == code
     assert "the server is gone" in told.json()["error"]
+
+
+def raw(path, body):
+    what = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
+    return asyncio.run(GRADES.sent(("POST", path), **what))[0]
+
+
+def test_half_a_character_in_an_id_is_refused_and_elsewhere_comes_back_as_a_question_mark():
+    told = raw("/score", {"responses": [ROW, {"id": "\ud83d", **ROW}]})
+    assert told.status_code == 422
+    assert "response 2: its id holds half a character" in told.json()["error"]
+    told = raw("/v1/score/evaluation", {"model": "a\ud83d", "messages": [PROMPT + GOOD]})
+    assert (told.status_code, told.json()["model"]) == (200, "a?")
+
+
+def test_a_large_request_is_read_while_others_are_answered(monkeypatch):
+    def slow(body):
+        time.sleep(1)
+        return []
+
+    monkeypatch.setitem(FORMS, "/rewards", FORMS["/rewards"]._replace(read=slow))
+    requests = ("POST", "/rewards"), ("GET", "/health")
+
+    async def both():
+        begun = time.monotonic()
+        await Inside(Checked()).sent(*requests, pause=0.2, json={})
+        return time.monotonic() - begun
+
+    assert asyncio.run(both()) < 1.15
+
+
+def test_where_answers_cannot_be_kept_it_says_so_and_buys_no_more(server, tmp_path):
+    reply = server.top({"2": 0.6, "3": 0.4})
+    reply.body["more"] = "x" * 20_000  # than the pages at hand hold
+    server.script(reply)
+    inside = Inside(Direct(), Remote(model="m", base_url=server.url))
+    rows = [{"prompt": "Why?", "response": f"{n} {GOOD}"} for n in range(4)]
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        with ledger._open() as db:
+            (pages,) = db.execute("PRAGMA page_count").fetchone()
+            db.execute(f"PRAGMA max_page_count = {pages}")
+        for row in rows:
+            told = inside.post("/score", {"responses": [row]})
+            assert told.status_code == 503
+            assert "cannot be written (database or disk is full)" in told.json()["error"]
+        assert len(server.calls) == 1
+        with ledger._open() as db:
+            db.execute("PRAGMA max_page_count = 100000")
+        assert inside.post("/score", {"responses": rows}).status_code == 200
+        assert len(server.calls) == 4  # the first was kept, and found
+
+
+def test_the_same_response_at_the_same_time_is_paid_once(server, tmp_path):
+    reply = server.top({"2": 0.6, "3": 0.4})
+    reply.delay = 0.3
+    server.script(reply)
+    judge = Remote(model="m", base_url=server.url)
+
+    async def ask():
+        batches = Batches(Direct(), judge, apart=8)
+        async with batches.open():
+            responses = rows_read({"responses": [ROW]}) * 4
+            return await asyncio.gather(*(batches.score(responses) for _ in range(2)))
+
+    with Ledger(tmp_path / "l.sqlite"):
+        found = asyncio.run(ask())
+    assert len({score.value for scores in found for score in scores}) == 1
+    assert len(server.calls) == 1
 
 
 def test_a_slow_answer_does_not_hold_up_the_health_page():

@@ -70,6 +70,7 @@ def test_one_failing_writer_of_many_undoes_its_own_work_alone(database):
         ("mysql://me@here/x", UsageError, "mysql is neither sqlite nor postgresql"),
         ("sqlite:////not/there/v.sqlite", DataError, "check that it is there"),
         ("postgresql://me:hidden@127.0.0.1:1/x", DataError, "check that it is there"),
+        ("postgresql://me:hidden@here:abc/x", UsageError, "give sqlite:///FILE or postgresql://"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_told_without_its_password(url, error, says):

@@ -115,6 +115,8 @@ def test_too_large_a_body_is_refused_whether_it_says_so_or_not(site):
     ["[]", "1", "null", "{", "[" * 10_000, '{"id": 1}', '{"id": "x", "key": "short"}',
      '{"id":"xxxxxxxxxxxxxxxxxxxxxx","key":"kkkkkkkkkkkkkkkk","answer":[]}',
      '{"id":"xxxxxxxxxxxxxxxxxxxxxx","key":"kkkkkkkkkkkkkkkk","answer":{},"seconds":NaN}',
+     '{"id":"xxxxxxxxxxxxxxxxxxxxxx","key":"kkkkkkkkkkkkkkkk","answer":{},"seconds":1%s}'
+     % ("0" * 400),
      '{"id":"xxxxxxxxxxxxxxxxxxxxxx","key":"kkkkkkkkkkkkkkkk","answer":{},"more":1}'],
 )  # fmt: skip
 def test_a_malformed_vote_is_a_400(site, body):

@@ -23,7 +23,7 @@ def call(key, **changes):
             "model": "m",
             "kind": "generate",
             "request": {"prompt": "Größe \ud83d"},
-            "response": f"answer to {key}",
+            "response": f'{{"answer": "{key}"}}',
             "prompt_tokens": 10,
             "completion_tokens": 2,
             "cost": 0.25,
@@ -41,7 +41,7 @@ def test_an_answer_is_found_by_another_ledger_of_the_same_file(tmp_path):
         ledger.record(call("k"))
     assert current() is None
     with Ledger(path, stage="another") as ledger:
-        assert ledger.find("k") == "answer to k"
+        assert ledger.find("k") == '{"answer": "k"}'
         assert ledger.hits == 1
 
 
@@ -58,7 +58,7 @@ def test_totals_are_sums_and_an_unknown_cost_is_not_zero(tmp_path):
 def test_the_first_answer_stands_and_both_payments_count(tmp_path):
     with Ledger(tmp_path / "l.sqlite") as ledger:
         ledger.record(call("k"))
-        assert ledger.record(call("k", response="another")) == "answer to k"
+        assert ledger.record(call("k", response="another")) == '{"answer": "k"}'
         assert ledger.totals().calls == 1
         assert ledger.totals().cost == 0.5
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path):
     path = tmp_path / "l.sqlite"
     path.write_text("not a database, and long enough to have a header of its own " * 40)
     before = path.read_bytes()
-    with pytest.raises(DataError, match=r"l.sqlite is not a usable ledger .* move it away"):
+    with pytest.raises(DataError, match=r"l.sqlite cannot be used .* move it away"):
         Ledger(path).__enter__()
     assert path.read_bytes() == before
 
@@ -163,14 +163,47 @@ def test_two_processes_at_once_lose_nothing(tmp_path):
         assert ledger.totals("b").calls == 100
 
 
+def pragma(ledger, text):
+    with ledger._open() as db:
+        db.execute(f"PRAGMA {text}")
+
+
 def test_a_ledger_that_cannot_be_written_says_so(tmp_path):
     with Ledger(tmp_path / "l.sqlite") as ledger:
-        ledger._open().execute("PRAGMA query_only = ON")
+        pragma(ledger, "query_only = ON")
         with pytest.raises(DataError, match=r"cannot be written .* is the disk full"):
             ledger.record(call("k"))
-        ledger._open().execute("PRAGMA query_only = OFF")
+        with pytest.raises(DataError, match=r"cannot be written .* is the disk full"):
+            ledger.record_failure("m", "timeout")
+        pragma(ledger, "query_only = OFF")
+        ledger.record(call("l"))
+        assert ledger.totals().calls == 2
+
+
+def test_while_answers_cannot_be_kept_none_is_bought_and_those_paid_are_kept_later(
+    tmp_path,
+):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.reserve(0.1)
+        pragma(ledger, "query_only = ON")
+        with pytest.raises(DataError, match="cannot be written"):
+            ledger.record(call("k"))
+        with pytest.raises(DataError, match="cannot be written"):
+            ledger.reserve(0.1)
+        pragma(ledger, "query_only = OFF")
+        ledger.reserve(0.1)
+        assert ledger.find("k") == '{"answer": "k"}'
+
+
+def test_an_answer_that_was_cut_is_asked_for_again_and_its_cost_stays(tmp_path, capsys):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record(call("k", response='{"ans'))
+        assert ledger.find("k", lambda text: text.endswith("}")) is None
+        assert ledger.hits == 0
         ledger.record(call("k"))
-        assert ledger.totals().calls == 1
+        assert ledger.find("k", lambda text: text.endswith("}")) == '{"answer": "k"}'
+        assert (ledger.totals().calls, ledger.totals().cost) == (1, 0.5)
+    assert "cannot be read: it is asked for again" in capsys.readouterr().err
 
 
 def test_failures_are_counted_and_are_no_answers(tmp_path):
@@ -208,7 +241,7 @@ def test_calls_are_listed_without_and_exported_with_their_texts(tmp_path):
     assert export(path, out) == 3
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert rows[0]["request"] == {"prompt": "Größe ?"}
-    assert rows[2]["response"] == "answer to c"
+    assert rows[2]["response"] == '{"answer": "c"}'
 
 
 @pytest.mark.parametrize("name", ["calls.jsonl", "calls.jsonl.gz"])
@@ -218,12 +251,12 @@ def test_what_another_machine_was_told_is_not_asked_again(tmp_path, name, answer
     with Ledger(there, stage="label") as ledger:
         ledger.record_many([call("a"), call("b", cost=None)])
     with Ledger(here) as ledger:
-        ledger.record(call("a", response="what was answered here first"))
+        ledger.record(call("a", response='{"answer": "here first"}'))
     assert export(there, out, answers_only=answers_only) == 2
     assert (take(here, str(out)), take(here, str(out))) == (1, 0)
     with Ledger(here) as ledger:
-        assert ledger.find("a") == "what was answered here first"
-        assert ledger.find("b") == "answer to b"
+        assert ledger.find("a") == '{"answer": "here first"}'
+        assert ledger.find("b") == '{"answer": "b"}'
         assert (ledger.totals().cost, ledger.totals().unpriced_calls) == (0.25, 1)
     export(here, tmp_path / "again.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()]
@@ -256,7 +289,7 @@ def test_prune_forgets_by_age_and_model_and_never_all_by_accident(tmp_path):
     path = tmp_path / "l.sqlite"
     with Ledger(path) as ledger:
         ledger.record_many([call("a"), call("b", model="n")])
-    with pytest.raises(UsageError, match="say which"):
+    with pytest.raises(UsageError, match="--older-than-days 30"):
         prune(path)
     assert prune(path, older_than=timedelta(days=1)) == 0
     assert prune(path, model="n") == 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrlaif.llm.remote_parse import Position, label_probabilities, verdict
+from hrlaif.llm.remote_parse import Position, label_probabilities
+from hrlaif.llm.remote_verdict import verdict
 
 PAIR = ("1", "2")
 GRADES = [str(grade) for grade in range(1, 11)]
@@ -103,3 +106,12 @@ def test_the_mass_is_at_most_what_was_listed_and_swaps_with_the_labels(listed):
     found = label_probabilities(positions, PAIR)
     assert sum(found) <= sum(listed.values()) + 1e-9
     assert label_probabilities(positions, PAIR[::-1]) == found[::-1]
+
+
+def test_a_long_run_of_marks_takes_no_longer_than_its_length():
+    begun = time.process_time()
+    for line in ("*" * 30_000 + "x", "response" + " " * 30_000 + "x", "answer: " + "*" * 30_000):
+        assert verdict(line, PAIR) is None
+        assert verdict(line, GRADES) is None
+    assert time.process_time() - begun < 2
+    assert verdict("**" * 5_000 + "Response **2**", PAIR) == 1

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -78,3 +80,20 @@ def test_a_long_prompt_is_cut_at_the_left_and_the_response_stays(base):
 def test_a_folder_without_a_model_is_refused_with_the_next_move(tmp_path):
     with pytest.raises(ModelError, match="train it first"):
         head.load(tmp_path, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def test_broken_weights_and_python_of_the_folder_are_refused_with_the_next_move(base, tmp_path):
+    reward = head.with_head(load_causal(base(), train=True))
+    lora.merge_and_save(reward.model, reward.tokenizer, tmp_path)
+
+    def refused(why):
+        with pytest.raises(ModelError, match=f"{tmp_path} cannot be loaded .*{why}"):
+            head.load(tmp_path, device=torch.device("cpu"), dtype=torch.float32)
+
+    (weights,) = tmp_path.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:2000])
+    refused("are its files whole")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused("needs Python code of its own, which is never run here")

@@ -1,5 +1,7 @@
 """Is a model found, loaded in the right precision, and refused with a next move?"""
 
+import json
+
 import peft
 import pytest
 import torch
@@ -80,3 +82,61 @@ def test_an_unknown_precision_names_the_known_ones():
         pytest.raises(UsageError, match="none of auto, float32, bfloat16, int8"),
     ):
         precision_in_force(CPU, train=False)
+
+
+def cut(folder):
+    (weights,) = folder.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:2000])
+
+
+def foreign(folder):
+    (weights,) = folder.glob("*.safetensors")
+    weights.unlink()
+    torch.save({"x": print}, folder / "pytorch_model.bin")
+
+
+def without_end(folder):
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_text((folder / name).read_text()[:40])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "move"),
+    [
+        (cut, "are its files whole"),
+        (foreign, "give .safetensors files"),
+        (without_end, "are its files whole"),
+    ],
+)
+def test_broken_files_are_named_with_what_to_do(folder, spoil, move):
+    spoil(folder)
+    with pytest.raises(ModelError, match=f"{folder} cannot be loaded .*{move}"):
+        load_causal(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT 0.21
+def test_a_broken_adapter_is_named(folder, tiny, tmp_path):
+    adapter = tmp_path / "adapter"
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"])
+    peft.get_peft_model(tiny("qwen2"), config).save_pretrained(adapter)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = str(folder)
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    cut(adapter)
+    with pytest.raises(ModelError, match=f"the adapter {adapter} .* is not whole"):
+        load_causal(adapter)
+    (adapter / "adapter_config.json").write_text("{")
+    with pytest.raises(ModelError, match="names no base model"):
+        load_causal(adapter)
+
+
+def test_python_of_a_models_folder_is_never_run_nor_asked_about(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
+    (folder / "theirs.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    own = {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "theirs", "auto_map": own}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="needs Python code of its own, which is never run here"):
+        load_causal(folder)
+    assert not (tmp_path / "ran").exists()

@@ -33,6 +33,8 @@ def _openrlhf(body: Body) -> list[Response]:
     queries = _texts(body, "query")
     prompts = _texts(body, "prompts", like=queries)
     labels = body.get("labels") or [None] * len(queries)
+    if not isinstance(labels, list):
+        raise DataError("`labels` is no list of right answers")
     if len(labels) != len(queries):
         raise DataError(f"{len(labels)} labels of {len(queries)} texts: send one each, or none")
     rows = [row_of(q, p) for q, p in zip(queries, prompts, strict=True)]
@@ -108,7 +110,12 @@ def rows_read(body: Body) -> list[Response]:
     rows = body.get("responses")
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise DataError("`responses` is no list of rows with `prompt` and `response`")
-    return _parsed(rows)
+    responses = _parsed(rows)
+    for n, response in enumerate(responses, start=1):
+        # The answer could not be written with it, after all had been asked and paid for.
+        if response.key != response.key.encode("utf-8", "replace").decode("utf-8"):
+            raise DataError(f"response {n}: its id holds half a character (a lone surrogate)")
+    return responses
 
 
 def rows_written(scores: Sequence[Score]) -> Row:

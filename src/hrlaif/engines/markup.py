@@ -32,7 +32,9 @@ _END_MARKS = (
     "<|endoftext|>", "<|end|>", "<｜end▁of▁sentence｜>",
 )  # fmt: skip
 _PADDING = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>")
-_ENDS = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _END_MARKS + _PADDING))}))+\s*\Z")
+_LAST = re.compile(  # of a text read backwards: from its end there is one place to begin
+    rf"\s*+(?:(?:{'|'.join(re.escape(mark[::-1]) for mark in _END_MARKS + _PADDING)})\s*+)++"
+)
 _BEGUN = re.compile(r"\A\s*(?:<[^<>\s]+>\s*)+")  # marks of the text's own beginning
 _NO_THOUGHTS = re.compile(r"\A\s*<think>\s*</think>\s*")
 _BEFORE_A_PROMPT = 64  # characters of a beginning-of-text mark
@@ -96,7 +98,8 @@ def _role(name: str) -> str:
 
 def _ended(text: str) -> tuple[str, bool]:
     """The text without marks at its end, and whether one said that it is over."""
-    found = _ENDS.search(text)
+    found = _LAST.match(text[::-1])
     if not found:
         return text, False
-    return text[: found.start()], any(mark in found[0] for mark in _END_MARKS)
+    marks = found[0][::-1]
+    return text[: len(text) - len(marks)], any(mark in marks for mark in _END_MARKS)

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from socket import socket
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -29,6 +30,7 @@ from hrlaif.records import Score
 
 _LARGEST = 64 * 1024 * 1024
 _AGAIN = {"retry-after": "1"}
+T = TypeVar("T")
 
 
 class Served(NamedTuple):
@@ -54,7 +56,7 @@ def application(served: Served, ready: Callable[[], None]) -> Starlette:
         return Route(path, partial(_post, served, answer), methods=["POST"])
 
     async def rows(body: Any) -> Any:
-        return rows_written(await served.batches.score(rows_read(body)))
+        return rows_written(await served.batches.score(await _parsed(rows_read, body)))
 
     routes = [route(path, partial(_numbered, served, form)) for path, form in FORMS.items()]
     handlers: dict[Any, Any] = {HTTPException: _failed, HrlaifError: _failed, Exception: _failed}
@@ -90,13 +92,32 @@ async def _post(
     # A page in a browser here could send a form, but not this type: for it, it must ask first.
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise HTTPException(415, "send application/json")
+    return _Json(await answer(await _parsed(_object, await _read(request))))
+
+
+class _Json(JSONResponse):
+    """In which half a character, which requests may hold and get back, is a question mark."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+async def _parsed(read: Callable[[Any], T], sent: Any) -> T:
+    """What was sent, read beside the loop, which answers others meanwhile. Raises 422."""
     try:
-        body = json.loads(await _read(request))
+        return await run_in_threadpool(read, sent)
+    except DataError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def _object(raw: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise DataError(f"the request is not JSON: {error}") from None
     if not isinstance(body, Mapping):
         raise DataError("the request is no JSON object")
-    return JSONResponse(await answer(body))
+    return body
 
 
 async def _read(request: Request) -> bytes:
@@ -114,7 +135,7 @@ def _key_of(request: Request) -> str:
 
 
 async def _numbered(served: Served, form: Form, body: Mapping[str, Any]) -> Any:
-    scores = await served.batches.score(form.read(body))
+    scores = await served.batches.score(await _parsed(form.read, body))
     return form.write(body, scores, [_number(score, served.missing) for score in scores])
 
 
@@ -129,14 +150,13 @@ def _number(score: Score, missing: float | None) -> float:
 async def _health(served: Served, _: Request) -> Response:
     batches = served.batches
     judge = batches.judge.name if batches.judge else None
-    return JSONResponse({"judge": judge, "waiting": batches.waiting, **batches.counts})
+    return _Json({"judge": judge, "waiting": batches.waiting, **batches.counts})
 
 
 async def _failed(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-    if isinstance(error, DataError):
-        return JSONResponse({"error": str(error)}, 422)
+        return _Json({"error": error.detail}, error.status_code, error.headers)
+    # Not the request was at fault, but the judge, or the disk that keeps its answers.
     if isinstance(error, HrlaifError):
-        return JSONResponse({"error": str(error)}, 503, _AGAIN)
-    return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
+        return _Json({"error": str(error)}, 503, _AGAIN)
+    return _Json({"error": f"{type(error).__name__}: {error}"}, 500)

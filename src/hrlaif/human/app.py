@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import math
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from hrlaif.human.study import LONGEST_ALIAS, Rater, forget, join, known
 from hrlaif.human.web import COOKIE, PAGES, Desk, answer, apart, failed, form_of, page, sent
 
 _RATE, _BURST = 25.0, 300
+_ENDLESS = 1e9  # seconds: more than any page stood open
 _NO_LINK = "this link is of no rater here: ask the organiser for another"
 _NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _MODES = {
@@ -234,7 +234,7 @@ def _vote_of(values: dict[str, Any]) -> Sent:
         and isinstance(comment, str)
         and len(comment) <= MOST_COMMENT
         and (replaces is None or isinstance(replaces, str))
-        and (seconds is None or (type(seconds) in (int, float) and math.isfinite(seconds)))
+        and (seconds is None or (type(seconds) in (int, float) and abs(seconds) < _ENDLESS))
     )
     if not good:
         raise HTTPException(400, "not a vote: reload the page")

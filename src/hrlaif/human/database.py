@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hrlaif.errors import DataError, UsageError
+from hrlaif.settings import masked
 
 T = TypeVar("T")
 tables = sql.MetaData()
@@ -200,9 +201,9 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise UsageError(
-            f"--database {url!r:.60} is no address: give sqlite:///FILE or "
+            f"--database {masked(repr(url)):.60} is no address: give sqlite:///FILE or "
             "postgresql://USER@HOST/NAME"
         ) from None
     if parsed.drivername in ("postgresql", "postgres"):

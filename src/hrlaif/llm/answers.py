@@ -67,7 +67,9 @@ class Asked:
         """An answer for each chat; equal chats are answered once."""
         keys = self._keys(chats)
         book = ledger.current()
-        known = {key: book.find(key) for key in set(keys)} if book else {}
+        if book:
+            book.keep()
+        known = {key: book.find(key, _reads(record)) for key in set(keys)} if book else {}
         found: dict[str, Answer | Unanswered] = {
             key: record.model_validate_json(text) for key, text in known.items() if text
         }
@@ -162,6 +164,16 @@ class Asked:
             )
             for key, answer in zip(part, answers, strict=True)
         )
+
+
+def _reads(record: type[Answer]) -> Callable[[str], bool]:
+    def reads(text: str) -> bool:
+        try:
+            return bool(record.model_validate_json(text))
+        except ValueError:
+            return False
+
+    return reads
 
 
 def write(

@@ -5,37 +5,57 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
 
 from hrlaif.errors import DataError, UsageError
-from hrlaif.llm.ledger import connect
+from hrlaif.llm.ledger_file import COLUMNS, LOST, as_json, connect, is_object, telling
+from hrlaif.records import Record
 from hrlaif.rows.files import SourceRow, read_rows, write_rows
 
 Row = dict[str, Any]
-_COLUMNS = (
-    "key", "stage", "model", "kind", "request", "response", "status",
-    "prompt_tokens", "completion_tokens", "cost", "seconds", "at",
-)  # fmt: skip
+_MOST_TOKENS = 10**12
+
+
+class _Booked(Record):
+    """A row that another ledger may bring."""
+
+    key: str = Field(min_length=1)
+    stage: str
+    model: str
+    kind: Literal["generate", "choose"]
+    request: dict[str, Any]
+    response: str
+    status: Literal["ok"]
+    prompt_tokens: int = Field(ge=0, le=_MOST_TOKENS)
+    completion_tokens: int = Field(ge=0, le=_MOST_TOKENS)
+    cost: float | None = Field(ge=0, allow_inf_nan=False)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    at: str = Field(pattern=r"^\d{4}-\d\d-\d\dT")
 
 
 def cost_table(path: Path) -> list[Row]:
     """A row per stage and model: calls, tokens, seconds, cost in US dollars, unpriced, failures.
 
-    `seconds` adds up the time of each call, so calls that ran at once count each.
+    `seconds` adds up the time of each call, so calls that ran at once count each. `lost` counts
+    those that were sent and not answered; the most that they can have cost is in `cost`.
     """
     sums = (
-        "SELECT stage, model, COUNT(*) AS calls, SUM(prompt_tokens) AS prompt_tokens, "
-        "SUM(completion_tokens) AS completion_tokens, SUM(seconds) AS seconds, "
-        "COALESCE(SUM(cost), 0.0) AS cost, COUNT(*) - COUNT(cost) AS unpriced_calls "
+        f"SELECT stage, model, COUNT(*) FILTER (WHERE status <> '{LOST}') AS calls, "
+        "CAST(TOTAL(prompt_tokens) AS INTEGER) AS prompt_tokens, "
+        "CAST(TOTAL(completion_tokens) AS INTEGER) AS completion_tokens, "
+        "SUM(seconds) AS seconds, TOTAL(cost) AS cost, COUNT(*) - COUNT(cost) AS unpriced_calls, "
+        f"COUNT(*) FILTER (WHERE status = '{LOST}') AS lost "
         "FROM calls GROUP BY stage, model ORDER BY stage, model"
     )
-    lost = "SELECT stage, model, SUM(count) FROM failures GROUP BY stage, model"
-    with closing(connect(path, must_exist=True)) as db:
+    failed = "SELECT stage, model, SUM(count) FROM failures GROUP BY stage, model"
+    with _opened(path) as db:
         rows = {(row["stage"], row["model"]): row for row in _rows(db, sums)}
-        for stage, model, count in db.execute(lost).fetchall():
+        for stage, model, count in db.execute(failed).fetchall():
             row = rows.setdefault((stage, model), _nothing(stage, model))
             row["failures"] = count
     return [{"failures": 0, **row} for row in rows.values()]
@@ -50,23 +70,30 @@ def list_calls(
         f"SELECT {columns} FROM calls WHERE (:stage IS NULL OR stage = :stage) "
         "AND (:model IS NULL OR model = :model) ORDER BY at DESC, key LIMIT :limit"
     )
-    with closing(connect(path, must_exist=True)) as db:
+    with _opened(path) as db:
         return list(_rows(db, query, {"stage": stage, "model": model, "limit": limit}))
 
 
 def export(path: Path, out: Path, *, answers_only: bool = False) -> int:
-    """Writes every call as JSON Lines, compressed if `out` ends in .gz; returns how many.
+    """Writes every answered call as JSON Lines, compressed if `out` ends in .gz; returns how many.
 
     With `answers_only` no request goes out: the keys alone find the answers again, on any machine
     that asks the same, and tell nobody else what was asked.
     """
-    with closing(connect(path, must_exist=True)) as db:
-        rows = _rows(db, "SELECT * FROM calls ORDER BY at, key")
+    columns = ", ".join(COLUMNS)
+    with _opened(path) as db:
+        query = f"SELECT {columns} FROM calls WHERE status <> '{LOST}' ORDER BY at, key"
+        rows = _rows(db, query)
         return write_rows(out, (_exported(row, answers_only) for row in rows))
 
 
 def _exported(row: Row, answers_only: bool) -> Row:
-    return row | {"request": {} if answers_only else json.loads(row["request"])}
+    try:
+        return row | {"request": {} if answers_only else json.loads(row["request"])}
+    except ValueError:
+        raise DataError(
+            f"the call {row['key']} holds a request that is not JSON: export with --answers-only"
+        ) from None
 
 
 def take(path: Path, source: str) -> int:
@@ -75,10 +102,10 @@ def take(path: Path, source: str) -> int:
     What another machine was told is then not asked again. Raises DataError naming the row.
     """
     rows = [_taken(row) for row in read_rows(source)]
-    with closing(connect(path)) as db:
+    with telling(path, "cannot be written"), closing(connect(path)) as db:
         db.execute("BEGIN IMMEDIATE")
-        names = ", ".join(_COLUMNS)
-        marks = ", ".join(f":{name}" for name in _COLUMNS)
+        names = ", ".join(COLUMNS)
+        marks = ", ".join(f":{name}" for name in COLUMNS)
         query = f"INSERT OR IGNORE INTO calls ({names}) VALUES ({marks})"
         new = db.executemany(query, rows).rowcount
         db.execute("COMMIT")
@@ -86,12 +113,20 @@ def take(path: Path, source: str) -> int:
 
 
 def _taken(row: SourceRow) -> Row:
-    if missing := [name for name in _COLUMNS if name not in row.values]:
-        raise DataError(
-            f"{row.where}: no {missing[0]!r}: not a row that `hrlaif calls LEDGER export` wrote"
-        )
-    request = json.dumps(row.values["request"], ensure_ascii=False, sort_keys=True)
-    return {name: row.values[name] for name in _COLUMNS} | {"request": request}
+    """A row for the file; what cannot be read, or would break every sum, is not let in."""
+    ours = "a row that `hrlaif calls LEDGER export` wrote"
+    if missing := [name for name in COLUMNS if name not in row.values]:
+        raise DataError(f"{row.where}: no {missing[0]!r}: not {ours}")
+    given = {name: row.values[name] for name in COLUMNS}
+    try:
+        _Booked.model_validate(given, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise DataError(f"{row.where}: {name}: {first['msg']}: not {ours}") from None
+    if not is_object(given["response"]):
+        raise DataError(f"{row.where}: its response is no JSON object: not {ours}")
+    return given | {"request": as_json(given["request"])}
 
 
 def prune(path: Path, *, older_than: timedelta | None = None, model: str | None = None) -> int:
@@ -100,9 +135,11 @@ def prune(path: Path, *, older_than: timedelta | None = None, model: str | None 
     What is forgotten is asked, and paid, again when it is needed; a `max_cost` forgets it too.
     """
     if older_than is None and model is None:
-        raise UsageError("say which calls to prune: by age (--older-than 30d), by --model, or both")
+        raise UsageError(
+            "say which calls to prune: by age (--older-than-days 30), by --model, or both"
+        )
     before = None if older_than is None else (datetime.now(UTC) - older_than).isoformat()
-    with closing(connect(path, must_exist=True)) as db:
+    with _opened(path) as db:
         gone = db.execute(
             "DELETE FROM calls WHERE (:before IS NULL OR at < :before) "
             "AND (:model IS NULL OR model = :model)",
@@ -114,6 +151,13 @@ def prune(path: Path, *, older_than: timedelta | None = None, model: str | None 
     return gone
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A ledger that is there already."""
+    with telling(path), closing(connect(path, must_exist=True)) as db:
+        yield db
+
+
 def _rows(db: sqlite3.Connection, query: str, values: Row | None = None) -> Iterator[Row]:
     cursor = db.execute(query, values or {})
     names = [column[0] for column in cursor.description]
@@ -122,4 +166,4 @@ def _rows(db: sqlite3.Connection, query: str, values: Row | None = None) -> Iter
 
 def _nothing(stage: str, model: str) -> Row:
     sums = ("calls", "prompt_tokens", "completion_tokens", "seconds", "cost", "unpriced_calls")
-    return {"stage": stage, "model": model, **dict.fromkeys(sums, 0)}
+    return {"stage": stage, "model": model, **dict.fromkeys((*sums, "lost"), 0)}

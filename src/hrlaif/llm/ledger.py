@@ -7,33 +7,23 @@ command, or after `kill -9`, which can only lose the calls that were under way.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, final
+from uuid import uuid4
 
-from hrlaif.errors import BudgetReached, DataError, UsageError
+from hrlaif.errors import DataError, UsageError
+from hrlaif.llm.budget import Budget
+from hrlaif.llm.ledger_file import LOST, as_json, connect, plain, telling
+from hrlaif.progress import say
 from hrlaif.records import digest
 
-VERSION = 1
-_SECONDS_FOR_A_LOCK = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS ledger (version INTEGER NOT NULL);
-INSERT INTO ledger SELECT {version} WHERE NOT EXISTS (SELECT 1 FROM ledger);
-CREATE TABLE IF NOT EXISTS calls (
-  key TEXT PRIMARY KEY, stage TEXT NOT NULL, model TEXT NOT NULL, kind TEXT NOT NULL,
-  request TEXT NOT NULL, response TEXT NOT NULL, status TEXT NOT NULL,
-  prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-  cost REAL, seconds REAL NOT NULL, at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS failures (
-  stage TEXT NOT NULL, model TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
-  PRIMARY KEY (stage, model, reason));
-"""
 # A key answered twice (two processes at once) keeps its first answer and adds up what was paid.
 _INSERT = """
 INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -47,9 +37,15 @@ _FIND = """
 SELECT response, prompt_tokens, completion_tokens, seconds, COALESCE(cost, 0.0), cost IS NULL
 FROM calls WHERE key = ?
 """
+_TOTALS = f"""
+SELECT COUNT(*) FILTER (WHERE status <> '{LOST}'), CAST(TOTAL(prompt_tokens) AS INTEGER),
+  CAST(TOTAL(completion_tokens) AS INTEGER), TOTAL(seconds), TOTAL(cost), COUNT(*) - COUNT(cost)
+FROM calls WHERE :stage IS NULL OR stage = :stage
+"""
 _FAILED = """
 INSERT INTO failures VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1
 """
+_APART = f"UPDATE calls SET key = ?, status = '{LOST}' WHERE key = ? AND response = ?"
 
 
 def call_key(**what: Any) -> str:
@@ -76,7 +72,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over answered calls; `cost` leaves out the `unpriced_calls`."""
+    """Sums over answered calls; `cost` leaves out the `unpriced_calls`, and holds lost ones too."""
 
     calls: int
     prompt_tokens: int
@@ -98,7 +94,8 @@ NO_CALLS = Totals(0, 0, 0, 0.0, 0.0, 0)
 class Ledger:
     """The book of calls, in force inside its `with` block; threads and processes may share a file.
 
-    `max_cost` bounds, in US dollars, all that this file ever books: earlier runs and all stages.
+    `max_cost` bounds, in US dollars, all that this file ever books: earlier runs, all stages, and
+    what other processes have under way; a call that was lost counts with the most it can cost.
     `hits` counts the answers found again, `failed` the calls without one, in this process; `used`
     is what all answers asked for in this process cost, whenever they were paid.
     """
@@ -110,7 +107,8 @@ class Ledger:
         self.hits = 0
         self.failed = 0
         self.used = NO_CALLS
-        self._reserved = 0.0
+        self._budget = None if max_cost is None else Budget(self.path, max_cost, stage)
+        self._unkept: list[Call] = []
         self._spent: float | None = None
         self._seen_version = -1
         self._lock = threading.RLock()
@@ -118,7 +116,15 @@ class Ledger:
         self._token: Token[Ledger | None] | None = None
 
     def __enter__(self) -> Self:
-        self._db = connect(self.path)
+        db = connect(self.path)
+        try:
+            if self._budget:
+                with telling(self.path):
+                    self._budget.open(db)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
         self._token = _CURRENT.set(self)
         return self
 
@@ -126,14 +132,28 @@ class Ledger:
         if self._token is not None:
             _CURRENT.reset(self._token)
         with self._lock:
-            if self._db is not None:
-                self._db.close()
+            if self._db is None:
+                return
+            with suppress(DataError):
+                self.keep()
+            with suppress(DataError), telling(self.path):
+                if self._budget:
+                    self._budget.close(self._db)
+            self._db.close()
             self._db = None
 
-    def find(self, key: str) -> str | None:
-        """The answer to this call, if there is one; counts as a hit."""
-        with self._lock:
-            row = self._open().execute(_FIND, (key,)).fetchone()
+    def find(self, key: str, readable: Callable[[str], bool] | None = None) -> str | None:
+        """The answer to this call, if there is one; counts as a hit.
+
+        One that is not `readable`, as where a row was cut, is set apart to be asked for again: its
+        cost stays.
+        """
+        with self._open() as db:
+            row = db.execute(_FIND, (key,)).fetchone()
+            if row is not None and readable is not None and not readable(str(row[0])):
+                say(f"  an answer in {self.path} cannot be read: it is asked for again")
+                db.execute(_APART, (f"{LOST}-{uuid4().hex}", key, row[0]))
+                row = None
             self.hits += row is not None
             if row is not None:
                 self.used = self.used.plus(Totals(1, *row[1:]))
@@ -144,91 +164,103 @@ class Ledger:
         return self.record_many([call])[0]
 
     def record_many(self, calls: Iterable[Call]) -> list[str]:
-        """Books answers in one transaction."""
+        """Books answers in one transaction. What cannot be written waits for the next: see `keep`.
+
+        Raises DataError then.
+        """
         calls = list(calls)
-        if not calls:
-            return []
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._lock:
-            db = self._open()
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                stands = [str(db.execute(_INSERT, self._row(c, at)).fetchone()[0]) for c in calls]
-                db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise DataError(
-                    f"the ledger {self.path} cannot be written ({error}): is the disk full, or "
-                    "held by another program? The same command goes on from there"
-                ) from None
-            finally:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+            self._unkept += calls
+            stands = self.keep()
+        return stands[len(stands) - len(calls) :]
+
+    def keep(self) -> list[str]:
+        """Books the answers that could not be written before; raises DataError while that is so."""
+        with self._lock:
+            calls = self._unkept
+            if not calls:
+                return []
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            with self._open("cannot be written") as db:
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                    rows = [db.execute(_INSERT, self._row(c, at)).fetchone() for c in calls]
+                    db.execute("COMMIT")
+                finally:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
             if self._spent is not None:
                 self._spent += sum(call.cost or 0.0 for call in calls)
             for call in calls:
                 self.used = self.used.plus(_totals_of(call))
-        return stands
+            self._unkept = []
+        return [str(row[0]) for row in rows]
 
     def record_failure(self, model: str, reason: str) -> None:
         """Counts a call that got no answer; it is not an answer, so the next run asks again."""
-        with self._lock:
+        with self._open("cannot be written") as db:
             self.failed += 1
-            self._open().execute(_FAILED, (self.stage, model, reason[:200]))
+            db.execute(_FAILED, (self.stage, model, plain(reason[:200])))
 
     def totals(self, stage: str | None = None) -> Totals:
         """Sums over one stage, or over all."""
-        with self._lock:
-            return totals(self._open(), stage)
+        with self._open() as db:
+            return Totals(*db.execute(_TOTALS, {"stage": stage}).fetchone())
 
     def reserve(self, worst_case: float | None) -> None:
         """Sets aside what a call may cost before it is sent; `release` it when it has ended.
 
-        Raises BudgetReached when it could lead beyond `max_cost`, and UsageError when there is a
-        `max_cost` but no price: an unknown price is not zero.
+        Raises BudgetReached when it could lead beyond `max_cost`, UsageError when there is a
+        `max_cost` but no price (an unknown price is not zero), and DataError while answers cannot
+        be kept: then none should be bought.
         """
-        if self.max_cost is None:
+        self.keep()
+        if self._budget is None or worst_case == 0:
             return
         if worst_case is None:
             raise UsageError(
                 "a maximum cost is set, but the price of this model is not known: set `price: "
                 "[input, output]` in US dollars per million tokens, or leave out --max-cost"
             )
-        with self._lock:
-            spent = self.spent()
-            if spent + self._reserved + worst_case > self.max_cost:
-                raise BudgetReached(
-                    f"${spent:.4f} of at most ${self.max_cost:.4f} is spent, and the next call "
-                    f"could cost ${worst_case:.4f}: all answers are kept in {self.path}; run the "
-                    "same command with a higher --max-cost to go on"
-                )
-            self._reserved += worst_case
+        with self._open() as db:
+            self._budget.reserve(db, worst_case, self.spent)
 
     def release(self, worst_case: float | None) -> None:
         """Gives a reservation back; what the call did cost is booked by `record`."""
-        if self.max_cost is not None and worst_case is not None:
-            with self._lock:
-                self._reserved = max(0.0, self._reserved - worst_case)
+        if self._budget is None or not worst_case:
+            return
+        # A row that cannot be changed now is at most too careful, until the next one can.
+        with self._lock, suppress(DataError):
+            if self._db is not None:
+                with telling(self.path):
+                    self._budget.release(self._db, worst_case)
 
     def spent(self) -> float:
         """US dollars booked in this file until now, by whichever stage and process."""
-        with self._lock:
-            db = self._open()
+        with self._open() as db:
             version = int(db.execute("PRAGMA data_version").fetchone()[0])
             # SQLite changes data_version only when another connection has written.
             if self._spent is None or version != self._seen_version:
-                self._seen_version, self._spent = version, totals(db, None).cost
+                self._spent = float(db.execute("SELECT TOTAL(cost) FROM calls").fetchone()[0])
+                self._seen_version = version
             return self._spent
 
     def _row(self, call: Call, at: str) -> tuple[Any, ...]:
-        request = json.dumps(call.request, ensure_ascii=False, sort_keys=True)
         tokens = (call.prompt_tokens, call.completion_tokens)
-        head = (call.key, self.stage, call.model, call.kind, _text(request), _text(call.response))
+        texts = (as_json(call.request), plain(call.response))
+        head = (call.key, self.stage, call.model, call.kind, *texts)
         return (*head, call.status, *tokens, call.cost, call.seconds, at)
 
-    def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            raise UsageError(f"the ledger {self.path} is closed: use it inside its `with` block")
-        return self._db
+    @contextmanager
+    def _open(self, what: str = "cannot be used") -> Iterator[sqlite3.Connection]:
+        """The file, for this thread alone."""
+        with self._lock:
+            if self._db is None:
+                raise UsageError(
+                    f"the ledger {self.path} is closed: use it inside its `with` block"
+                )
+            with telling(self.path, what):
+                yield self._db
 
 
 _CURRENT: ContextVar[Ledger | None] = ContextVar("ledger", default=None)
@@ -239,53 +271,20 @@ def current() -> Ledger | None:
     return _CURRENT.get()
 
 
-def connect(path: Path, *, must_exist: bool = False) -> sqlite3.Connection:
-    """Opens a ledger file; raises DataError naming the file and the move when it cannot be used."""
-    if must_exist and not path.is_file():
-        raise DataError(f"there is no ledger {path}: give the ledger.sqlite of a run folder")
-    move = "move it away to begin a new ledger (its answers would be asked again)"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(
-            path, timeout=_SECONDS_FOR_A_LOCK, isolation_level=None, check_same_thread=False
-        )
-    except (OSError, sqlite3.Error) as error:
-        raise DataError(
-            f"the ledger {path} cannot be opened ({error}): is the folder writable?"
-        ) from None
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.executescript("BEGIN IMMEDIATE;" + _SCHEMA.format(version=VERSION) + "COMMIT;")
-        version = db.execute("SELECT version FROM ledger").fetchone()[0]
-        db.execute("SELECT key, cost, at FROM calls LIMIT 1")
-    except sqlite3.Error as error:
-        db.close()
-        if any(words in str(error) for words in ("full", "disk I/O", "locked", "readonly")):
-            move = "is the disk full, or the file held or protected? The same command goes on"
-        raise DataError(f"{path} is not a usable ledger ({error}): {move}") from None
-    if version != VERSION:
-        db.close()
-        raise DataError(f"{path} is a ledger of version {version}, not {VERSION}: {move}")
-    return db
-
-
-def totals(db: sqlite3.Connection, stage: str | None) -> Totals:
-    """Sums over the calls of one stage, or over all."""
-    row = db.execute(
-        "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0), "
-        "COALESCE(SUM(seconds), 0.0), COALESCE(SUM(cost), 0.0), COUNT(*) - COUNT(cost) "
-        "FROM calls WHERE :stage IS NULL OR stage = :stage",
-        {"stage": stage},
-    ).fetchone()
-    return Totals(*row)
+def lost(model: str, key: str, reason: str, worst_case: float) -> Call:
+    """A call that was sent and not answered, at the most that it can have cost."""
+    return Call(
+        key=f"{LOST}-{uuid4().hex}",
+        model=model,
+        kind="generate",
+        request={"key": key},
+        response=reason,
+        status=LOST,
+        cost=worst_case,
+    )
 
 
 def _totals_of(call: Call) -> Totals:
     tokens = (call.prompt_tokens, call.completion_tokens)
-    return Totals(1, *tokens, call.seconds, call.cost or 0.0, int(call.cost is None))
-
-
-def _text(text: str) -> str:
-    # A lone surrogate, which JSON may hold, is not UTF-8 and SQLite refuses it.
-    return text.encode("utf-8", "replace").decode("utf-8")
+    answered = int(call.status != LOST)
+    return Totals(answered, *tokens, call.seconds, call.cost or 0.0, int(call.cost is None))

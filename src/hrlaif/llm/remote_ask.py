@@ -14,10 +14,10 @@ from hrlaif.llm.remote_parse import (
     is_cut_short,
     label_probabilities,
     read,
-    verdict,
     why_not,
 )
 from hrlaif.llm.remote_server import NO_LOGPROBS, TOP, Endpoint, Question, Server
+from hrlaif.llm.remote_verdict import verdict
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 
 _TRIAL = 10
@@ -62,7 +62,8 @@ class Asker:
         """The label ladder: `logprobs`, else `votes`, or `hard` with `votes: 1`.
 
         A label that the server does not list among its 20 likeliest tokens counts as 0, and the
-        mass says so. Votes are smoothed by half a vote a label (Jeffreys): (v + 0.5) / (n + 0.5 L).
+        mass says so. Votes are smoothed by half a vote a label (Jeffreys): (v + 0.5) / (n + 0.5 L),
+        and their mass is the share that named a label.
         """
         questions = [self._for_logprobs(chat, choices) for chat in chats]
         # The first goes alone: what the server refuses is learned once, not by every call at once.
@@ -130,7 +131,7 @@ class Asker:
         if isinstance(raw, Unanswered):
             return None if raw is NO_LOGPROBS else raw
         answer = read(raw)
-        if answer.refusal or answer.finish_reason == "content_filter":
+        if answer.broken or answer.refusal or answer.finish_reason == "content_filter":
             return why_not(answer)
         found = label_probabilities(answer.positions, choices)
         if self.server.logprobs is None:
@@ -212,7 +213,7 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswere
     smooth = 0.0 if len(votes) == 1 else 0.5
     return Choice(
         probabilities=tuple((n + smooth) / (counted + smooth * len(counts)) for n in counts),
-        mass=1.0,
+        mass=counted / len(votes),
         source="hard" if len(votes) == 1 else "votes",
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,

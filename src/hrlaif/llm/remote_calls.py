@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, final
 
 import httpx2
 
-from hrlaif.errors import ModelError, UsageError
+from hrlaif.errors import DataError, ModelError, UsageError
 from hrlaif.llm import ledger as book
 from hrlaif.llm.prices import dollars
-from hrlaif.llm.remote_key import redact
+from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_loop import Writer, run
-from hrlaif.llm.remote_parse import envelope_error, usage
+from hrlaif.llm.remote_once import once
+from hrlaif.llm.remote_parse import is_answer, usage
 from hrlaif.llm.remote_places import Place, Places, places_of
+from hrlaif.llm.remote_sent import Again, Sent
 from hrlaif.llm.remote_server import (
     NO_LOGPROBS,
     Endpoint,
@@ -32,40 +34,30 @@ from hrlaif.records import Unanswered
 from hrlaif.settings import compute
 
 _MOST_ADAPTATIONS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """A failed try that another may mend; `wait` in seconds where the server said how long."""
-
-    reason: str
-    wait: float | None = None
-    unreachable: bool = False
-    adapted: bool = False
-    """The body was at fault, and the server's memory now mends it."""
-    busy: bool = False
-    """The address is well, and asks for patience."""
-    elsewhere: bool = False
-    """Another address takes its calls."""
+_GATEWAY_TIMEOUT = (504, 524)
+"""The server behind the gateway may still be writing."""
 
 
 def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> dict[str, Any]:
     """Key to raw answer, or to Unanswered; equal keys are sent once, known answers never.
 
-    Raises ModelError when the server refuses the key or the model, or cannot be reached at all, and
-    BudgetReached; what was answered until then is in the ledger.
+    Nor is a question sent that another thread has under way. Raises ModelError when the server
+    refuses the key or the model, or cannot be reached at all, BudgetReached, and DataError where
+    answers cannot be kept; what was answered until then is in the ledger.
     """
     ledger = book.current()
     if ledger is None and compute().max_cost is not None:
         raise UsageError(
             "a maximum cost needs a ledger: ask inside `with Ledger(path, max_cost=...)`"
         )
+    if ledger:
+        ledger.keep()
     known: dict[str, str | Unanswered] = {}
     waiting: dict[str, Question] = {}
     for question in questions:
         if question.key in known or question.key in waiting:
             continue
-        found = ledger.find(question.key) if ledger else None
+        found = ledger.find(question.key, is_answer) if ledger else None
         if found is None:
             waiting[question.key] = question
         else:
@@ -92,7 +84,7 @@ class _Batch:
         """Asks all; on an error, or Ctrl-C, calls off what is still under way."""
         never_answered = self._server.answered_at == float("-inf")
         async with places_of(self._endpoint, self._server, self._socket) as places:
-            tasks = [asyncio.create_task(self._one(places, q)) for q in questions]
+            tasks = [asyncio.create_task(self._once(places, q)) for q in questions]
             try:
                 answers = await asyncio.gather(*tasks)
             finally:
@@ -105,6 +97,20 @@ class _Batch:
             raise ModelError(f"{self._endpoint.name} refuses every request: {self._refusals[0]}")
         return {question.key: answer for question, answer in zip(questions, answers, strict=True)}
 
+    async def _once(self, places: Places, question: Question) -> str | Unanswered:
+        """Asked here, unless another thread asks it, or has asked it since it was looked up."""
+        ledger = self._ledger
+
+        async def ask() -> str | Unanswered:
+            found = ledger.find(question.key, is_answer) if ledger else None
+            return found or await self._one(places, question)
+
+        where = str(ledger.path.absolute()) if ledger else ""
+        answer, ours = await once((where, question.key), ask)
+        if ours or not ledger or isinstance(answer, Unanswered):
+            return answer
+        return ledger.find(question.key) or answer
+
     async def _one(self, places: Places, question: Question) -> str | Unanswered:
         begun = time.monotonic()
         adaptations = attempt = 0
@@ -112,7 +118,7 @@ class _Batch:
             if question.body.get("logprobs") and self._server.logprobs is False:
                 return NO_LOGPROBS
             outcome = await self._guarded(places, question)
-            if not isinstance(outcome, _Again):
+            if not isinstance(outcome, Again):
                 return outcome
             if outcome.elsewhere:
                 continue
@@ -124,19 +130,20 @@ class _Batch:
             await asyncio.sleep(backoff(attempt) if outcome.wait is None else outcome.wait)
             attempt += 1
 
-    async def _guarded(self, places: Places, question: Question) -> str | Unanswered | _Again:
+    async def _guarded(self, places: Places, question: Question) -> str | Unanswered | Again:
         """One try in its place, with the most that it can cost set aside."""
-        price = self._endpoint.price
-        most = dollars(price, question.longest_prompt, question.max_tokens)
-        ledger = self._ledger
+        most, ledger = self._most(question), self._ledger
         place = await places.enter(lambda: ledger.reserve(most) if ledger else None)
         try:
             outcome = await self._try(places, place, question)
+            if isinstance(outcome, Again) and outcome.lost and self._writer and most:
+                name = self._endpoint.name
+                await self._writer.record(book.lost(name, question.key, outcome.reason, most))
         finally:
             if ledger:
                 ledger.release(most)
             await places.leave(place)
-        if isinstance(outcome, _Again) and not (outcome.adapted or outcome.busy):
+        if isinstance(outcome, Again) and not (outcome.adapted or outcome.busy):
             known = place.known.alone_until > float("-inf")
             if places.failed(place, unreachable=outcome.unreachable):
                 if not known:
@@ -146,55 +153,77 @@ class _Batch:
 
     async def _try(
         self, places: Places, place: Place, question: Question
-    ) -> str | Unanswered | _Again:
+    ) -> str | Unanswered | Again:
         begun = time.monotonic()
         body = self._server.adapt(question.body)
+        sent = Sent()
         try:
             # The client's own timeout starts again with every byte.
             async with asyncio.timeout(self._endpoint.timeout):
-                response = await place.client.post(place.url, json=body)
-        except (TimeoutError, httpx2.TimeoutException) as error:
-            unreachable = isinstance(error, httpx2.ConnectTimeout)
-            return _Again(f"no answer within {self._endpoint.timeout:g} s", None, unreachable)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            unreachable = isinstance(error, httpx2.ConnectError)
-            said = redact(str(error), place.secret) or type(error).__name__
-            return _Again(f"the connection failed: {said}", None, unreachable)
-        raw = redact(response.text, place.secret)
-        if response.status_code == 429:
-            wait = retry_after(response.headers.get("retry-after"))
+                await sent.post(place.client, place.url, body)
+        except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return self._unanswered(place, sent, error)
+        except asyncio.CancelledError:
+            self._called_off(sent, question)
+            raise
+        if sent.ok:
+            if broken := sent.broken(place.secret):
+                return Again(f"the server sent {broken}", lost=True)
+            places.answered(place)
+            raw = without(sent.text, place.secret)
+            return await self._booked(question, raw, time.monotonic() - begun)
+        raw = redact(sent.text, place.secret)
+        if sent.status == 429:
+            wait = retry_after(sent.headers.get("retry-after"))
             if "insufficient_quota" in raw:
                 raise ModelError(f"{self._endpoint.name}: {complaint(raw)}")
             places.too_many(place, begun, wait)
             elsewhere = bool(wait) and places.another(place)
-            return _Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
-        if response.is_success:
-            broken = envelope_error(raw)
-            if broken:
-                return _Again(f"the server sent {broken}")
-            places.answered(place)
-            return await self._booked(question, raw, time.monotonic() - begun)
-        return self._not_ok(place, response, raw, body)
+            return Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
+        return self._not_ok(place, sent, raw, body)
+
+    def _unanswered(self, place: Place, sent: Sent, error: Exception) -> Again:
+        if isinstance(error, TimeoutError | httpx2.TimeoutException):
+            reason = f"no answer within {self._endpoint.timeout:g} s"
+        else:
+            said = redact(str(error), place.secret) or type(error).__name__
+            reason = f"the connection failed: {said}"
+        gone = isinstance(error, TimeoutError | httpx2.ConnectTimeout | httpx2.ConnectError)
+        return Again(reason, unreachable=gone and not sent.out, lost=sent.out)
+
+    def _called_off(self, sent: Sent, question: Question) -> None:
+        """At once, since the batch ends: a call under way may still be charged for."""
+        most = self._most(question)
+        if self._ledger and sent.out and most:
+            with suppress(DataError):
+                self._ledger.record(
+                    book.lost(self._endpoint.name, question.key, "called off", most)
+                )
+
+    def _most(self, question: Question) -> float | None:
+        """What a call can cost at most; None where its price is not known."""
+        return dollars(self._endpoint.price, question.longest_prompt, question.max_tokens)
 
     def _not_ok(
-        self, place: Place, response: httpx2.Response, raw: str, body: dict[str, Any]
-    ) -> Unanswered | _Again:
-        status = response.status_code
+        self, place: Place, sent: Sent, raw: str, body: dict[str, Any]
+    ) -> Unanswered | Again:
+        status = sent.status
         if status >= 500 or status in {408, 409, 425}:
-            wait = retry_after(response.headers.get("retry-after"))
-            return _Again(f"the server failed ({status}): {complaint(raw)[:120]}", wait)
+            wait = retry_after(sent.headers.get("retry-after"))
+            reason = f"the server failed ({status}): {complaint(raw)[:120]}"
+            return Again(reason, wait, lost=status in _GATEWAY_TIMEOUT)
         if status not in {400, 413, 422}:
-            raise ModelError(self._refused(place, status, response, raw))
+            raise ModelError(self._refused(place, status, sent, raw))
         dropped = set(self._server.dropped)
         refusal = "too long" if status == 413 else self._server.refused(raw, body)
         for name in self._server.dropped - dropped:
             say(f"  {self._endpoint.name} rejects `{name}`: going on without it")
         if refusal == "adapted":
-            return _Again("the server rejected its parameters", adapted=True)
+            return Again("the server rejected its parameters", adapted=True)
         if refusal == "no logprobs":
             return NO_LOGPROBS
         if refusal == "no model":
-            raise ModelError(self._refused(place, 404, response, raw))
+            raise ModelError(self._refused(place, 404, sent, raw))
         reason = {
             "too long": "too long for the model's context",
             "filtered": "refused by the server's content filter",
@@ -204,11 +233,11 @@ class _Batch:
         self._failed(reason)
         return Unanswered(reason=reason)
 
-    def _refused(self, place: Place, status: int, response: httpx2.Response, raw: str) -> str:
+    def _refused(self, place: Place, status: int, sent: Sent, raw: str) -> str:
         where = f"{self._endpoint.name} at {place.address}"
         said = f" ({complaint(raw)})" if raw.strip() else ""
         if 300 <= status < 400:
-            target = redact(response.headers.get("location", "elsewhere"), place.secret)
+            target = redact(sent.headers.get("location", "elsewhere"), place.secret)
             return f"{where} redirects to {target}: if you trust it, set base_url to it"
         if status in {401, 403}:
             variable = self._endpoint.key_variable
@@ -223,7 +252,7 @@ class _Batch:
     async def _booked(self, question: Question, raw: str, seconds: float) -> str:
         if self._writer is None:
             return raw
-        prompt, completion = usage(json.loads(raw))
+        prompt, completion = usage(raw)
         # An answer without a count is booked at the most it can have cost.
         cost = dollars(
             self._endpoint.price,
@@ -243,7 +272,7 @@ class _Batch:
         )
         return await self._writer.record(call)
 
-    def _given_up(self, last: _Again, begun: float) -> Unanswered:
+    def _given_up(self, last: Again, begun: float) -> Unanswered:
         tries = self._endpoint.max_retries + 1
         if self._endpoint.start:
             self._endpoint.start()  # raises with the end of its log, where it has ended

@@ -14,10 +14,14 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _WARNED: set[str] = set()
 
 
+def without(text: str, secret: str) -> str:
+    """Without the key, should a server or a proxy repeat it; as it came in every other respect."""
+    return text.replace(secret, "***") if len(secret) >= 8 else text
+
+
 def redact(text: str, secret: str) -> str:
-    """Without the key, should a server or a proxy repeat it."""
-    text = text.replace(secret, "***") if len(secret) >= 8 else text
-    return re.sub(r"\b(sk-|Bearer )[A-Za-z0-9_.-]{8,}", r"\1***", text)
+    """A text about an error without this key and whatever looks like one: nobody learns from it."""
+    return re.sub(r"\b(sk-|Bearer )[A-Za-z0-9_.-]{8,}", r"\1***", without(text, secret))
 
 
 def key_for(base_url: str, variable: str = KEY_VARIABLE) -> str:

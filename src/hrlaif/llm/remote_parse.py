@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +14,21 @@ from hrlaif.records import Completion, Unanswered
 AMBIGUOUS = 0.01
 """A token with at least this probability that may be either of two labels makes them unreadable."""
 _AROUND = " \t\r\n\v\f\"'`*_~#()[]{}<>|.,:;!=→-–—“”‘’«»「」『』【】。，：；"
-_HIDDEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
-_DOUBT = re.compile(r"(?i)\b(?:not|never|neither|nor|worse|worst|weaker|inferior)\b|n't\b")
+HIDDEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+"""Characters that nobody sees."""
+_FURTHEST = 16
+"""Generated tokens that are looked at for a label: servers are asked for 4 at most."""
+_MOST_TOKENS = 10**9
+"""Of one call: a server that counts more does not count."""
 _CUT = {"length", "max_tokens", "max_output_tokens"}
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One generated token, and the probabilities of the likeliest tokens in its place."""
+    """One generated token, and the probabilities of the likeliest tokens in its place.
+
+    Of one whose log-probability is not a number it is NaN.
+    """
 
     sampled: str
     probabilities: Mapping[str, float]
@@ -38,32 +44,46 @@ class Answer:
     completion_tokens: int | None
     positions: tuple[Position, ...]
     refusal: str = ""
+    broken: str = ""
+    """Why the body is no answer at all."""
 
 
 def envelope_error(raw: str) -> str | None:
     """Why this body is no answer at all (HTML, half a JSON, no choices); None where it is one."""
+    return _opened(raw)[1]
+
+
+def is_answer(raw: str) -> bool:
+    """Whether this body is one."""
+    return _opened(raw)[1] is None
+
+
+def _opened(raw: str) -> tuple[Any, str | None]:
+    """The body, and why it is none."""
     if not raw.strip():
-        return "an empty body"
+        return None, "an empty body"
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         kind = "HTML" if raw.lstrip().startswith("<") else "a body that is not JSON"
-        return f"{kind}: {raw.strip()[:80]!r}"
+        return None, f"{kind}: {raw.strip()[:80]!r}"
     choices = body.get("choices") if isinstance(body, dict) else None
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
-        return f"JSON without choices: {raw.strip()[:80]!r}"
+        return None, f"JSON without choices: {raw.strip()[:80]!r}"
     if not ("text" in choices[0] or isinstance(choices[0].get("message"), dict)):
-        return f"JSON without a message: {raw.strip()[:80]!r}"
-    return None
+        return None, f"JSON without a message: {raw.strip()[:80]!r}"
+    return body, None
 
 
 def read(raw: str) -> Answer:
-    """The answer in a body that `envelope_error` let pass."""
-    body = json.loads(raw)
+    """The answer in a body."""
+    body, broken = _opened(raw)
+    if broken:
+        return Answer("", "stop", 0, None, (), broken=broken)
     choice = body["choices"][0]
     message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
     finish = str(choice.get("finish_reason") or "stop")
-    prompt_tokens, completion_tokens = usage(body)
+    prompt_tokens, completion_tokens = _usage(body)
     return Answer(
         text=_plain(choice.get("text") if "text" in choice else message.get("content")),
         finish_reason="length" if finish in _CUT else finish,
@@ -74,12 +94,16 @@ def read(raw: str) -> Answer:
     )
 
 
-def usage(body: Any) -> tuple[int | None, int | None]:
+def usage(raw: str) -> tuple[int | None, int | None]:
     """Prompt and completion tokens as the server counted them; None where it did not."""
+    return _usage(_opened(raw)[0])
+
+
+def _usage(body: Any) -> tuple[int | None, int | None]:
     used = body.get("usage") if isinstance(body, dict) else None
     used = used if isinstance(used, dict) else {}
     counts = (used.get("prompt_tokens"), used.get("completion_tokens"))
-    prompt, completion = (n if isinstance(n, int) and n >= 0 else None for n in counts)
+    prompt, completion = (n if type(n) is int and 0 <= n <= _MOST_TOKENS else None for n in counts)
     return prompt, completion
 
 
@@ -101,7 +125,9 @@ def is_cut_short(answer: Answer) -> bool:
 
 
 def why_not(answer: Answer) -> Unanswered:
-    """Why an answer is none: filtered, refused or empty."""
+    """Why an answer is none: unreadable, filtered, refused or empty."""
+    if answer.broken:
+        return Unanswered(reason=f"unreadable: {answer.broken}")
     if answer.finish_reason == "content_filter":
         return Unanswered(reason="stopped by the server's content filter")
     if answer.refusal:
@@ -116,42 +142,19 @@ def label_probabilities(
     """Probability of each label as the answer, not normalised; a label not listed counts 0.
 
     Sums the surface forms of a label (`1`, ` 1`, `"1`, `１`), also behind a first blank token. None
-    when there is no distribution to read, or when a token with 1 % or more is the beginning of
-    several labels (`1` of `1` and `10`) and what followed it does not tell.
+    when there is no distribution to read, when a token with 1 % or more is the beginning of several
+    labels (`1` of `1` and `10`) and what followed it does not tell, or when the probability of a
+    label is not a number: to take it for 0 would make the other one certain.
     """
-    if not positions or len(positions[0].probabilities) < 2:
+    known = [p for p in positions[0].probabilities.values() if p == p] if positions else []
+    if len(known) < 2:
         return None
-    return _walk(positions, [normal(choice) for choice in choices], "")
-
-
-def verdict(text: str, choices: Sequence[str]) -> int | None:
-    """Index of the label that the text ends in; None when it names none, or several.
-
-    Read are lines that are a label (`2`, `**[[2]]**`), lead to one (`Preferred Response=2`, `the
-    answer is 2`) or call one better (`Response 2 is better`). The last such line counts, unless it,
-    or anything behind it, also names another label.
-    """
-    text = unicodedata.normalize("NFKC", text.translate(_HIDDEN))
-    text = re.sub(r"(?s)<think>.*?(</think>|$)", "", text)
-    labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
-    if len(labels) > 2:
-        top = re.escape(labels[-1])
-        text = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{top}(?!\w|[.,]\d)", "", text)
-    lines = [line for line in text.splitlines() if line.strip()]
-    named: set[int] = set()
-    for line in reversed(lines):
-        named |= {i for i, label in enumerate(labels) if _names(line, label)}
-        ruled = {i for i, label in enumerate(labels) if _rules(line, label)}
-        if ruled and (len(named) > 1 or _DOUBT.search(line)):
-            return None
-        if ruled:
-            return ruled.pop()
-    return None
+    return _walk(positions[:_FURTHEST], [normal(choice) for choice in choices], "")
 
 
 def normal(text: str) -> str:
     """A label without what may stand around it: space, quotes, brackets, Markdown, full width."""
-    return unicodedata.normalize("NFKC", text.translate(_HIDDEN)).strip(_AROUND).casefold()
+    return unicodedata.normalize("NFKC", text.translate(HIDDEN)).strip(_AROUND).casefold()
 
 
 def _walk(
@@ -166,11 +169,15 @@ def _walk(
         so_far = before + token
         reached = normal(so_far)
         ended = normal(before) if before and _ends(token) else ""
+        # Where `10` is one token, `1` and `0` in a row is not how this model writes it.
+        longer = {n for n in labels if n != reached and n.startswith(reached)} - whole
+        if math.isnan(probability):
+            if ended in labels or reached in labels or (reached and longer):
+                return None
+            continue
         if ended in labels:
             found[labels.index(ended)] += probability
             continue
-        # Where `10` is one token, `1` and `0` in a row is not how this model writes it.
-        longer = {n for n in labels if n != reached and n.startswith(reached)} - whole
         if reached and reached in labels and (not longer or _closed(so_far)):
             found[labels.index(reached)] += probability
         elif not reached or longer:
@@ -215,22 +222,29 @@ def _positions(logprobs: Any) -> tuple[Position, ...]:
 
 
 def _listed(top: Any) -> dict[str, float]:
-    """Token to probability from either shape; what is null, NaN or -inf has probability 0."""
+    """Token to probability from either shape; of -inf it is 0, and NaN of what is no number."""
     if isinstance(top, dict):
         pairs = list(top.items())
     elif isinstance(top, list):
         pairs = [(e.get("token"), e.get("logprob")) for e in top if isinstance(e, dict)]
     else:
         return {}
-    numbers = [p for p in pairs if isinstance(p[0], str) and isinstance(p[1], (int, float))]
+    numbers = [(token, _number(logprob)) for token, logprob in pairs if isinstance(token, str)]
     if not any(math.isfinite(logprob) for _, logprob in numbers):
         return {}
     probabilities: dict[str, float] = {}
     for token, logprob in numbers:
-        known = not math.isnan(logprob)
-        more = math.exp(min(logprob, 0.0)) if known else 0.0
-        probabilities[token] = probabilities.get(token, 0.0) + more
+        probabilities[token] = probabilities.get(token, 0.0) + math.exp(min(logprob, 0.0))
     return probabilities
+
+
+def _number(logprob: Any) -> float:
+    """NaN for what is no log-probability: null, text, above 0, or more digits than a float has."""
+    try:
+        found = float(logprob) if type(logprob) in (int, float) else math.nan
+    except OverflowError:
+        return math.nan
+    return math.nan if found > 0.01 else found  # a rounded 0 may be a little more
 
 
 def _plain(content: Any) -> str:
@@ -238,29 +252,3 @@ def _plain(content: Any) -> str:
         parts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
-
-
-def _alone(label: str) -> str:
-    """A pattern for the label as a word of its own: not in 10, 1.5, -1 or a word."""
-    # One letter must match its case: `a` is an article.
-    case = "" if len(label) == 1 else "i"
-    pattern = rf"(?<![\w-])(?<!\d[.,]){re.escape(label)}(?!\w|[.,]\d|-\w)"
-    return f"(?i:{pattern})" if case else pattern
-
-
-def _names(line: str, label: str) -> bool:
-    return re.search(_alone(label), line) is not None
-
-
-def _rules(line: str, label: str) -> bool:
-    around = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
-    noun = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
-    lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{noun}))?"
-    best = r"(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b"
-    one = _alone(label)
-    forms = (
-        rf"^{around}(?:(?i:{noun})\s*)?{around}{one}{around}$",
-        rf"{lead}{around}{one}{around}$",
-        rf"\b(?i:{noun}){around}{one}{around}(?i:is\s+{best})",
-    )
-    return any(re.search(form, line) for form in forms)

@@ -17,6 +17,7 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from hrlaif.llm import ledger as book
+from hrlaif.llm.ledger_file import is_object
 from hrlaif.llm.scripted_texts import SENTENCES, marked
 from hrlaif.records import Asked, Chat, Choice, Completion, Unanswered, digest
 from hrlaif.settings import Settings, compute
@@ -132,6 +133,8 @@ class Scripted(Settings):
         answer: Callable[[Chat], str],
     ) -> list[str | Unanswered]:
         ledger = book.current()
+        if ledger:
+            ledger.keep()
         own = self.model_dump(exclude={"latency"})
         found: dict[str, str | Unanswered] = {}
         keys = []
@@ -141,7 +144,7 @@ class Scripted(Settings):
             keys.append(key)
             if key in found or key in waiting:
                 continue
-            known = ledger.find(key) if ledger else None
+            known = ledger.find(key, is_object) if ledger else None
             if known is None:
                 waiting[key] = chat
             else:

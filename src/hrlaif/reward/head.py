@@ -69,11 +69,13 @@ def with_head(loaded: Loaded) -> RewardModel:
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from hrlaif.transformer.load import NO_CODE
+
     config = copy.deepcopy(loaded.model.config)
     config.num_labels = 1
     with torch.device("meta"):
         try:
-            model = AutoModelForSequenceClassification.from_config(config)
+            model = AutoModelForSequenceClassification.from_config(config, **NO_CODE)
         except ValueError as error:
             raise ModelError(
                 f"transformers has no sequence classifier for {config.model_type}: "
@@ -135,7 +137,7 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     """A saved reward model, its head in float32. Raises ModelError naming the next move."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from hrlaif.transformer.load import quiet
+    from hrlaif.transformer.load import NO_CODE, cause, quiet
     from hrlaif.transformer.memory import keep_on
     from hrlaif.transformer.norms import quicken
 
@@ -147,10 +149,11 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
             f"{folder} holds no reward model yet: train it first, or give another folder"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} cannot be loaded as a reward model: {error!s:.300}") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
+        loader = AutoModelForSequenceClassification
+        model = loader.from_pretrained(folder, dtype=dtype, **NO_CODE)
+    except Exception as error:  # of a broken file the libraries raise whatever comes first
+        raise ModelError(f"{folder} cannot be loaded as a reward model: {cause(error)}") from error
     if model.config.num_labels != 1 or not hasattr(model, "score"):
         raise ModelError(
             f"{folder} is a classifier, not a reward model: it needs one label, `score`"

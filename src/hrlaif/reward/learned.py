@@ -84,7 +84,7 @@ def _config(path: str) -> dict[str, Any]:
     from transformers import AutoConfig
 
     try:
-        return dict(AutoConfig.from_pretrained(path).to_dict())
+        return dict(AutoConfig.from_pretrained(path, trust_remote_code=False).to_dict())
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} holds no reward model ({error!s:.200}): train one, or give its folder"

@@ -22,6 +22,9 @@ from hrlaif.transformer.norms import quicken
 from hrlaif.transformer.prefix import KeptPrefix
 
 _NARROW = 1024  # hidden size below which 8 bits are no quicker than float32 (measured at 640)
+_CODE = "trust_remote_code"
+NO_CODE = {_CODE: False}
+"""Else transformers asks on the terminal whether to run the Python of a model's folder."""
 _FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -54,6 +57,12 @@ class Loaded:
 def device_in_force() -> torch.device:
     """`compute().device`, or the best there is for `auto`."""
     name = compute().device
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        build = "has no CUDA in it" if torch.version.cuda is None else "finds no GPU"
+        raise UsageError(
+            f"compute.device is {name}, and torch {torch.__version__} {build}: install a CUDA build "
+            "(docs/gpu.md), or leave compute.device out"
+        )
     if name != "auto":
         return torch.device(name)
     if torch.cuda.is_available():
@@ -148,7 +157,10 @@ def base_of_adapter(path: str | Path) -> str | None:
     file = Path(path) / "adapter_config.json"
     if not file.is_file():
         return None
-    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    try:
+        base = json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError):
+        base = None
     if not base:
         raise ModelError(f"{file} names no base model: set base_model_name_or_path in it")
     return str(base)
@@ -167,9 +179,9 @@ def _read(path: str, dtype: torch.dtype | str) -> tuple[Any, Any]:
 
     quiet()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **extra)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **extra)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(where, **NO_CODE, **extra)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **NO_CODE, **extra)
+    except Exception as error:  # of a broken file the libraries raise whatever comes first
         raise ModelError(_why(path, error)) from error
     return model, tokenizer
 
@@ -188,8 +200,10 @@ def _merged(model: Any, adapter: str) -> Any:
 
     try:
         merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the adapter {adapter} does not fit its base model: {error}") from error
+    except Exception as error:  # as above
+        raise ModelError(
+            f"the adapter {adapter} does not fit its base model, or is not whole: {cause(error)}"
+        ) from error
     return merged.requires_grad_(True)  # as any loaded model: peft had frozen the base
 
 
@@ -198,14 +212,29 @@ def _tokenizer_of(adapter: str, of_base: Any) -> Any:
 
     if not (Path(adapter) / "tokenizer_config.json").is_file():
         return of_base
-    return AutoTokenizer.from_pretrained(adapter)
+    try:
+        return AutoTokenizer.from_pretrained(adapter, **NO_CODE)
+    except Exception as error:  # as above
+        raise ModelError(_why(adapter, error)) from error
 
 
 def _why(path: str, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(path).exists():
-        return f"{path} cannot be loaded as a causal language model: {first}"
+    if Path(path).exists() or _CODE in str(error):
+        return f"{path} cannot be loaded as a causal language model: {cause(error)}"
     return (
-        f"model {path!r} is no folder here, and the hub did not give it ({first}): check the name "
-        "and the connection, give a folder or a .gguf file, or pick one of `hrlaif models`"
+        f"model {path!r} is no folder here, and the hub did not give it ({_first(error)}): check "
+        "the name and the connection, give a folder or a .gguf file, or pick one of `hrlaif models`"
     )
+
+
+def cause(error: Exception) -> str:
+    """What a library says of files that it cannot load, and the next move."""
+    if _CODE in str(error):
+        return "it needs Python code of its own, which is never run here: give another model"
+    if "weights_only" in str(error):
+        return "its weights are a pickle with more than weights in it: give .safetensors files"
+    return f"{_first(error)}: are its files whole? Copy or download them again, or give others"
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".:")

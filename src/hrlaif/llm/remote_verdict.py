@@ -1,0 +1,63 @@
+"""Which label does a written answer end in? Read from its lines, and never made up."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from hrlaif.llm.remote_parse import HIDDEN
+
+_DOUBT = re.compile(r"(?i)\b(?:not|never|neither|nor|worse|worst|weaker|inferior)\b|n't\b")
+
+
+def verdict(text: str, choices: Sequence[str]) -> int | None:
+    """Index of the label that the text ends in; None when it names none, or several.
+
+    Read are lines that are a label (`2`, `**[[2]]**`), lead to one (`Preferred Response=2`, `the
+    answer is 2`) or call one better (`Response 2 is better`). The last such line counts, unless it,
+    or anything behind it, also names another label.
+    """
+    text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
+    text = re.sub(r"(?s)<think>.*?(</think>|$)", "", text)
+    labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
+    if len(labels) > 2:
+        top = re.escape(labels[-1])
+        text = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{top}(?!\w|[.,]\d)", "", text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    named: set[int] = set()
+    for line in reversed(lines):
+        named |= {i for i, label in enumerate(labels) if _names(line, label)}
+        ruled = {i for i, label in enumerate(labels) if _rules(line, label)}
+        if ruled and (len(named) > 1 or _DOUBT.search(line)):
+            return None
+        if ruled:
+            return ruled.pop()
+    return None
+
+
+def _alone(label: str) -> str:
+    """A pattern for the label as a word of its own: not in 10, 1.5, -1 or a word."""
+    # One letter must match its case: `a` is an article.
+    case = "" if len(label) == 1 else "i"
+    pattern = rf"(?<![\w-])(?<!\d[.,]){re.escape(label)}(?!\w|[.,]\d|-\w)"
+    return f"(?i:{pattern})" if case else pattern
+
+
+def _names(line: str, label: str) -> bool:
+    return re.search(_alone(label), line) is not None
+
+
+def _rules(line: str, label: str) -> bool:
+    around = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
+    noun = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
+    lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{noun}))?"
+    best = r"(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b"
+    one = _alone(label)
+    forms = (
+        # Only one of two such runs side by side: each way to split them would be tried in turn.
+        rf"^{around}(?:(?i:{noun}){around})?{one}{around}$",
+        rf"{lead}{around}{one}{around}$",
+        rf"\b(?i:{noun}){around}{one}{around}(?i:is\s+{best})",
+    )
+    return any(re.search(form, line) for form in forms)
