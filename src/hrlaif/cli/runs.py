@@ -182,7 +182,8 @@ def _keep(folder: Path, file: Path, changes: list[str]) -> None:
 
     text = with_changes(file, changes)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(_own(folder), text)
+    if not _own(folder).exists() or _own(folder).read_text("utf-8") != text:
+        write_text(_own(folder), text)
 
 
 def _command() -> str:

@@ -60,8 +60,8 @@ def device_in_force() -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         build = "has no CUDA in it" if torch.version.cuda is None else "finds no GPU"
         raise UsageError(
-            f"compute.device is {name}, and torch {torch.__version__} {build}: install a CUDA build "
-            "(docs/gpu.md), or leave compute.device out"
+            f"compute.device is {name}, and torch {torch.__version__} {build}: install a CUDA "
+            "build (docs/gpu.md), or leave compute.device out"
         )
     if name != "auto":
         return torch.device(name)
