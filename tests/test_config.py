@@ -86,6 +86,7 @@ def test_changes_are_kept_at_the_end_of_a_file_and_the_last_of_each_setting_coun
     for changes in (["policy.steps=5"], ["judge=scripted:", "policy.steps=6"], []):
         path.write_text(config.with_changes(path, changes))
     text = path.read_text()
+    assert config.with_changes(path, ["judge=scripted:", "policy.steps=6"]) == text
     assert text.startswith("# how many\npolicy:\n  steps: 7\n")
     assert text.count("policy.steps") == 1
     assert config.load(path).policy.steps == 6

@@ -110,11 +110,15 @@ def with_changes(path: Path, changes: Sequence[str]) -> str:
     """The text of a file, its comments too, with `a.b=value` changes at its end."""
     text, _, earlier = path.read_text("utf-8").partition(_CHANGES)
     known = [*(yaml.safe_load(_CHANGES + earlier)["set"] if earlier else []), *changes]
-    # The last change of a setting is the one that counts.
-    last = {change.partition("=")[0]: change for change in known}
-    if not last:
+    if not known:
         return text
-    listed = yaml.safe_dump([c for c in known if c in last.values()], allow_unicode=True)
+    # The last change of a setting is the one that counts.
+    last: dict[str, str] = {}
+    for change in known:
+        name = change.partition("=")[0]
+        last.pop(name, None)
+        last[name] = change
+    listed = yaml.safe_dump(list(last.values()), allow_unicode=True)
     return f"{text.rstrip()}{_CHANGES}{listed}"
 
 
