@@ -42,6 +42,8 @@ def test_the_summary_is_json_and_the_pairs_are_labels_like_any_other(whole, hrla
     assert found["success"]["attempts"] == 12 * 7
     assert found["rewrites"]["accepted"] > 0
     assert found["cost"]["calls"] == calls(folder)
+    receipt = json.loads((folder / "receipts" / "redteam.json").read_text())
+    assert receipt["seconds"] > 0
     rows = read(folder / "redteam_preferences.jsonl")
     assert len(rows) == found["pairs"]
     exported = tmp_path / "trl.jsonl"

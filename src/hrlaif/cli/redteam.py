@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -136,10 +137,12 @@ def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, compute: Comput
 
     out = given[2]
     with working(out, "redteam", compute) as ledger:
-        receipt = _begun(out, begun)
+        receipt, start = _begun(out, begun), time.monotonic()
         found = campaign(*given, seed=begun.seed)
         cost, counts = cost_of(ledger), {"pairs": found["pairs"]}
-        finish(out, receipt, (PREFERENCES, "redteam"), counts=counts, cost=cost)
+        seconds = round(receipt.seconds + time.monotonic() - start, 1)
+        facts = {"counts": counts, "cost": cost, "seconds": seconds}
+        finish(out, receipt, (PREFERENCES, "redteam"), **facts)
     return {**found, "out": str(out / PREFERENCES), "cost": cost}
 
 
