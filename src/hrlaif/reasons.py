@@ -10,6 +10,8 @@ _QUOTED = re.compile(
     rf"(?<=mass )[\d.e-]+|\d+(?= tokens)|(?<=: ){_TEXT}|(?<=the reference ){_TEXT}"
 )
 
+MISSING = "the response is missing: its model gave none"
+
 
 def counted(reasons: Iterable[str]) -> dict[str, int]:
     """How often each reason was given, the most common first; empty ones are none.

@@ -18,6 +18,7 @@ from hrlaif.checks.plain import read
 from hrlaif.checks.spelled import is_a_number_alone, spelled
 from hrlaif.checks.symbolic import Symbolic
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings
 
@@ -46,7 +47,7 @@ class Number(Settings):
         passed, answer = None, None
         evidence: dict[str, Any] = {}
         if response.finish_reason == "error":
-            reason = "the response is missing: its model gave none"
+            reason = MISSING
         elif reference is None:
             reason = "no reference answer"
         else:

@@ -16,6 +16,7 @@ from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transc
 from hrlaif.llm.scripted_texts import Marked, known
 from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Asked, Chat, Choice, Response, Unanswered
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -67,7 +68,7 @@ def opinions(
 
 def _unfit(response: Response) -> str:
     if response.finish_reason == "error":
-        return "the response is missing: its model gave none"
+        return MISSING
     return "" if spoken(response.text).strip() else "the response is empty"
 
 

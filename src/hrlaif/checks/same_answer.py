@@ -17,6 +17,7 @@ from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
 from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Asked, Chat, Choice, Response, Unanswered, Verdict
 from hrlaif.settings import Settings
 
@@ -99,7 +100,7 @@ def _without_asking(response: Response) -> Verdict | None:
     if reference is None:
         return _told(response, None, "no reference answer")
     if response.finish_reason == "error":
-        return _told(response, None, "the response is missing: its model gave none")
+        return _told(response, None, MISSING)
     given, wanted = normal(spoken(response.text)).strip(), normal(reference).strip()
     if not any(character.isalnum() for character in given):
         return _told(response, None, "no answer in the response")

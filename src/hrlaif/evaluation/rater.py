@@ -16,6 +16,7 @@ from pydantic import Field
 from hrlaif.errors import DataError
 from hrlaif.llm.prompting import about_one, load_template
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Chat, Choice, Rating, Record, Response, Score, Unanswered
 from hrlaif.rows import read_rows
 from hrlaif.settings import Settings
@@ -57,7 +58,7 @@ class Satisfaction(Settings):
         """The judge's expected level of each response, 1 to 5; None with the reason for silence."""
         asked = [r for r in responses if r.finish_reason != "error"]
         told = iter(judge.choose([self._question(r) for r in asked], LEVELS))
-        missing = Unanswered(reason="the response is missing: its model gave none")
+        missing = Unanswered(reason=MISSING)
         return [
             self._score(r, missing if r.finish_reason == "error" else next(told), judge.name)
             for r in responses

@@ -15,6 +15,7 @@ from hrlaif.errors import UsageError
 from hrlaif.llm.own_texts import named
 from hrlaif.llm.prompting import about_one, load_template
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Chat, Choice, Response, Score, Unanswered
 from hrlaif.settings import Settings
 
@@ -47,7 +48,7 @@ class Direct(Settings):
             raise UsageError("direct grades need a judge: name one, such as --judge packaged:NAME")
         asked = [r for r in responses if r.finish_reason != "error"]
         told = iter(judge.choose([self._question(r) for r in asked], GRADES))
-        missing = Unanswered(reason="the response is missing: its model gave none")
+        missing = Unanswered(reason=MISSING)
         choices = [missing if r.finish_reason == "error" else next(told) for r in responses]
         name = f"direct/{judge.name}/{named(self.task)}"
         pairs = zip(responses, choices, strict=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from hrlaif.errors import ModelError
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Response, Score
 from hrlaif.settings import Compute, Settings, compute
 
@@ -50,7 +51,7 @@ class Learned(Settings):
 
         def scored(response: Response) -> Score:
             if response.finish_reason == "error":
-                reason = "the response is missing: its model gave none"
+                reason = MISSING
             elif math.isfinite(value := next(values)):
                 value = (value - mean) / deviation
                 return Score(id=response.key, value=value, scorer=self.name)
