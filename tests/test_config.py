@@ -92,6 +92,10 @@ def test_changes_are_kept_at_the_end_of_a_file_and_the_last_of_each_setting_coun
     assert config.load(path).policy.steps == 6
     assert config.load(path).judge == Scripted()
     assert config.load(path, ["policy.steps=8"]).policy.steps == 8
+    path.write_text("set:\n- policy.steps=5\n")
+    assert config.load(path).policy.steps == 5
+    with pytest.raises(UsageError, match="of its own: write the changes there"):
+        config.with_changes(path, ["policy.steps=6"])  # a second list would undo the first
     path.write_text("set: policy.steps=5")
     with pytest.raises(UsageError, match="set is no list of changes"):
         config.load(path)

@@ -3,7 +3,7 @@
 import pytest
 
 from hrlaif.checks import Harmless
-from hrlaif.labeling import Pairwise
+from hrlaif.labeling import Pairing, Pairwise
 from hrlaif.messages import spoken
 from hrlaif.records import Candidate, Choice, Comparison, Message, Prompt, Response
 from hrlaif.reward import Direct
@@ -57,6 +57,8 @@ def test_answers_that_differ_in_thought_alone_are_identical():
     a, b = Candidate(text=f"{THOUGHT}Yes."), Candidate(text="Yes.")
     comparison = Comparison(id="c", prompt=PROMPT, a=a, b=b)
     assert comparison.identical
+    sides = [Response(prompt=PROMPT, text=t, sample=n) for n, t in enumerate((a.text, b.text))]
+    assert Pairing().pair(sides, seed=0) == []
     assert Pairwise().label([comparison], Reader())[0].reason == "identical responses"
 
 

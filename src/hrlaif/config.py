@@ -112,6 +112,8 @@ def with_changes(path: Path, changes: Sequence[str]) -> str:
     known = [*(yaml.safe_load(_CHANGES + earlier)["set"] if earlier else []), *changes]
     if not known:
         return text
+    if re.search(r"(?m)^set:", text):
+        raise UsageError(f"{path} has a `set:` of its own: write the changes there, or take it out")
     # The last change of a setting is the one that counts.
     last: dict[str, str] = {}
     for change in known:

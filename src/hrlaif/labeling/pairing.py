@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple, final
 
 from pydantic import Field
 
+from hrlaif.messages import spoken
 from hrlaif.records import Candidate, Comparison, Prompt, Response
 from hrlaif.settings import Settings
 
@@ -63,7 +64,9 @@ class Pairing(Settings):
     def _pairs(self, group: Sequence[Response], seed: int, checked: _Checked) -> list[Comparison]:
         coin = random.Random(f"{seed}/{group[0].prompt.id}")
         pairs = [
-            (x, y) for x, y in itertools.combinations(group, 2) if x.text.strip() != y.text.strip()
+            (x, y)
+            for x, y in itertools.combinations(group, 2)
+            if spoken(x.text).strip() != spoken(y.text).strip()
         ]
         made = []
         for x, y in self._chosen(pairs, checked, coin):
