@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from hrlaif.transformer import steps
+from hrlaif.transformer import branches, folded, steps
 from hrlaif.transformer.body import body_of
 from hrlaif.transformer.cache import KeyValues
+from hrlaif.transformer.forward import next_logprobs
 from hrlaif.transformer.generate import Sampling, generate
 from hrlaif.transformer.load import Loaded
 from hrlaif.transformer.table import Table, token_bytes
@@ -32,15 +33,79 @@ def test_what_is_written_is_the_same_as_rows_end_and_begin(tiny, sharing_family,
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
 
 
+@pytest.fixture
+def in_a_table(monkeypatch):
+    """As on a GPU; gives the sizes of the tables that are made."""
+    sizes, make = [], Table.__init__
+
+    def made(self, body, rows, width):
+        sizes.append((rows, width))
+        make(self, body, rows, width)
+
+    monkeypatch.setattr(Table, "__init__", made)
+    monkeypatch.setattr(branches, "works", lambda body: False)
+    monkeypatch.setattr("hrlaif.transformer.generate.states", steps._in_a_table)
+    return sizes
+
+
+BEGIN = [5, 9, 11, 30, 31, 8, 7, 60, 61, 62, 13, 14, 15, 70, 71, 72, 73, 90, 91, 92]
+
+
+def test_what_rows_begin_with_and_samples_of_one_prompt_are_the_same_in_a_table(
+    tiny, sharing_family, request
+):
+    model, how = tiny(sharing_family), Sampling(0.8, 12, seed=3)
+    prompts = [[*BEGIN, *range(33, 70), k] for k in (5, 6, 5, 7)] + [[*BEGIN, 3]]
+    samples, ends = [0, 0, 1, 0, 0], frozenset(range(2, 30))
+    loaded = [Loaded(model, None, torch.device("cpu"), "float32", ends) for _ in range(2)]
+    wanted = generate(loaded[0], prompts, how, samples=samples, rows=2)
+    sizes = request.getfixturevalue("in_a_table")
+    found = generate(loaded[1], prompts, how, samples=samples, rows=2, keep=True)
+    assert [one.tokens for one in found] == [other.tokens for other in wanted]
+    assert sizes
+    # What is asked behind the written texts comes from what was kept.
+    rows = [[*prompt, *one.tokens, 4] for prompt, one in zip(prompts, found, strict=True)]
+    assert all(loaded[1].answered.find(row, len(BEGIN)) for row in rows[:4])
+    plain = next_logprobs(model, rows, {(): [16, 17]})[()]
+    kept = next_logprobs(model, rows, {(): [16, 17]}, loaded[1].kept, loaded[1].answered)[()]
+    torch.testing.assert_close(kept, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_a_table_gets_narrower_when_the_longest_have_ended(tiny, in_a_table):
+    prompts = [list(range(3, 3 + n)) for n in (60, 22, 20, 9, 8, 5, 3)]
+    loaded = Loaded(tiny("llama"), None, torch.device("cpu"), "float32", frozenset())
+    generate(loaded, prompts, Sampling(0.9, 14), rows=2)
+    assert in_a_table == [(2, 74), (2, 34), (2, 22), (1, 17)]
+
+
+def test_heads_that_share_keys_ask_as_one_head(tiny, sharing_family):
+    body = body_of(tiny(sharing_family))
+    config = body.config.get_text_config(decoder=True)
+    kept = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    softcapped = sharing_family == "gemma2"  # in attention: it keeps its own
+    assert folded.works(body) == (kept < config.num_attention_heads and not softcapped)
+
+
+def test_a_family_whose_heads_cannot_is_said_and_keeps_its_own_attention(tiny, monkeypatch, caplog):
+    def other(*given, **more):
+        return torch.zeros_like(given[1].transpose(1, 2)), None
+
+    body = body_of(tiny("llama"))
+    with monkeypatch.context() as patch:
+        patch.setattr(folded, "attend", other)
+        assert not folded.works(body)
+    assert "its states differ" in caplog.text
+
+
 def test_a_table_holds_fewer_rows_when_half_have_ended_and_more_when_more_begin(tiny):
     body = body_of(tiny("gemma3"))
     table = Table(body, rows=3, width=12)
     with torch.no_grad():
         cache, tokens = KeyValues(body), torch.tensor([[5, 9], [7, 8], [3, 4]])
         cache.extend(tokens, torch.tensor([[0, 1]] * 3), torch.ones_like(tokens, dtype=torch.bool))
-        table.put(cache, [0, 1, 2], torch.tensor([2, 2, 2]))
+        table.put(cache, torch.arange(3), [0, 1, 2], torch.tensor([2, 2, 2]))
         first = table.step([10, 11, 12], [0, 1, 2])
-        fewer, more = table.moved([2], 1), table.moved([2, 0], 5)
+        fewer, more = table.moved([2], 1, 12), table.moved([2, 0], 5, 12)
         assert (fewer.rows, more.rows) == (1, 5)
         wanted = table.step([20, 21, 22], [0, 1, 2])
         torch.testing.assert_close(fewer.step([22], [0]), wanted[[2]])

@@ -12,15 +12,18 @@ from hrlaif.transformer.head import next_logits
 
 
 def draw(
-    model: Any, hidden: Tensor, uniforms: Tensor, *, temperature: float, top_k: int | None
+    model: Any, hidden: Tensor, uniforms: Tensor | None, *, temperature: float, top_k: int | None
 ) -> tuple[list[int], list[float]]:
-    """Tokens after hidden states [B, H], by uniforms [B], and their log-probabilities."""
+    """Tokens after hidden states [B, H], by uniforms [B], and their log-probabilities.
+
+    Without uniforms, or at temperature 0, the likeliest.
+    """
     logits = next_logits(head_of(model), hidden, squash_of(model))
     logits.div_(temperature or 1.0)
     weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # in place: no new [B, V] buffers
     blocks = _blocks(weights)
     totals = blocks.sum(-1).double().sum(-1)
-    if temperature == 0:
+    if temperature == 0 or uniforms is None:
         taken = _likeliest(blocks)
     else:
         if top_k is not None and top_k < weights.shape[-1]:

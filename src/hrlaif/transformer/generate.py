@@ -147,7 +147,7 @@ def _written(loaded: Loaded, queue: _Queue, begun: Beginnings) -> Iterator[_Row]
     steps = states(loaded, first, max(map(len, first)) + how.max_tokens, begun)
     hidden = next(steps)
     while True:
-        uniforms = torch.stack([row.next_uniform() for row in rows])
+        uniforms = torch.stack([row.next_uniform() for row in rows]) if how.temperature else None
         taken, scores = draw(
             loaded.model, hidden, uniforms, temperature=how.temperature, top_k=how.top_k
         )

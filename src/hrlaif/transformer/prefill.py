@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,11 +15,11 @@ from hrlaif.transformer.cache import KeyValues
 from hrlaif.transformer.load import Loaded
 from hrlaif.transformer.memory import total
 from hrlaif.transformer.prefix import KeptPrefix, can_share, grown
-from hrlaif.transformer.table import token_bytes
+from hrlaif.transformer.table import Table, token_bytes
 from hrlaif.transformer.tree import micro_batches
 
 _ROOM = 32_768  # tokens
-_SHARE = {"cpu": 0.1, "cuda": 0.3}  # of all memory, and of what is free on a GPU
+_SHARE = {"cpu": 0.1, "cuda": 0.2}  # of all memory, and of what is free on a GPU
 _WORTH = (
     1024  # tokens not read again at each step; fewer may take less than a second product (rough)
 )
@@ -30,6 +30,8 @@ def room(loaded: Loaded) -> int:
     kind = loaded.device.type
     if kind == "cuda":
         memory, _ = torch.cuda.mem_get_info(loaded.device)
+        memory += torch.cuda.memory_reserved(loaded.device)  # torch keeps what was freed
+        memory -= torch.cuda.memory_allocated(loaded.device)
     else:
         memory = total()
     share = _SHARE.get(kind, 0.0)
@@ -66,19 +68,33 @@ class Beginnings(NamedTuple):
         return self.prefix.length if self.prefix is not None and self.once == "prefix" else 0
 
 
+class Part(NamedTuple):
+    """Some distinct prompts, computed together."""
+
+    prompts: list[tuple[int, ...]]
+    hidden: Tensor
+    """Last states [B, H]."""
+    cached: KeyValues
+    """What follows the prefix in each, padded behind."""
+
+
+def in_parts(loaded: Loaded, prompts: Sequence[list[int]], begun: Beginnings) -> Iterator[Part]:
+    """Each prompt once; what several of them begin with is computed once."""
+    prefix, distinct = begun.prefix, sorted(set(map(tuple, prompts)))
+    done = 0 if prefix is None else prefix.length
+    for indices in micro_batches([prompt[done:] for prompt in distinct]):
+        some = [distinct[i] for i in indices]
+        yield Part(some, *grown(body_of(loaded.model), some, prefix))
+
+
 def prefill(
     loaded: Loaded, prompts: Sequence[list[int]], begun: Beginnings
 ) -> tuple[Tensor, Branches, Tensor]:
     """Last states [B, H], the cache of B rows, lengths [B]; what prompts share is computed once."""
-    device, prefix = loaded.device, begun.prefix
-    distinct = sorted(set(map(tuple, prompts)))
-    done = 0 if prefix is None else prefix.length
-    parts, order = [], []
-    for indices in micro_batches([prompt[done:] for prompt in distinct]):
-        parts.append(grown(body_of(loaded.model), [distinct[i] for i in indices], prefix))
-        order += [distinct[i] for i in indices]
-    hidden = torch.cat([states for states, _ in parts])
-    every = [(part, torch.arange(len(states), device=device)) for states, part in parts]
+    device, parts = loaded.device, list(in_parts(loaded, prompts, begun))
+    order = [prompt for part in parts for prompt in part.prompts]
+    hidden = torch.cat([part.hidden for part in parts])
+    every = [(part.cached, torch.arange(len(part.hidden), device=device)) for part in parts]
     cached = KeyValues.join(every, emptied=True) if len(every) > 1 else every[0][0]
     place = {prompt: row for row, prompt in enumerate(order)}
     rows = [place[tuple(prompt)] for prompt in prompts]
@@ -88,6 +104,43 @@ def prefill(
     if begun.keep:
         loaded.answered.add(prompts, branched, room(loaded))
     return hidden[index], branched, lengths[index]
+
+
+def fill(
+    loaded: Loaded,
+    table: Table,
+    prompts: Sequence[list[int]],
+    places: Sequence[int],
+    begun: Beginnings,
+) -> Tensor:
+    """Last states [B, H] of prompts that take these places: part by part, none padded to others."""
+    device = loaded.device
+    asked: dict[tuple[int, ...], list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        asked.setdefault(tuple(prompt), []).append(number)
+    numbers: list[int] = []
+    states = []
+    for part in in_parts(loaded, prompts, begun):
+        cached = part.cached
+        if begun.prefix is not None:
+            cached = _behind(cached, Trunks.of(begun.prefix, begun.prefix.length))
+        if begun.keep:
+            loaded.answered.add([list(p) for p in part.prompts], Branches(cached), room(loaded))
+        mine = [(row, number) for row, p in enumerate(part.prompts) for number in asked[p]]
+        rows = torch.tensor([row for row, _ in mine], device=device)
+        lengths = torch.tensor([len(prompts[number]) for _, number in mine], device=device)
+        table.put(cached, rows, [places[number] for _, number in mine], lengths)
+        states.append(part.hidden[rows])
+        numbers += [number for _, number in mine]
+    back = torch.tensor(numbers, device=device).argsort()
+    return torch.cat(states)[back]
+
+
+def _behind(cached: KeyValues, trunk: Trunks) -> KeyValues:
+    """A copy of all rows, each behind a copy of the one trunk."""
+    assert cached.positions is not None
+    every = torch.arange(len(cached.positions), device=cached.positions.device)
+    return cached.behind(trunk.layers, trunk.positions, torch.zeros_like(every), every)
 
 
 def _branched(
@@ -103,8 +156,7 @@ def _branched(
     if begun.once == "prefix":
         return Branches(KeyValues.join([(cached, index)], emptied=True), trunk, [0] * len(rows))
     if trunk is not None:
-        none, every = torch.zeros_like(lengths), torch.arange(len(lengths), device=lengths.device)
-        cached = cached.behind(trunk.layers, trunk.positions, none, every)
+        cached = _behind(cached, trunk)
     if begun.once == "nothing":
         return Branches(KeyValues.join([(cached, index)], emptied=True))
     # What follows a trunk has a key of its own from the first step on: the prompt's last.

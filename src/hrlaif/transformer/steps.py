@@ -16,9 +16,11 @@ from hrlaif.transformer.body import body_of
 from hrlaif.transformer.branches import Branches
 from hrlaif.transformer.load import Loaded
 from hrlaif.transformer.memory import bound
-from hrlaif.transformer.prefill import Beginnings, prefill
+from hrlaif.transformer.prefill import Beginnings, fill, prefill
 from hrlaif.transformer.prefix import can_share
 from hrlaif.transformer.table import Table
+
+_WIDE = 0.8  # of a table's columns: all of them are read at each step, and the longest begin first
 
 
 class Move(NamedTuple):
@@ -68,27 +70,25 @@ def _in_a_table(
     loaded: Loaded, prompts: Sequence[list[int]], width: int, begun: Beginnings
 ) -> Generator[Tensor, Move]:
     """For a GPU: the rows stay in their places, and new ones take those of rows that have ended."""
-    hidden, rows, lengths = prefill(loaded, prompts, begun)
-    places = list(range(len(prompts)))
+    places, more = list(range(len(prompts))), width - max(map(len, prompts))
+    ends = [len(prompt) + more for prompt in prompts]
     table = Table(body_of(loaded.model), len(places), width)
-    table.put(rows.own, places, lengths)
-    del rows
+    hidden = fill(loaded, table, prompts, places, begun)
     while True:
         move = yield hidden
         hidden = table.step(move.tokens, places)
         if move.kept is None:
             continue
         places = [places[number] for number in move.kept]
-        count = len(places) + len(move.fresh)
-        if not table.rows // 2 < count <= table.rows:
-            table, places = table.moved(places, count), list(range(len(places)))
+        ends = [ends[number] for number in move.kept]
+        ends += [len(prompt) + more for prompt in move.fresh]
+        count, width = len(ends), max(ends, default=1)
+        if not table.rows // 2 < count <= table.rows or width < _WIDE * table.width:
+            table, places = table.moved(places, count, width), list(range(len(places)))
         parts = [hidden[torch.tensor(move.kept, dtype=torch.long, device=loaded.device)]]
         if move.fresh:
-            new, rows, lengths = prefill(loaded, move.fresh, begun)
             free = sorted(set(range(table.rows)).difference(places))[: len(move.fresh)]
-            table.put(rows.own, free, lengths)
-            del rows
-            parts.append(new)
+            parts.append(fill(loaded, table, move.fresh, free, begun))
             places += free
         hidden = torch.cat(parts)
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from hrlaif.settings import compute
+from hrlaif.transformer import folded
+from hrlaif.transformer.attention import standing_on
 from hrlaif.transformer.body import device_of
 from hrlaif.transformer.cache import KeyValues, compact, masks, taken
 
@@ -47,29 +50,29 @@ class Table:
         layer = _layer_class()
         layers = [layer(self._lengths, width) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=layers)
+        self._folds = folded.works(body)
         self._graph: Any = None
         self._was_tried = False
         self._states: Tensor | None = None
 
-    def put(self, part: KeyValues, places: Sequence[int], lengths: Tensor) -> None:
-        """The rows of a cache, of so many tokens each, take these places."""
-        every = torch.arange(len(places), device=lengths.device)
+    def put(self, part: KeyValues, rows: Tensor, places: Sequence[int], lengths: Tensor) -> None:
+        """These rows of a cache, of so many tokens each, take these places."""
         to = torch.tensor(places, dtype=torch.long, device=lengths.device)
-        positions, columns = compact(part, every)
+        positions, columns = compact(part, rows)
         for mine, other in zip(self._cache.layers, part.cache.layers, strict=True):
             keys, values = (
-                taken(x, every, columns, positions.shape[1]) for x in (other.keys, other.values)
+                taken(x, rows, columns, positions.shape[1]) for x in (other.keys, other.values)
             )
             mine.put(keys, values, to)
         self._lengths[to, 0] = lengths
 
-    def moved(self, places: Sequence[int], rows: int) -> Table:
-        """A table of another number of rows that begins with those at these places."""
-        other = Table(self._body, rows, self.width)
+    def moved(self, places: Sequence[int], rows: int, width: int) -> Table:
+        """A table of another size that begins with the rows at these places."""
+        other = Table(self._body, rows, width)
         at = torch.tensor(places, dtype=torch.long, device=self._lengths.device)
         to = torch.arange(len(places), device=at.device)
         for copy, mine in zip(other._cache.layers, self._cache.layers, strict=True):
-            copy.put(mine.keys[at], mine.values[at], to)
+            copy.put(mine.keys[at, :, :width], mine.values[at, :, :width], to)
         other._lengths[to] = self._lengths[at]
         return other
 
@@ -93,13 +96,14 @@ class Table:
         return found
 
     def _computed(self) -> Tensor:
-        out = self._body(
-            input_ids=self._tokens,
-            attention_mask=masks(self._body.config, self._lengths, self._columns),
-            position_ids=self._lengths,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
+        with standing_on(self._body, folded.NAME) if self._folds else nullcontext():
+            out = self._body(
+                input_ids=self._tokens,
+                attention_mask=masks(self._body.config, self._lengths, self._columns),
+                position_ids=self._lengths,
+                past_key_values=self._cache,
+                use_cache=True,
+            )
         return out.last_hidden_state[:, -1]  # type: ignore[no-any-return]
 
     def _record(self) -> None:
