@@ -97,11 +97,12 @@ def with_head(loaded: Loaded) -> RewardModel:
 
 def _choose_pad(model: Any, tokenizer: Any) -> None:
     """A pad token that no text ends in, else transformers would read another token's score."""
-    from hrlaif.llm.chat import response_ids
+    from hrlaif.llm.chat import response_ids, special_tokens
 
     last = {tokenizer.eos_token_id, response_ids(tokenizer, "x", True)[-1]}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in last:
         tokenizer.add_special_tokens({"pad_token": _PAD})
+        special_tokens.cache_clear()
         if len(tokenizer) > model.get_input_embeddings().num_embeddings:
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     tokenizer.padding_side = "right"

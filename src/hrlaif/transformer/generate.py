@@ -22,7 +22,7 @@ from hrlaif.transformer.load import Loaded
 from hrlaif.transformer.prefill import Beginnings, room
 from hrlaif.transformer.steps import Move, states
 
-_ROWS, _ROWS_ON_A_GPU = 128, 256
+_ROWS, _ROWS_ON_A_GPU = 128, 512
 _FREE_SHARE = 0.25  # of the rows: dropping and adding rows copies the cache
 
 
@@ -79,7 +79,7 @@ def generate(
 
     `samples[i]` numbers independent draws of equal prompts (all 0 when empty). What prompts begin
     with is computed once where their rows begin together. At most `rows` are written side by side
-    (128, on a GPU 256, when empty); where some have ended, others begin. With `keep` the caches of
+    (128, on a GPU 512, when empty); where some have ended, others begin. With `keep` the caches of
     the prompts stay in `loaded.answered`, for a model whose weights do not change.
     """
     if how.temperature < 0 or how.max_tokens < 1 or (how.top_k is not None and how.top_k < 1):

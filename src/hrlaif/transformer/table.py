@@ -11,17 +11,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, final
+from typing import Any, Literal, final
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrlaif.settings import compute
-from hrlaif.transformer import folded
+from hrlaif.transformer import folded, packed
 from hrlaif.transformer.attention import standing_on
-from hrlaif.transformer.body import device_of
+from hrlaif.transformer.body import device_of, evaluating
 from hrlaif.transformer.cache import KeyValues, compact, masks, taken
+from hrlaif.transformer.prefix import begin_prefix
 
+Way = Literal["flash", "folded", "own"]
+"""How a table attends: see folded.py; or as the model does itself."""
+_WAYS: WeakKeyDictionary[nn.Module, Way] = WeakKeyDictionary()
 logger = logging.getLogger(__name__)
 
 
@@ -39,7 +44,7 @@ def token_bytes(body: Any) -> int:
 class Table:
     """The attention cache of so many rows, each of at most `width` tokens."""
 
-    def __init__(self, body: Any, rows: int, width: int):
+    def __init__(self, body: Any, rows: int, width: int, way: Way | None = None):
         from transformers.cache_utils import Cache
 
         device, config = device_of(body), body.config.get_text_config(decoder=True)
@@ -50,7 +55,7 @@ class Table:
         layer = _layer_class()
         layers = [layer(self._lengths, width) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=layers)
-        self._folds = folded.works(body)
+        self._way = way if way is not None else _way(body)
         self._graph: Any = None
         self._was_tried = False
         self._states: Tensor | None = None
@@ -96,15 +101,32 @@ class Table:
         return found
 
     def _computed(self) -> Tensor:
-        with standing_on(self._body, folded.NAME) if self._folds else nullcontext():
+        own = self._way == "own"
+        with nullcontext() if own else standing_on(self._body, folded.NAME):
             out = self._body(
                 input_ids=self._tokens,
-                attention_mask=masks(self._body.config, self._lengths, self._columns),
+                attention_mask=self._seen(),
                 position_ids=self._lengths,
                 past_key_values=self._cache,
                 use_cache=True,
             )
         return out.last_hidden_state[:, -1]  # type: ignore[no-any-return]
+
+    def _seen(self) -> Any:
+        """The masks, which say to FlashAttention what they hide."""
+        seen = masks(self._body.config, self._lengths, self._columns)
+        if self._way != "flash":
+            return seen
+        config = self._body.config.get_text_config(decoder=True)
+        kept = self._cache.layers[0].keys.shape[1]
+        full = folded.Held.of(self._lengths[:, 0] + 1, kept, self.width)
+        near = full._replace(window=getattr(config, "sliding_window", None))
+        kinds = set(getattr(config, "layer_types", None) or ())
+        if isinstance(seen, dict):
+            seen["full_attention"].held, seen["sliding_attention"].held = full, near
+        else:
+            seen.held = full if kinds == {"full_attention"} else near
+        return seen
 
     def _record(self) -> None:
         """After a step: what it did, as a graph, whose states are those of all steps to come."""
@@ -117,6 +139,48 @@ class Table:
             return
         graph.replay()  # the same step again: the same keys in the same columns
         self._graph, self._states = graph, states
+
+
+def _way(body: Any) -> Way:
+    """How a table of this model attends: tried once on a few tokens, and a no is logged."""
+    if body not in _WAYS:
+        config = body.config.get_text_config(decoder=True)
+        heads = int(config.num_attention_heads)
+        shares = int(getattr(config, "num_key_value_heads", None) or heads) < heads
+        ways: list[Way] = ["flash"] if folded.fits(body) else []
+        ways += ["folded"] if shares else []
+        if config._attn_implementation != "sdpa":
+            ways = []
+        packed.register(folded.NAME, folded.attend)
+        _WAYS[body] = next((way for way in ways if _works(body, way)), "own")
+    return _WAYS[body]
+
+
+def _works(body: Any, way: Way) -> bool:
+    try:
+        off = _difference(body, way)
+        reason = "" if off < 0.3 else f"its states differ by {off:.2f}"  # as in prefix.py
+    except Exception as error:  # any family may fail in its own way
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        logger.warning("%s does not write by %s attention (%s)", type(body).__name__, way, reason)
+    return not reason
+
+
+def _difference(body: Any, way: Way) -> float:
+    """Of one token's states behind a few others, from those by the model's own attention."""
+    count, device = int(body.config.get_text_config(decoder=True).vocab_size), device_of(body)
+    known, first = [n % count for n in range(1, 7)], torch.zeros(1, dtype=torch.long, device=device)
+    token = torch.full_like(first[:, None], 7 % count)
+    place, every = torch.full_like(token, len(known)), torch.ones_like(token, dtype=torch.bool)
+    with evaluating(body):
+        begun = begin_prefix(body, known)
+        table = Table(body, 1, 2 * len(known), way)
+        table.put(begun, first, [0], first + len(known))
+        table._was_tried = True  # not worth a graph
+        got = table.step(token[0].tolist(), [0])
+        want = begun.select(first).extend(token, place, every)[:, -1]
+    return float((got - want).norm() / want.norm().clamp_min(1e-9))
 
 
 _LAYERS: list[Any] = []
