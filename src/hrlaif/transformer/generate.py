@@ -80,7 +80,8 @@ def generate(
     `samples[i]` numbers independent draws of equal prompts (all 0 when empty). What prompts begin
     with is computed once where their rows begin together. At most `rows` are written side by side
     (128, on a GPU 512, when empty); where some have ended, others begin. With `keep` the caches of
-    the prompts stay in `loaded.answered`, for a model whose weights do not change.
+    the prompts stay in `loaded.answered`, for a model whose weights do not change: on a CPU, since
+    a GPU computes them again in a tenth of the time that it takes to put them together.
     """
     if how.temperature < 0 or how.max_tokens < 1 or (how.top_k is not None and how.top_k < 1):
         raise UsageError(f"cannot sample with {how}: temperature >= 0, max_tokens and top_k >= 1")

@@ -46,7 +46,7 @@ class Beginnings(NamedTuple):
     once: Literal["prefix", "prompts", "nothing"]
     """Of what the keys stand once for all rows; `prompts`: of each prompt, for its samples."""
     keep: bool
-    """Whether the caches of the prompts stay in `loaded.answered`."""
+    """Whether the caches of the prompts stay in `loaded.answered`; a GPU keeps none."""
 
     @classmethod
     def of(cls, loaded: Loaded, prompts: Sequence[list[int]], keep: bool) -> Beginnings:
@@ -124,8 +124,6 @@ def fill(
         cached = part.cached
         if begun.prefix is not None:
             cached = _behind(cached, Trunks.of(begun.prefix, begun.prefix.length))
-        if begun.keep:
-            loaded.answered.add([list(p) for p in part.prompts], Branches(cached), room(loaded))
         mine = [(row, number) for row, p in enumerate(part.prompts) for number in asked[p]]
         rows = torch.tensor([row for row, _ in mine], device=device)
         lengths = torch.tensor([len(prompts[number]) for _, number in mine], device=device)
