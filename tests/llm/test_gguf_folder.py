@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 import numpy  # noqa: E402
 
-from hrlaif.llm.gguf_folder import convert  # noqa: E402
+from hrlaif.llm.gguf_folder import check_tokenizer, convert  # noqa: E402
 from hrlaif.llm.packaged import PACKAGED, fetch  # noqa: E402
 
 WIDTH, INNER, LAYERS, VOCABULARY = 64, 96, 2, 16
@@ -154,6 +154,17 @@ def test_a_setting_that_is_not_understood_is_refused_not_dropped(tmp_path: Path)
     file = write_gguf(tmp_path / "tiny.gguf", "gemma3", {"gemma3.rope.scaling.factor": 8.0})
     with pytest.raises(ModelError, match=r"gemma3\.rope\.scaling\.factor"):
         convert(file, tmp_path / "folder")
+
+
+def test_a_tokenizer_that_reads_letter_by_letter_is_refused() -> None:
+    """transformers 5.17 makes one of Gemma's file, and labels by it look like labels."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    letters = Tokenizer(models.Unigram([("a", -1.0), ("b", -2.0)], unk_id=0))
+    check_tokenizer(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())), "m.gguf")
+    with pytest.raises(ModelError, match=r"m\.gguf.*letter by letter.*transformers>=5\.18"):
+        check_tokenizer(PreTrainedTokenizerFast(tokenizer_object=letters), "m.gguf")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -245,6 +245,21 @@ def _write_config(facts: dict[str, Any], packed: list[_Packed], kind: _Kind, fol
     config.save_pretrained(folder)
 
 
+def check_tokenizer(tokenizer: Any, name: str) -> None:
+    """Raises ModelError for the tokenizer that transformers 5.17 makes of Gemma's: all letters.
+
+    With it a model answers, and what it says is worth nothing.
+    """
+    from transformers import __version__
+
+    made = type(tokenizer.backend_tokenizer.model).__name__
+    if made == "Unigram":
+        raise ModelError(
+            f"{name}: transformers {__version__} makes a tokenizer of it that reads letter by "
+            "letter: pip install 'transformers>=5.18', and run this again"
+        )
+
+
 def _write_tokenizer(gguf: Path, facts: dict[str, Any], kind: _Kind, folder: Path) -> None:
     """Tokenizer, chat template where the file has one, and where a text ends; sampling neutral."""
     from tokenizers.normalizers import NFC
@@ -253,6 +268,7 @@ def _write_tokenizer(gguf: Path, facts: dict[str, Any], kind: _Kind, folder: Pat
     # The class by name: AutoTokenizer would read the whole file first, for 12 to 18 s.
     which = GemmaTokenizer if kind.model_type == "gemma3_text" else Qwen2Tokenizer
     tokenizer = which.from_pretrained(gguf.parent, gguf_file=gguf.name, padding_side="left")
+    check_tokenizer(tokenizer, gguf.name)
     if which is Qwen2Tokenizer:
         # Qwen's own tokenizer normalises first; a GGUF file cannot say so.
         tokenizer.backend_tokenizer.normalizer = NFC()

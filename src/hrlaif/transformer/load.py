@@ -177,10 +177,16 @@ def _read(path: str, dtype: torch.dtype | str) -> tuple[Any, Any]:
         dtype = torch.bfloat16  # a .gguf file is unpacked whole; 16 bits halve the peak
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from hrlaif.llm.gguf_folder import check_tokenizer
+
     quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **NO_CODE, **extra)
+        if extra:
+            check_tokenizer(tokenizer, extra["gguf_file"])
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **NO_CODE, **extra)
+    except ModelError:
+        raise
     except Exception as error:  # of a broken file the libraries raise whatever comes first
         raise ModelError(_why(path, error)) from error
     return model, tokenizer
