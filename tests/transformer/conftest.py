@@ -20,37 +20,38 @@ SHARING = ("qwen2", "qwen3", "llama", "mistral", "gemma2", "gemma3", "gpt_neox",
 FAMILIES = (*SHARING, "bloom")
 
 
-def _config(family):
-    few_keys = SIZES | {"num_key_value_heads": 2}
+def _config(family, hidden):
+    sizes, head = SIZES | {"hidden_size": hidden}, hidden // SIZES["num_attention_heads"]
+    few_keys = sizes | {"num_key_value_heads": 2}
     if family == "qwen2":
         return transformers.Qwen2Config(**few_keys)
     if family == "qwen3":
-        return transformers.Qwen3Config(**few_keys, head_dim=8, tie_word_embeddings=True)
+        return transformers.Qwen3Config(**few_keys, head_dim=head, tie_word_embeddings=True)
     if family == "llama":
         return transformers.LlamaConfig(**few_keys)
     if family == "mistral":
         return transformers.MistralConfig(**few_keys, sliding_window=WINDOW)
     if family == "gemma2":
         return transformers.Gemma2Config(
-            **few_keys, head_dim=8, sliding_window=WINDOW, final_logit_softcapping=5.0
+            **few_keys, head_dim=head, sliding_window=WINDOW, final_logit_softcapping=5.0
         )
     if family == "gemma3":
         kinds = ["sliding_attention", "full_attention", "sliding_attention"]
         return transformers.Gemma3TextConfig(
-            **few_keys, head_dim=8, sliding_window=WINDOW, layer_types=kinds
+            **few_keys, head_dim=head, sliding_window=WINDOW, layer_types=kinds
         )
     if family == "gpt_neox":
-        return transformers.GPTNeoXConfig(**SIZES)
+        return transformers.GPTNeoXConfig(**sizes)
     if family == "gpt2":
-        sizes = {"vocab_size": 97, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256}
+        sizes = {"vocab_size": 97, "n_embd": hidden, "n_layer": 3, "n_head": 4, "n_positions": 256}
         return transformers.GPT2Config(**sizes, bos_token_id=1, eos_token_id=2)
-    sizes = {"vocab_size": 97, "hidden_size": 32, "n_layer": 3, "n_head": 4}
+    sizes = {"vocab_size": 97, "hidden_size": hidden, "n_layer": 3, "n_head": 4}
     return transformers.BloomConfig(**sizes, pad_token_id=0)
 
 
-def _built(family, seed=0):
+def _built(family, seed=0, *, hidden=SIZES["hidden_size"]):
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(_config(family)).float()
+    model = transformers.AutoModelForCausalLM.from_config(_config(family, hidden)).float()
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.data.normal_(0, 0.15)  # large enough for attention to matter

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _ANSWERING = 5  # part of every ledger key: raise it when the same chats would be answered otherwise
 _BLOCK = {"choose": 16, "generate": 256}
+_BLOCK_ON_A_GPU = {"choose": 512, "generate": 2048}
 """Chats answered, and booked, together: after a stop the same block is computed whole, to the same
-bits. Texts are decoded 128 side by side, the next begins where one has ended."""
-_TIMES_ON_A_GPU = 8
+bits. Texts are decoded 128 side by side (512 on a GPU), the next begins where one has ended."""
 Answer = TypeVar("Answer", Choice, Completion)
 
 
@@ -93,7 +93,7 @@ class Asked:
         rest = self._ordered({key: ids[key] for key in todo if key not in found})
         if self.kind == "generate":
             self.local.loaded().answered.clear()
-        size = _BLOCK[self.kind] * (_TIMES_ON_A_GPU if on_a_gpu() else 1)
+        size = (_BLOCK_ON_A_GPU if on_a_gpu() else _BLOCK)[self.kind]
         for begin in range(0, len(rest), size):
             part, begun = rest[begin : begin + size], time.monotonic()
             answers = compute_block(
