@@ -55,7 +55,7 @@ class Table:
         layer = _layer_class()
         layers = [layer(self._lengths, width) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=layers)
-        self._way = way if way is not None else _way(body)
+        self._way = way if way is not None else _chosen(body)
         self._graph: Any = None
         self._was_tried = False
         self._states: Tensor | None = None
@@ -141,7 +141,7 @@ class Table:
         self._graph, self._states = graph, states
 
 
-def _way(body: Any) -> Way:
+def _chosen(body: Any) -> Way:
     """How a table of this model attends: tried once on a few tokens, and a no is logged."""
     if body not in _WAYS:
         config = body.config.get_text_config(decoder=True)
