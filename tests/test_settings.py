@@ -58,6 +58,10 @@ LABELERS = ["human", "hybrid", "pairwise", "verified"]
             "cannot be imported (No module named 'nowhere')",
         ),
         ({"labeler": {"kind": "json:nothing"}}, "cannot be imported"),
+        (
+            {"labeler": {"kind": "pairwise", "samples": 4}},
+            "samples above 1 are sampled rationales: set rationale: true too",
+        ),
         ({"labeler": {"kind": "json:JSONDecoder"}}, "is not a class derived from hrlaif.Settings"),
         ({"labeler": {"kind": "hrlaif.sampling:Sampling"}}, "kind 'sampling' is no Labeler: see"),
         ({"labeler": {"kind": 3}}, "kind 3 is not text, but one of"),
@@ -70,6 +74,12 @@ LABELERS = ["human", "hybrid", "pairwise", "verified"]
 )
 def test_what_is_not_possible_is_refused_by_name_with_the_next_move(values, said):
     assert said in refused(values)
+
+
+def test_what_does_not_fit_together_is_said_without_repeating_the_block():
+    said = refused({"labeler": {"kind": "pairwise", "samples": 4}})
+    assert "value error" not in said.lower()
+    assert "{" not in said
 
 
 def test_several_mistakes_are_told_at_once():

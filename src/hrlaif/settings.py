@@ -133,8 +133,11 @@ def explain(error: ValidationError, cls: type[BaseModel], *, where: str = "") ->
             lines.append(f"{name} is not a setting{hint}")
         else:
             shown = masked(repr(finding["input"]))
-            given = "" if finding["type"] == "missing" else f", not {shown:.80}"
-            lines.append(f"{name}: {finding['msg'][:1].lower()}{finding['msg'][1:]}{given}")
+            # A block that does not fit together says which settings; all of it would hide them.
+            whole = finding["type"] == "missing" or isinstance(finding["input"], dict)
+            said = finding["msg"].removeprefix("Value error, ")
+            given = "" if whole else f", not {shown:.80}"
+            lines.append(f"{name}: {said[:1].lower()}{said[1:]}{given}")
     return "\n".join(lines)
 
 

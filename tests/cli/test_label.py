@@ -56,6 +56,14 @@ def test_labels_say_what_they_are_and_twice_is_the_same_file(label, pairs, tmp_p
     assert not list(tmp_path.glob("*.partial*"))
 
 
+def test_the_rows_on_which_raters_agree_are_told_apart_where_some_do_not(label, write, pairs):
+    done, _ = label(pairs)
+    assert "raters agree" not in done.stdout
+    split = [pair(n, human_preference=(0.7, 1.0, 0.0)[n % 3]) for n in range(12)]
+    done, _ = label(write("split.jsonl", split), out="split_out.jsonl")
+    assert "where all raters agree" in done.stdout
+
+
 def test_agreement_is_the_judge_s_accuracy(label, write):
     many = write("many.jsonl", [pair(n) for n in range(300)])
     done, _ = label(many, "--json")

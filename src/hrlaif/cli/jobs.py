@@ -158,7 +158,9 @@ def label_lines(summary: Row) -> list[str]:
         lines.append("agreement with the known preference (95 % interval):")
         for name, shown in _AGREEMENT.items():
             figure = found.get(name)
-            if figure and figure["value"] is not None:
+            # Where no row has raters who differ, it is the line above once more.
+            again = name == "unanimous" and figure == found.get("overall")
+            if figure and figure["value"] is not None and not again:
                 span = f"{figure['low']:.3f} to {figure['high']:.3f}"
                 lines.append(f"  {shown:24} {figure['value']:.3f}  ({span}, n {figure['n']})")
     return lines
