@@ -41,7 +41,7 @@ class Stage:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
         values = config.model_dump(mode="json")
         outside: dict[str, tuple[str | None, ...]] = {
-            "prompts": (config.prompts.source, config.prompts.test_source),
+            "prompts": (*config.prompts.sources, config.prompts.test_source),
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
             "labeling.pairs": (config.labeling.pairs,),
             "redteam": _named(config),

@@ -54,17 +54,17 @@ class Line:
 def expectations(folder: Path, config: Config) -> Iterator[Line]:
     """A line a stage, from the settings and the prompts and pairs that they name; and the sum."""
     named = read(config)
-    outside = {"prompts": config.prompts.source, "label": config.labeling.pairs}
+    pairs = config.labeling.pairs
+    outside = {"prompts": tuple(config.prompts.sources), "label": (pairs,) if pairs else ()}
     lines = []
     for stage in stages(config):
         receipt = read_receipt(folder, stage.name)
         state = "to do" if receipt is None else "done" if receipt.finished else "begun"
         works = asked(stage.name, named)
-        source = outside.get(stage.name)
         line = Line(
             name=stage.name,
             state=state,
-            reads=(source, *stage.reads) if source else stage.reads,
+            reads=(*outside.get(stage.name, ()), *stage.reads),
             writes=stage.writes,
             work=_sum([work for work, _ in works]),
             seconds=total(_seconds(model, work) for work, model in works),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hrlaif.errors import DataError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.prompts import Prompts, collect
 from hrlaif.records import Prompt
 
@@ -81,6 +81,39 @@ def test_only_the_wanted_categories_are_taken():
     assert {p.category for p in found} == {"math", "code"}
     with pytest.raises(DataError, match=r"none of \('maths',\), but \['advice',"):
         collect(Prompts(categories=("maths",)), seed=0)
+
+
+def test_several_sources_have_their_shares_of_any_beginning_until_one_runs_out(tmp_path):
+    def written(name: str, count: int) -> str:
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"id": str(n), "prompt": f"{name} {n}?"} for n in range(count)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    weights = {written("chat", 60): 3, written("math", 10): 1}
+    found = collect(Prompts(source=weights, test=8, validation=4), seed=0)
+    order = [p for p in found if p.split == "test"]  # taken first, then validation, then training
+    order += [*split(found, "validation"), *split(found, "train")]
+    maths = [p.messages[0].content.startswith("math") for p in order]
+    for n in range(1, 41):
+        assert abs(sum(maths[:n]) - n / 4) <= 1
+    assert (sum(maths), len(maths)) == (10, 70)  # then chat alone
+    assert len({p.id for p in found}) == 70  # both files call theirs 0, 1, 2
+    assert {p.id for p in found if "math" in p.id} <= {f"math/{n}" for n in range(10)}
+
+
+def test_a_question_of_two_sources_is_asked_once(tmp_path):
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    one.write_text("".join(json.dumps({"prompt": f"{n}?"}) + "\n" for n in range(20)))
+    two.write_text("".join(json.dumps({"prompt": f"{n}?"}) + "\n" for n in range(10, 30)))
+    found = collect(Prompts(source={str(one): 1, str(two): 2.5}, test=4, validation=4), seed=0)
+    assert len({p.messages for p in found}) == len(found) == 30
+
+
+@pytest.mark.parametrize("source", [{}, {"a.jsonl": 0}, {"a.jsonl": -1}])
+def test_a_mixture_without_a_source_or_with_a_weight_of_nothing_is_refused(source):
+    with pytest.raises(UsageError, match="source"):
+        Prompts.parse({"source": source})
 
 
 def test_too_few_prompts_are_refused_with_the_next_move(tmp_path):

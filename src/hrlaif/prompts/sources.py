@@ -6,9 +6,9 @@ import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Annotated, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hrlaif.errors import DataError
 from hrlaif.records import Message, Prompt
@@ -22,10 +22,13 @@ STARTER = Path(__file__).parent / "starter"
 class Prompts(Settings):
     """Which prompts, how many, and how they are split."""
 
-    source: str = "starter"
-    """`starter` (480 prompts written for this project), a file, or a hub data set's id."""
+    source: str | dict[str, Annotated[float, Field(gt=0)]] = "starter"
+    """`starter` (480 prompts written for this project), a file, or a hub data set's id; or several
+    with their weights, `{chat.jsonl: 3, math.jsonl: 1}`: any beginning of the prompts holds them in
+    these shares, as long as none runs out."""
     test_source: str | None = None
-    """Where test prompts come from; empty: the starter's held-out half, or a share of `source`."""
+    """Where test prompts come from; empty: of `starter` alone its held-out half, else a share of
+    `source`."""
     train: int | None = Field(default=None, ge=1)
     """How many for SFT, labels and RL; all that are left when empty."""
     validation: int = Field(default=24, ge=0)
@@ -35,13 +38,24 @@ class Prompts(Settings):
     categories: tuple[str, ...] = ()
     """Only these categories; all when empty."""
 
+    @model_validator(mode="after")
+    def _names_a_source(self) -> Self:
+        if not self.sources:
+            raise ValueError("source: name a file, a hub data set's id or starter")
+        return self
+
+    @property
+    def sources(self) -> dict[str, float]:
+        """Each source with its weight."""
+        return {self.source: 1.0} if isinstance(self.source, str) else self.source
+
 
 def collect(settings: Prompts, *, seed: int) -> list[Prompt]:
-    """Train, validation and test prompts, each spread evenly over the categories."""
+    """Train, validation and test prompts, each spread evenly over the categories of a source."""
     own_test = settings.source == "starter" or settings.test_source is not None
-    pool = _mixed(_load(settings.source, "train"), settings, seed)
+    pool = _in_shares(settings, seed)
     if own_test:
-        test = _mixed(_load(settings.test_source or "starter", "heldout"), settings, seed)
+        test = _mixed(settings.test_source or "starter", "heldout", settings, seed)
         test = test[: settings.test]
     else:
         test, pool = pool[: settings.test], pool[settings.test :]
@@ -51,7 +65,7 @@ def collect(settings: Prompts, *, seed: int) -> list[Prompt]:
     train = train[: settings.train]
     if not train:
         raise DataError(
-            f"{settings.source} has too few prompts: of {len(pool) + len(test)}, "
+            f"{' and '.join(settings.sources)} has too few prompts: of {len(pool) + len(test)}, "
             f"{settings.validation} for validation and {settings.test} for the test leave none to "
             "train on; name a larger source or ask for fewer"
         )
@@ -68,15 +82,38 @@ def _load(source: str, half: str) -> list[Prompt]:
     return list(found.values())
 
 
-def _mixed(prompts: Sequence[Prompt], settings: Prompts, seed: int) -> list[Prompt]:
+def _in_shares(settings: Prompts, seed: int) -> list[Prompt]:
+    """The prompts of all sources, each with its share of any beginning; equal ones once.
+
+    The k-th of a source of weight w comes at (k - 1/2) / w, so no source is ever more than one
+    prompt away from its share.
+    """
+    placed = []
+    for number, (source, weight) in enumerate(settings.sources.items()):
+        prompts = _mixed(source, "train", settings, seed)
+        placed += [((k + 0.5) / weight, number, source, p) for k, p in enumerate(prompts)]
+    found: dict[tuple[Message, ...], Prompt] = {}
+    ids: set[str] = set()
+    for _, _, source, prompt in sorted(placed, key=lambda one: one[:2]):
+        if prompt.messages in found:
+            continue
+        while prompt.id in ids:  # another source's
+            prompt = prompt.model_copy(update={"id": f"{Path(source).stem}/{prompt.id}"})
+        ids.add(prompt.id)
+        found[prompt.messages] = prompt
+    return list(found.values())
+
+
+def _mixed(source: str, half: str, settings: Prompts, seed: int) -> list[Prompt]:
     """One prompt of each category in turn, each category in a seeded order."""
+    prompts = _load(source, half)
     by_category: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         if not settings.categories or prompt.category in settings.categories:
             by_category.setdefault(prompt.category or "", []).append(prompt)
     if not by_category:
         known = sorted({p.category or "none" for p in prompts})
-        raise DataError(f"{settings.source} has none of {settings.categories}, but {known}")
+        raise DataError(f"{source} has none of {settings.categories}, but {known}")
     rounds: list[tuple[int, float, Prompt]] = []
     for category, group in sorted(by_category.items()):
         coin = random.Random(f"{seed}/{category}")
