@@ -56,6 +56,22 @@ def test_labels_say_what_they_are_and_twice_is_the_same_file(label, pairs, tmp_p
     assert not list(tmp_path.glob("*.partial*"))
 
 
+def test_a_dry_run_says_what_would_be_asked_and_sends_and_writes_nothing(
+    hrlaif, pairs, write, tmp_path
+):
+    texts = write("r.jsonl", [{"prompt": f"What is {n}?", "response": "4"} for n in range(12)])
+    before = sorted(tmp_path.iterdir())
+    paid = ("--judge", "remote:gpt-4o-mini", "--base-url", "http://127.0.0.1:9/v1")
+    done = hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *paid, "--dry-run")
+    assert "at most 24 calls to remote:gpt-4o-mini" in done.stderr
+    assert "nothing was sent" in done.stderr
+    done = hrlaif.here("score", texts, "-o", tmp_path / "o.jsonl", *paid, "--dry-run")
+    assert "at most 12 calls" in done.stderr
+    done = hrlaif.here("compare", texts, texts, "-o", tmp_path / "c", *paid, "--dry-run")
+    assert "nothing was sent" in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_the_rows_on_which_raters_agree_are_told_apart_where_some_do_not(label, write, pairs):
     done, _ = label(pairs)
     assert "raters agree" not in done.stdout

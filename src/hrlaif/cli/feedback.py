@@ -12,6 +12,7 @@ from hrlaif.cli.jobs import Job, cost_of, guard, label_lines, silence, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
+    DryRun,
     Json,
     Judges,
     Limit,
@@ -80,6 +81,7 @@ def label(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Ask a judge, or several, which response of each pair is better; soft labels, both orders."""
@@ -99,7 +101,8 @@ def label(
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
     job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost))
-    _announce(of_pairs(asked, model, items))
+    if _announced(of_pairs(asked, model, items), dry_run):
+        return
     size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
     told = [Preference.from_row(row) for row in rows if "prob_a" in row]
@@ -129,6 +132,7 @@ def score(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Grade each response with a judge (1 to 10), a reward model, or any reward."""
@@ -147,7 +151,8 @@ def score(
 
     settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
     job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost))
-    _announce([(of_reward(asked, size_of_responses(items)), model)])
+    if _announced([(of_reward(asked, size_of_responses(items)), model)], dry_run):
+        return
     chunk = 64 if model is None else model.chunk
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     silent = job.finish(rows, lambda row: row["value"] is not None)
@@ -181,6 +186,7 @@ def compare(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Win rate of B over A: raw, length-controlled, by category, with intervals."""
@@ -194,7 +200,8 @@ def compare(
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     fewer = min(map(size_of_responses, (baseline, other)), key=lambda size: size.number)
-    _announce(of_labeler(labeler, model, fewer))
+    if _announced(of_labeler(labeler, model, fewer), dry_run):
+        return
     out.mkdir(parents=True, exist_ok=True)
     with working(out, "compare", computing(base_url, concurrency, max_cost)) as ledger:
         guard(
@@ -239,12 +246,16 @@ def _percent(figure: Row) -> str:
     return f"{100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 
-def _announce(asked: Sequence[Asked]) -> None:
-    """How many calls are made at most, before the first of them."""
+def _announced(asked: Sequence[Asked], dry_run: bool) -> bool:
+    """Says how many calls are made at most, before the first of them; whether that is all."""
     from hrlaif.estimates import in_words
 
-    if told := in_words(asked):
+    told = in_words(asked) or ("no model is asked" if dry_run else "")
+    if told:
         say(told)
+    if dry_run:
+        say("nothing was sent; figures are estimates")
+    return dry_run
 
 
 def _settings(part: object) -> Settings:

@@ -40,6 +40,9 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", sho
 Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
 MaxCost = Annotated[float | None, typer.Option(help="Stop, resumably, before this many USD.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be asked and what it costs; send nothing.")
+]
 Task = Annotated[
     str,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from hrlaif.cli.options import Json
+from hrlaif.cli.options import DryRun, Json
 from hrlaif.errors import UsageError
 from hrlaif.progress import say
 from hrlaif.run import read_receipt, write_text
@@ -71,10 +71,7 @@ def run(
     max_cost: Annotated[
         float | None, typer.Option(help="Stop, resumably, before this many USD.")
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what would be asked and what it costs; send nothing."),
-    ] = False,
+    dry_run: DryRun = False,
     only: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run every stage that is not done yet; the same command resumes after any stop."""
