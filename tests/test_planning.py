@@ -73,12 +73,15 @@ def test_a_red_team_s_calls_are_planned_in_its_stage_and_in_the_evaluation(tmp_p
     part = {"limit": 10, "families": ["direct", "role_play"]}
     lines = plan(tmp_path, redteam=part)
     # 20 attacks and 2 of the run's own, a third rewritten and checked twice; 10 benign ones.
-    assert lines["redteam"].work.calls == 2 * (22 + 2 * 7 + 2 * 10) + 7
+    asked = 2 * (22 + 2 * 7 + 2 * 10) + 7
+    # The policy answers the attacks, a rewording of each at most, and the benign ones.
+    assert lines["redteam"].work.calls == asked + 22 + 22 + 10
     # Both policies answer 10 seeds in two ways, and 10 benign prompts that are judged twice.
-    assert lines["evaluate"].work.calls == 20 + 20 + 4 * (20 + 2 * 10)
+    attacked = 2 * (20 + 10) + 4 * (20 + 2 * 10)
+    assert lines["evaluate"].work.calls == 20 + 20 + attacked
     panel = {"labeler": {"kind": "panel", "others": ["scripted:seed=2"]}}
     asked = plan(tmp_path, redteam=part, evaluation=panel)["evaluate"].work.calls
-    assert asked == 20 + 2 * 20 + 4 * (20 + 2 * 10)  # the others compare, and are asked of no harm
+    assert asked == 20 + 2 * 20 + attacked  # the others compare, and are asked of no harm
     assert lines["redteam"].work.written > 0
 
 

@@ -11,11 +11,13 @@ from hrlaif.estimates import (
     Asked,
     Sizes,
     Work,
+    attacked,
     categories,
     checks,
     each,
     grades,
     harm,
+    harmed,
     of_check,
     of_labeler,
     of_pairs,
@@ -109,8 +111,10 @@ def _label(named: Named) -> list[Asked]:
 
 
 def _redteam(named: Named) -> list[Asked]:
-    part = named.config.redteam
-    return [(red_team(part, len(named.prompts)), part.judge or named.config.judge)] if part else []
+    config, part, own = named.config, named.config.redteam, len(named.prompts)
+    if part is None:
+        return []
+    return [(attacked(part, own), config.model), (red_team(part, own), part.judge or config.judge)]
 
 
 def _reward(named: Named) -> list[Asked]:
@@ -191,6 +195,7 @@ def _evaluate(named: Named) -> list[Asked]:
         found += [(_written(drawn), config.model), (of_reward(config.score, drawn), config.judge)]
         found += of_labeler(part.labeler, judge, size._replace(number=len(test)))
     if config.redteam:
+        found.append((harmed(config.redteam), config.model))
         found.append((harm(config.redteam), config.redteam.judge or judge))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hrlaif.checks import Answer, ChoiceLetter, Number
 from hrlaif.labeling import Human, Hybrid, Pairwise, Panel, Verified
@@ -23,6 +23,8 @@ _QUESTION = 220
 """Tokens of a check's question beside the response."""
 _GRADE = 130
 """Tokens of a grade's question beside the prompt and the response."""
+_ATTACK = 60
+"""Tokens of a request to which a red team wants a harmful answer."""
 _CATEGORIES = 280
 """Tokens of the question for a prompt's category beside the prompt."""
 _BY_RULE = (Number, ChoiceLetter, Answer)
@@ -150,21 +152,40 @@ def categories(prompts: Sequence[Prompt]) -> Work:
 
 def red_team(how: RedTeam, own: int) -> Work:
     """The judge's share: two orders a verdict, and rewrites of the third that is harmful, say."""
-    harmful = len(read_seeds(how.seeds, "harmful", half="train", limit=how.limit))
-    benign = len(read_seeds(how.benign, "benign", half="train", limit=how.limit))
-    attempts = harmful * len(how.families) + own // 12
+    attempts, benign = _attacks(how, "train", own)
     rewrites = attempts // 3
     asked = 2 * (attempts + 2 * rewrites + 2 * benign)
     read = asked * (_QUESTION + how.max_tokens) + rewrites * (_QUESTION + how.max_tokens)
     return Work(asked + rewrites, read, rewrites * how.rewrite_tokens)
 
 
+def attacked(how: RedTeam, own: int) -> Work:
+    """The policy's share: an answer to each attack, reworded ones too, and to benign prompts."""
+    attempts, benign = _attacks(how, "train", own)
+    return _replies(how, attempts + min(how.most_variations, how.variations * attempts) + benign)
+
+
 def harm(how: RedTeam) -> Work:
     """Two orders a verdict, of both policies, on the seeds kept for the end."""
-    attacks = len(read_seeds(how.seeds, "harmful", half="heldout", limit=how.limit))
-    benign = len(read_seeds(how.benign, "benign", half="heldout", limit=how.limit))
-    asked = 2 * 2 * (attacks * len(how.families) + 2 * benign)
+    attacks, benign = _attacks(how, "heldout")
+    asked = 2 * 2 * (attacks + 2 * benign)
     return Work(asked, asked * (_QUESTION + how.max_tokens), 0)
+
+
+def harmed(how: RedTeam) -> Work:
+    """The answers of both policies that are judged there."""
+    return _replies(how, 2 * sum(_attacks(how, "heldout")))
+
+
+def _attacks(how: RedTeam, half: Literal["train", "heldout"], own: int = 0) -> tuple[int, int]:
+    """How many attacks, a twelfth of the run's own prompts among them, and benign prompts."""
+    harmful = len(read_seeds(how.seeds, "harmful", half=half, limit=how.limit))
+    benign = len(read_seeds(how.benign, "benign", half=half, limit=how.limit))
+    return harmful * len(how.families) + own // 12, benign
+
+
+def _replies(how: RedTeam, count: int) -> Work:
+    return Work(count, count * _ATTACK, count * how.max_tokens)
 
 
 def tokens_of(prompts: Sequence[Prompt]) -> int:
