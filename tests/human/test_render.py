@@ -113,7 +113,8 @@ def test_the_difference_marks_words_that_the_other_lacks_in_english_and_chinese(
     assert difference("same", "same") == '<div class="plain">same</div>'
 
 
-def test_hostile_and_huge_texts_take_less_than_two_seconds_of_a_processor():
+def test_hostile_and_huge_texts_take_less_than_five_seconds_of_a_processor():
+    # One of them takes 2 s where neighbours work on the same core; quadratic time would be minutes.
     for text in (
         "[" * 20_000, "*a_" * 20_000, "> " * 5_000 + "x", "$" * 20_000, "`" * 20_000,
         "\\frac{" * 500, "$" + "{" * 3_000 + "$", "![" * 15_000,
@@ -121,7 +122,7 @@ def test_hostile_and_huge_texts_take_less_than_two_seconds_of_a_processor():
     ):  # fmt: skip
         begun = time.process_time()
         shown(text)
-        assert time.process_time() - begun < 2, text[:20]
+        assert time.process_time() - begun < 5, text[:20]
     begun = time.process_time()
     difference("one two three " * 30_000, "three two one " * 30_000)
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 5
