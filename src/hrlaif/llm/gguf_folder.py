@@ -252,8 +252,7 @@ def check_tokenizer(tokenizer: Any, name: str) -> None:
     """
     from transformers import __version__
 
-    made = type(tokenizer.backend_tokenizer.model).__name__
-    if made == "Unigram":
+    if type(tokenizer.backend_tokenizer.model).__name__ == "Unigram":
         raise ModelError(
             f"{name}: transformers {__version__} makes a tokenizer of it that reads letter by "
             "letter: pip install 'transformers>=5.18', and run this again"

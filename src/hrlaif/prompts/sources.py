@@ -85,8 +85,8 @@ def _load(source: str, half: str) -> list[Prompt]:
 def _in_shares(settings: Prompts, seed: int) -> list[Prompt]:
     """The prompts of all sources, each with its share of any beginning; equal ones once.
 
-    The k-th of a source of weight w comes at (k - 1/2) / w, so no source is ever more than one
-    prompt away from its share.
+    The k-th of a source of weight w comes at (k - 1/2) / w: no source of two or three is ever more
+    than one prompt away from its share, of eight two.
     """
     placed = []
     for number, (source, weight) in enumerate(settings.sources.items()):
