@@ -189,6 +189,11 @@ class Reply:
     delay: float = 0.0
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the usual 5, many calls at once are reset now and then
+
+
 class FakeServer:
     """It speaks the OpenAI interface on this machine, and misbehaves as told.
 
@@ -200,10 +205,11 @@ class FakeServer:
         self.keys: list[str | None] = []
         self.most_at_once = 0
         self.answer: Callable[[dict[str, Any], int], Reply] = lambda body, n: self.text("1")
+        self.files: Callable[[str, str, bytes], Reply] | None = None
+        """Answers what is not a call: method, path, body."""
         self._at_once = 0
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -251,8 +257,14 @@ class FakeServer:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
+            def do_GET(self) -> None:
+                self._other(b"")
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                raw = self.rfile.read(int(self.headers["content-length"]))
+                if not self.path.endswith("/completions"):
+                    return self._other(raw)
+                body = json.loads(raw)
                 with outer._lock:
                     n = len(outer.calls)
                     outer.calls.append({"path": self.path, **body})
@@ -267,6 +279,18 @@ class FakeServer:
                     with outer._lock:
                         outer._at_once -= 1
                     self._send(reply, raw.encode())
+                except OSError:
+                    self.close_connection = True
+
+            def _other(self, raw: bytes) -> None:
+                known = outer.files or (lambda *_: outer.error(404, "no such path"))
+                try:
+                    reply = known(self.command, self.path, raw)
+                    time.sleep(reply.delay)
+                    body = reply.body
+                    self._send(
+                        reply, (body if isinstance(body, str) else json.dumps(body)).encode()
+                    )
                 except OSError:
                     self.close_connection = True
 

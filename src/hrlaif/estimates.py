@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from hrlaif.checks import Answer, ChoiceLetter, Number
 from hrlaif.labeling import Human, Hybrid, Pairwise, Panel, Verified
-from hrlaif.llm.prices import dollars, price
+from hrlaif.llm.prices import dollars, in_a_batch, price
 from hrlaif.llm.remote import Remote
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Comparison, Prompt, Response
@@ -16,6 +16,7 @@ from hrlaif.redteam import RedTeam, read_seeds
 from hrlaif.reward import Direct
 from hrlaif.reward.checked import Checked
 from hrlaif.reward.parts import parts
+from hrlaif.settings import compute
 
 _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
@@ -208,6 +209,8 @@ def usd(model: LanguageModel | None, work: Work) -> float | None:
     if not isinstance(model, Remote):
         return 0.0
     known = model.price or price(model.model, model.base_url)
+    if compute().batch:
+        known = in_a_batch(known, model.base_url)
     return dollars(known, work.read, work.written)
 
 

@@ -22,6 +22,7 @@ from hrlaif.config import Config
 from hrlaif.llm import Local
 from hrlaif.reward.parts import models, of_samples, of_the_run
 from hrlaif.run import sha256, sketch, texts_of
+from hrlaif.settings import Compute
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Stage:
     """The parts of the configuration that can change what it writes."""
     work: Callable[[Config, Path], Mapping[str, Any]]
     """Does the work in a run folder; what it returns stands in the receipt."""
+
+    def compute(self, config: Config) -> Compute:
+        """Where and how fast it runs: a step of the policy waits for answers, so not in batches."""
+        waits = {"batch": False} if self.name == "policy" else {}
+        return config.compute.model_copy(update=waits)
 
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""

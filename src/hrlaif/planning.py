@@ -18,7 +18,7 @@ from hrlaif.memory import GIB, needed, parameters
 from hrlaif.pipeline import stages
 from hrlaif.protocols import LanguageModel
 from hrlaif.run import read_receipt
-from hrlaif.settings import compute
+from hrlaif.settings import compute, using
 
 _WRITING = 3.0
 """A written token takes about this many times as long as a read one, in batches, on a CPU."""
@@ -61,16 +61,17 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
         receipt = read_receipt(folder, stage.name)
         state = "to do" if receipt is None else "done" if receipt.finished else "begun"
         works = asked(stage.name, named)
-        line = Line(
-            name=stage.name,
-            state=state,
-            reads=(*outside.get(stage.name, ()), *stage.reads),
-            writes=stage.writes,
-            work=_sum([work for work, _ in works]),
-            seconds=total(_seconds(model, work) for work, model in works),
-            usd=total(usd(model, work) for work, model in works),
-            memory=needed(stage.name, config),
-        )
+        with using(stage.compute(config)):
+            line = Line(
+                name=stage.name,
+                state=state,
+                reads=(*outside.get(stage.name, ()), *stage.reads),
+                writes=stage.writes,
+                work=_sum([work for work, _ in works]),
+                seconds=total(_seconds(model, work) for work, model in works),
+                usd=total(usd(model, work) for work, model in works),
+                memory=needed(stage.name, config),
+            )
         lines.append(line)
         yield line
     yield Line(

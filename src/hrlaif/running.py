@@ -100,7 +100,7 @@ def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> 
     """One stage in this process, with its receipt begun first and finished last."""
     stage = next(s for s in stages(config) if s.name == name)
     begun = time.monotonic()
-    with only_process(folder, ".stage.lock", wait=10), using(config.compute):
+    with only_process(folder, ".stage.lock", wait=10), using(stage.compute(config)):
         receipt = begin(
             folder,
             Receipt(

@@ -174,6 +174,9 @@ class Compute(Settings):
     endpoints: tuple[tuple[str, ...], ...] = ()
     """Lists of addresses that hold the same models, a `base_url` among them. Each call goes to the
     one with the most room, and one that fails is left out for a while."""
+    batch: bool = False
+    """Send remote models their questions in batches, answered within a day, at half the price where
+    the provider says so. Not in the policy stage, which waits for the answers of each step."""
     threads: int | None = None
     """CPU threads; all cores when empty."""
     tracker: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
@@ -224,3 +227,9 @@ def using(settings: Compute) -> Iterator[Compute]:
         yield settings
     finally:
         _COMPUTE.reset(token)
+
+
+def use(settings: Compute) -> Compute:
+    """Puts compute settings in force for all that follows in the block around it, as of `using`."""
+    _COMPUTE.set(settings)
+    return settings

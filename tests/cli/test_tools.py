@@ -45,7 +45,11 @@ def test_calls_in_a_pipe_are_whole_lines(action, hrlaif, ledger):
     ("arguments", "code", "says"),
     [
         (["calls", "gone.sqlite"], 1, "there is no ledger gone.sqlite"),
-        (["calls", "LEDGER", "burn"], 2, "'burn' is none of cost, list, export, import, prune"),
+        (
+            ["calls", "LEDGER", "burn"],
+            2,
+            "'burn' is none of cost, list, batches, export, import, prune, forget",
+        ),
         (["calls", "LEDGER", "prune"], 2, "--older-than-days or --model"),
         (["calls", "LEDGER", "export"], 2, "needs -o"),
         (["calls", "LEDGER", "import"], 2, "needs --from"),

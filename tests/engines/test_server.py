@@ -222,7 +222,7 @@ def test_where_answers_cannot_be_kept_it_says_so_and_buys_no_more(server, tmp_pa
     inside = Inside(Direct(), Remote(model="m", base_url=server.url))
     rows = [{"prompt": "Why?", "response": f"{n} {GOOD}"} for n in range(4)]
     with Ledger(tmp_path / "l.sqlite") as ledger:
-        with ledger._open() as db:
+        with ledger.file() as db:
             (pages,) = db.execute("PRAGMA page_count").fetchone()
             db.execute(f"PRAGMA max_page_count = {pages}")
         for row in rows:
@@ -230,7 +230,7 @@ def test_where_answers_cannot_be_kept_it_says_so_and_buys_no_more(server, tmp_pa
             assert told.status_code == 503
             assert "cannot be written (database or disk is full)" in told.json()["error"]
         assert len(server.calls) == 1
-        with ledger._open() as db:
+        with ledger.file() as db:
             db.execute("PRAGMA max_page_count = 100000")
         assert inside.post("/score", {"responses": rows}).status_code == 200
         assert len(server.calls) == 4  # the first was kept, and found

@@ -164,7 +164,7 @@ def test_two_processes_at_once_lose_nothing(tmp_path):
 
 
 def pragma(ledger, text):
-    with ledger._open() as db:
+    with ledger.file() as db:
         db.execute(f"PRAGMA {text}")
 
 

@@ -140,12 +140,12 @@ def test_while_answers_cannot_be_kept_a_model_in_this_process_computes_none(
 ):
     judge = Scripted() if kind == "scripted" else Local(path=tiny_model)
     with Ledger(tmp_path / "l.sqlite") as ledger:
-        with ledger._open() as db:
+        with ledger.file() as db:
             db.execute("PRAGMA query_only = ON")
         for n in (1, 2):  # the second has one chat more, which is not answered
             with pytest.raises(DataError, match="cannot be written"):
                 judge.choose(chats(n), ["1", "2"])
-        with ledger._open() as db:
+        with ledger.file() as db:
             db.execute("PRAGMA query_only = OFF")
         assert ledger.totals().calls == 0
         judge.choose(chats(1), ["1", "2"])

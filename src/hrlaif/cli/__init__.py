@@ -12,6 +12,7 @@ import typer
 from hrlaif.cli import checking, feedback, people, redteam, runs, serve, study, tools
 from hrlaif.failures import failure
 from hrlaif.progress import say
+from hrlaif.settings import compute, using
 
 app = typer.Typer(
     name="hrlaif",
@@ -31,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Without `arguments` those of the command line. Ends with SystemExit.
     """
     try:
-        # typer returns the code of an Exit, 130 for Ctrl-C among them, and None at a plain end.
-        code = app(args=arguments, standalone_mode=False) or 0
+        with using(compute()):  # a command puts its own in force, until it ends
+            # typer returns the code of an Exit, 130 for Ctrl-C among them, and None at a plain end.
+            code = app(args=arguments, standalone_mode=False) or 0
         if code == 130:
             raise KeyboardInterrupt
         sys.stdout.flush()

@@ -11,6 +11,7 @@ import typer
 from hrlaif.cli.jobs import Job
 from hrlaif.cli.options import (
     BaseUrl,
+    Batch,
     Concurrency,
     Json,
     Limit,
@@ -52,6 +53,7 @@ def check(
     ] = None,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
+    batch: Batch = False,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -70,7 +72,7 @@ def check(
         return asked.check(group, model)
 
     settings = {"check": plain(asked), "judge": None if model is None else plain(model)}
-    job = Job(out, "check", settings, responses, computing(base_url, concurrency, max_cost))
+    job = Job(out, "check", settings, responses, computing(base_url, concurrency, max_cost, batch))
     chunk = _CHUNK if model is None else max(1, model.chunk // 2)
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     job.keep(rows)

@@ -11,6 +11,7 @@ import typer
 from hrlaif.cli.jobs import Job, cost_of, guard, label_lines, silence, working
 from hrlaif.cli.options import (
     BaseUrl,
+    Batch,
     Concurrency,
     DryRun,
     Json,
@@ -78,6 +79,7 @@ def label(
     labeler: Annotated[str, typer.Option(help='pairwise, hybrid, or "module:Class".')] = "pairwise",
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
+    batch: Batch = False,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -100,7 +102,7 @@ def label(
         return list(asked.label(group, model))
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
-    job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost))
+    job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost, batch))
     if _announced(of_pairs(asked, model, items), dry_run):
         return
     size = pairs_at_once(model, asked)
@@ -129,6 +131,7 @@ def score(
     task: Task = "general",
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
+    batch: Batch = False,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -150,7 +153,7 @@ def score(
         return scored
 
     settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
-    job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost))
+    job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost, batch))
     if _announced([(of_reward(asked, size_of_responses(items)), model)], dry_run):
         return
     chunk = 64 if model is None else model.chunk
@@ -183,6 +186,7 @@ def compare(
     against: Against = None,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
+    batch: Batch = False,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -200,10 +204,11 @@ def compare(
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     fewer = min(map(size_of_responses, (baseline, other)), key=lambda size: size.number)
+    compute = computing(base_url, concurrency, max_cost, batch)
     if _announced(of_labeler(labeler, model, fewer), dry_run):
         return
     out.mkdir(parents=True, exist_ok=True)
-    with working(out, "compare", computing(base_url, concurrency, max_cost)) as ledger:
+    with working(out, "compare", compute) as ledger:
         guard(
             out / "compare.partial.json",
             Receipt(stage="compare", settings=settings, inputs=inputs),

@@ -13,7 +13,7 @@ import yaml
 from hrlaif.errors import UsageError
 from hrlaif.protocols import Labeler, Reward
 from hrlaif.records import Row
-from hrlaif.settings import Compute
+from hrlaif.settings import Compute, use
 
 Judges = Annotated[
     list[str],
@@ -36,6 +36,14 @@ BaseUrl = Annotated[
 Concurrency = Annotated[
     int, typer.Option(help="Calls to a remote model under way at once, at each --base-url.", min=1)
 ]
+Batch = Annotated[
+    bool,
+    typer.Option(
+        "--batch",
+        help="Send a remote model its questions in batches: answers within a day, at half the "
+        "price where the provider says so.",
+    ),
+]
 Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)]
 Limit = Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="The summary for machines, on standard output.")]
@@ -54,11 +62,14 @@ Silence = Annotated[
 ]
 
 
-def computing(base_url: Sequence[str] | None, concurrency: int, max_cost: float | None) -> Compute:
-    """What these options say about speed and money."""
+def computing(
+    base_url: Sequence[str] | None, concurrency: int, max_cost: float | None, batch: bool = False
+) -> Compute:
+    """What these options say about speed and money, in force until the command ends."""
     endpoints = [base_url] if base_url else []
     values = {"concurrency": concurrency, "endpoints": endpoints, "max_cost": max_cost}
-    return Compute.parse(values, where="compute")
+    values |= {"batch": batch}
+    return use(Compute.parse(values, where="compute"))
 
 
 def model_of(text: str, base_url: Sequence[str] | None) -> Any:

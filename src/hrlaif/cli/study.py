@@ -12,6 +12,7 @@ import typer
 from hrlaif.cli.jobs import cost_of, working
 from hrlaif.cli.options import (
     BaseUrl,
+    Batch,
     Concurrency,
     Json,
     Limit,
@@ -98,6 +99,7 @@ def study(
     seed: Seed = 0,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
+    batch: Batch = False,
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
@@ -138,7 +140,7 @@ def study(
         "task": task,
         "reward_base": reward_base or "linear, on style and hashed words",
     }
-    row, page = _made(asked, models, out, about, computing(base_url, concurrency, max_cost))
+    row, page = _made(asked, models, out, about, computing(base_url, concurrency, max_cost, batch))
     tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
     _not_too_silent(row, max_abstentions)
 

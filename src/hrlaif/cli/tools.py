@@ -6,7 +6,7 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -59,7 +59,9 @@ def models(
 
 def calls(
     ledger: Annotated[Path, typer.Argument(help="A ledger.sqlite, or a run folder.")],
-    action: Annotated[str, typer.Argument(help="cost, list, export, import or prune.")] = "cost",
+    action: Annotated[
+        str, typer.Argument(help="cost, list, batches, export, import, prune or forget.")
+    ] = "cost",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="For export: a .jsonl or .jsonl.gz file.")
     ] = None,
@@ -73,12 +75,16 @@ def calls(
         float | None, typer.Option(help="For prune: only older answers.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="For prune: only this model's answers.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="For forget: a batch under way, which is given up.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Look into a ledger of model calls: what they cost, what was asked, what came back."""
     from hrlaif.llm import calls as book
 
     path = ledger / "ledger.sqlite" if ledger.is_dir() else ledger
+    shown = {"cost": book.cost_table, "list": book.list_calls, "batches": book.batches}
     if action == "export":
         if out is None:
             raise UsageError("calls export needs -o FILE.jsonl")
@@ -94,19 +100,29 @@ def calls(
             )
         age = None if older_than_days is None else timedelta(days=older_than_days)
         print(f"{book.prune(path, older_than=age, model=model)} answers deleted")
-    elif action in ("cost", "list"):
-        rows = book.cost_table(path) if action == "cost" else book.list_calls(path)
-        if as_json:
-            print(json.dumps(rows, indent=2, ensure_ascii=False))
-            return
-        table = Table(box=None, pad_edge=False)
-        for title in rows[0] if rows else ():
-            table.add_column(str(title), overflow="fold")
-        for row in rows:
-            table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-        _show(table)
+    elif action == "forget":
+        if batch is None:
+            raise UsageError("calls forget needs --batch: its questions are asked, and paid, again")
+        print(f"{book.forget(path, batch)} questions are to be asked again")
+    elif action in shown:
+        _print(shown[action](path), as_json)
     else:
-        raise UsageError(f"calls {action!r} is none of cost, list, export, import, prune")
+        raise UsageError(
+            f"calls {action!r} is none of cost, list, batches, export, import, prune, forget"
+        )
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """A table of what stands in a ledger."""
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in rows[0] if rows else ():
+        table.add_column(str(title), overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    _show(table)
 
 
 def _show(table: Table) -> None:

@@ -33,6 +33,11 @@ INSERT INTO calls SELECT '{LOST}-' || owner || '-' || at, stage, '(killed)', 'ge
 FROM reserved WHERE at < :before
 """
 
+_OTHERS = """
+SELECT COALESCE((SELECT SUM(amount) FROM reserved WHERE owner <> ?), 0.0)
+  + COALESCE((SELECT SUM(most) FROM batches), 0.0)
+"""
+
 
 @final
 class Budget:
@@ -60,13 +65,15 @@ class Budget:
     ) -> None:
         """Raises BudgetReached where this call could lead beyond the maximum."""
         with _unsynced(db):
-            others = db.execute(
-                "SELECT COALESCE(SUM(amount), 0.0) FROM reserved WHERE owner <> ?", (self._owner,)
-            ).fetchone()[0]
+            others = self._others(db)
             before = spent()
             mine = math.fsum([*self._amounts, worst_case])
             if before + others + mine > self._most:
-                aside = f", ${others:.4f} set aside for calls of other processes" if others else ""
+                aside = (
+                    f", ${others:.4f} set aside for calls of other processes or batches"
+                    if others
+                    else ""
+                )
                 raise BudgetReached(
                     f"${before:.4f} of at most ${self._most:.4f} is spent{aside}, and the next "
                     f"call could cost ${worst_case:.4f}: all answers are kept in {self._path}; "
@@ -74,6 +81,10 @@ class Budget:
                 )
             self._write(db, mine)
         self._amounts.append(worst_case)
+
+    def left(self, db: sqlite3.Connection, spent: float) -> float:
+        """US dollars that are neither spent nor set aside."""
+        return self._most - math.fsum([spent, self._others(db), *self._amounts])
 
     def release(self, db: sqlite3.Connection, worst_case: float) -> None:
         """Gives a reservation back; while there are others, the file hears of it with the next."""
@@ -88,6 +99,10 @@ class Budget:
             self._amounts.clear()
             with _unsynced(db):
                 self._write(db, 0.0)
+
+    def _others(self, db: sqlite3.Connection) -> float:
+        """What other processes have set aside, and what batches under way can cost."""
+        return float(db.execute(_OTHERS, (self._owner,)).fetchone()[0])
 
     def _write(self, db: sqlite3.Connection, amount: float) -> None:
         if not amount:

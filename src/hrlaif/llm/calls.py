@@ -151,6 +151,40 @@ def prune(path: Path, *, older_than: timedelta | None = None, model: str | None 
     return gone
 
 
+def batches(path: Path) -> list[Row]:
+    """The batches under way, the oldest first; `most` is what each can cost, in US dollars."""
+    query = (
+        "SELECT id, stage, model, address, most, at, "
+        "(SELECT COUNT(*) FROM batched WHERE batched.tag = batches.tag) AS questions "
+        "FROM batches ORDER BY at"
+    )
+    with _opened(path) as db:
+        return list(_rows(db, query))
+
+
+def forget(path: Path, batch: str) -> int:
+    """Gives a batch up, so that its questions are asked again; returns how many they are.
+
+    What it can have cost counts as a call that was lost.
+    """
+    with _opened(path) as db:
+        row = db.execute("SELECT tag, most FROM batches WHERE id = ?", (batch,)).fetchone()
+        if row is None:
+            raise UsageError(f"{path} knows no batch {batch!r}: see `hrlaif calls {path} batches`")
+        tag, most = row
+        db.execute("BEGIN IMMEDIATE")
+        if most:
+            db.execute(
+                f"INSERT INTO calls SELECT ?, stage, model, 'generate', '{{}}', 'given up', "
+                f"'{LOST}', 0, 0, most, 0.0, at FROM batches WHERE tag = ?",
+                (f"{LOST}-{tag}", tag),
+            )
+        questions = db.execute("DELETE FROM batched WHERE tag = ?", (tag,)).rowcount
+        db.execute("DELETE FROM batches WHERE tag = ?", (tag,))
+        db.execute("COMMIT")
+    return questions
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A ledger that is there already."""

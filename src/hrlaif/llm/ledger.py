@@ -7,6 +7,7 @@ command, or after `kill -9`, which can only lose the calls that were under way.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -148,7 +149,7 @@ class Ledger:
         One that is not `readable`, as where a row was cut, is set apart to be asked for again: its
         cost stays.
         """
-        with self._open() as db:
+        with self.file() as db:
             row = db.execute(_FIND, (key,)).fetchone()
             if row is not None and readable is not None and not readable(str(row[0])):
                 say(f"  an answer in {self.path} cannot be read: it is asked for again")
@@ -181,7 +182,7 @@ class Ledger:
             if not calls:
                 return []
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            with self._open("cannot be written") as db:
+            with self.file("cannot be written") as db:
                 try:
                     db.execute("BEGIN IMMEDIATE")
                     rows = [db.execute(_INSERT, self._row(c, at)).fetchone() for c in calls]
@@ -198,13 +199,13 @@ class Ledger:
 
     def record_failure(self, model: str, reason: str) -> None:
         """Counts a call that got no answer; it is not an answer, so the next run asks again."""
-        with self._open("cannot be written") as db:
+        with self.file("cannot be written") as db:
             self.failed += 1
             db.execute(_FAILED, (self.stage, model, plain(reason[:200])))
 
     def totals(self, stage: str | None = None) -> Totals:
         """Sums over one stage, or over all."""
-        with self._open() as db:
+        with self.file() as db:
             return Totals(*db.execute(_TOTALS, {"stage": stage}).fetchone())
 
     def reserve(self, worst_case: float | None) -> None:
@@ -222,8 +223,15 @@ class Ledger:
                 "a maximum cost is set, but the price of this model is not known: set `price: "
                 "[input, output]` in US dollars per million tokens, or leave out --max-cost"
             )
-        with self._open() as db:
+        with self.file() as db:
             self._budget.reserve(db, worst_case, self.spent)
+
+    def left(self) -> float:
+        """US dollars that calls not yet sent may cost at most; infinite without a maximum."""
+        if self._budget is None:
+            return math.inf
+        with self.file() as db:
+            return self._budget.left(db, self.spent())
 
     def release(self, worst_case: float | None) -> None:
         """Gives a reservation back; what the call did cost is booked by `record`."""
@@ -237,7 +245,7 @@ class Ledger:
 
     def spent(self) -> float:
         """US dollars booked in this file until now, by whichever stage and process."""
-        with self._open() as db:
+        with self.file() as db:
             version = int(db.execute("PRAGMA data_version").fetchone()[0])
             # SQLite changes data_version only when another connection has written.
             if self._spent is None or version != self._seen_version:
@@ -252,7 +260,7 @@ class Ledger:
         return (*head, call.status, *tokens, call.cost, call.seconds, at)
 
     @contextmanager
-    def _open(self, what: str = "cannot be used") -> Iterator[sqlite3.Connection]:
+    def file(self, what: str = "cannot be used") -> Iterator[sqlite3.Connection]:
         """The file, for this thread alone."""
         with self._lock:
             if self._db is None:

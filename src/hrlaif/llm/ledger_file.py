@@ -30,6 +30,11 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE TABLE IF NOT EXISTS failures (
   stage TEXT NOT NULL, model TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
   PRIMARY KEY (stage, model, reason));
+CREATE TABLE IF NOT EXISTS batches (
+  tag TEXT PRIMARY KEY, address TEXT NOT NULL, id TEXT NOT NULL, stage TEXT NOT NULL,
+  model TEXT NOT NULL, most REAL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS batched (
+  key TEXT PRIMARY KEY, tag TEXT NOT NULL, kind TEXT NOT NULL, request TEXT NOT NULL, most REAL);
 """
 _PASSING = ("full", "disk I/O", "locked", "readonly", "unable to open")
 _WAIT = "is the disk full, or held by another program, or protected? The same command goes on"

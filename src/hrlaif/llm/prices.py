@@ -9,6 +9,8 @@ from importlib import resources
 from urllib.parse import urlsplit
 
 OPENAI = "https://api.openai.com/v1"
+_IN_A_BATCH = {"api.openai.com": 0.5, "api.groq.com": 0.5}
+"""The share of its price that a call in a batch costs; all of it where it is not known."""
 
 
 def price(model: str, base_url: str = OPENAI) -> tuple[float, float] | None:
@@ -38,6 +40,16 @@ def dollars(
     if per_million is None:
         return None
     return (prompt_tokens * per_million[0] + completion_tokens * per_million[1]) / 1e6
+
+
+def in_a_batch(
+    per_million: tuple[float, float] | None, base_url: str
+) -> tuple[float, float] | None:
+    """What a price is for calls in a batch; the same where the server is not known to ask less."""
+    if per_million is None:
+        return None
+    share = _IN_A_BATCH.get(urlsplit(base_url).hostname or "", 1.0)
+    return share * per_million[0], share * per_million[1]
 
 
 def is_loopback(base_url: str) -> bool:

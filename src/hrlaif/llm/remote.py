@@ -15,6 +15,9 @@ from hrlaif.llm.remote_server import Api, Endpoint
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import Settings, compute, web_address
 
+_IN_BATCHES = 100_000
+"""A batch takes hours: better that few chunks wait for one."""
+
 
 @final
 class Remote(Settings):
@@ -64,8 +67,8 @@ class Remote(Settings):
 
     @property
     def chunk(self) -> int:
-        """Several rounds of calls, so that few wait for the slowest of a chunk."""
-        return 8 * self.at_once
+        """Several rounds of calls, so that few wait for the slowest of a chunk; or a batch."""
+        return _IN_BATCHES if compute().batch else 8 * self.at_once
 
     def generate(
         self,
@@ -102,6 +105,7 @@ class Remote(Settings):
             at_once=compute().concurrency,
             key_variable=self.key_variable,
             others=self._others(),
+            batch=compute().batch,
         )
         return Asker(
             endpoint=endpoint,

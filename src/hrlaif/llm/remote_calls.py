@@ -14,11 +14,13 @@ import httpx2
 from hrlaif.errors import DataError, ModelError, UsageError
 from hrlaif.llm import ledger as book
 from hrlaif.llm.prices import dollars
+from hrlaif.llm.remote_batches import FEWEST, Batches
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_loop import Writer, run
 from hrlaif.llm.remote_once import once
 from hrlaif.llm.remote_parse import is_answer, usage
 from hrlaif.llm.remote_places import Place, Places, places_of
+from hrlaif.llm.remote_refusals import Refusals
 from hrlaif.llm.remote_sent import Again, Sent
 from hrlaif.llm.remote_server import (
     NO_LOGPROBS,
@@ -34,8 +36,6 @@ from hrlaif.records import Unanswered
 from hrlaif.settings import compute
 
 _MOST_ADAPTATIONS = 8
-_GATEWAY_TIMEOUT = (504, 524)
-"""The server behind the gateway may still be writing."""
 
 
 def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> dict[str, Any]:
@@ -78,14 +78,17 @@ class _Batch:
         self._ledger = ledger
         self._writer = Writer(ledger) if ledger else None
         self._socket = endpoint.start() if endpoint.start else None
-        self._refusals: list[str] = []
+        self._refusals = Refusals(endpoint, server, ledger)
 
     async def ask(self, questions: list[Question]) -> dict[str, str | Unanswered]:
         """Asks all; on an error, or Ctrl-C, calls off what is still under way."""
         never_answered = self._server.answered_at == float("-inf")
         async with places_of(self._endpoint, self._server, self._socket) as places:
-            tasks = [asyncio.create_task(self._once(places, q)) for q in questions]
+            tasks: list[asyncio.Task[str | Unanswered]] = []
             try:
+                found = await self._in_batches(places, questions)
+                rest = [question for question in questions if question.key not in found]
+                tasks += [asyncio.create_task(self._once(places, q)) for q in rest]
                 answers = await asyncio.gather(*tasks)
             finally:
                 for task in tasks:
@@ -93,9 +96,29 @@ class _Batch:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 if self._writer:
                     await self._writer.finish()
-        if never_answered and len(self._refusals) == len(questions) > 1:
-            raise ModelError(f"{self._endpoint.name} refuses every request: {self._refusals[0]}")
-        return {question.key: answer for question, answer in zip(questions, answers, strict=True)}
+        rejected = self._refusals.rejected
+        if never_answered and len(rejected) == len(questions) > 1:
+            raise ModelError(f"{self._endpoint.name} refuses every request: {rejected[0]}")
+        return found | dict(zip((q.key for q in rest), answers, strict=True))
+
+    async def _in_batches(
+        self, places: Places, questions: list[Question]
+    ) -> dict[str, str | Unanswered]:
+        """Answers of batches: of those under way, and of new ones where that is wanted."""
+        if self._ledger is None:
+            if self._endpoint.batch:
+                raise UsageError("batches need a ledger: ask inside `with Ledger(path)`")
+            return {}
+        batches = Batches(self._endpoint, self._server, self._ledger, places.first, self._refusals)
+        found = await batches.collect(questions)
+        rest = [question for question in questions if question.key not in found]
+        if not self._endpoint.batch or len(rest) < FEWEST:
+            return found
+        if self._server.answered_at == float("-inf"):
+            # One goes ahead: what the server refuses is learned at once, not in some hours.
+            first = rest.pop(0)
+            found[first.key] = await self._once(places, first)
+        return found | await batches.ask(rest)
 
     async def _once(self, places: Places, question: Question) -> str | Unanswered:
         """Asked here, unless another thread asks it, or has asked it since it was looked up."""
@@ -180,7 +203,7 @@ class _Batch:
             places.too_many(place, begun, wait)
             elsewhere = bool(wait) and places.another(place)
             return Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
-        return self._not_ok(place, sent, raw, body)
+        return self._refusals.read(place, sent, raw, body)
 
     def _unanswered(self, place: Place, sent: Sent, error: Exception) -> Again:
         if isinstance(error, TimeoutError | httpx2.TimeoutException):
@@ -203,51 +226,6 @@ class _Batch:
     def _most(self, question: Question) -> float | None:
         """What a call can cost at most; None where its price is not known."""
         return dollars(self._endpoint.price, question.longest_prompt, question.max_tokens)
-
-    def _not_ok(
-        self, place: Place, sent: Sent, raw: str, body: dict[str, Any]
-    ) -> Unanswered | Again:
-        status = sent.status
-        if status >= 500 or status in {408, 409, 425}:
-            wait = retry_after(sent.headers.get("retry-after"))
-            reason = f"the server failed ({status}): {complaint(raw)[:120]}"
-            return Again(reason, wait, lost=status in _GATEWAY_TIMEOUT)
-        if status not in {400, 413, 422}:
-            raise ModelError(self._refused(place, status, sent, raw))
-        dropped = set(self._server.dropped)
-        refusal = "too long" if status == 413 else self._server.refused(raw, body)
-        for name in self._server.dropped - dropped:
-            say(f"  {self._endpoint.name} rejects `{name}`: going on without it")
-        if refusal == "adapted":
-            return Again("the server rejected its parameters", adapted=True)
-        if refusal == "no logprobs":
-            return NO_LOGPROBS
-        if refusal == "no model":
-            raise ModelError(self._refused(place, 404, sent, raw))
-        reason = {
-            "too long": "too long for the model's context",
-            "filtered": "refused by the server's content filter",
-        }.get(refusal, f"the server rejected the request ({status}): {complaint(raw)}")
-        if refusal == "other":
-            self._refusals.append(reason)
-        self._failed(reason)
-        return Unanswered(reason=reason)
-
-    def _refused(self, place: Place, status: int, sent: Sent, raw: str) -> str:
-        where = f"{self._endpoint.name} at {place.address}"
-        said = f" ({complaint(raw)})" if raw.strip() else ""
-        if 300 <= status < 400:
-            target = redact(sent.headers.get("location", "elsewhere"), place.secret)
-            return f"{where} redirects to {target}: if you trust it, set base_url to it"
-        if status in {401, 403}:
-            variable = self._endpoint.key_variable
-            return f"{where} refused the key ({status}): is {variable} set to a key for it?{said}"
-        if status == 404:
-            return (
-                f"{where} was not found: is the model among those of {place.address}"
-                f"/models, and does the address end as in http://localhost:8000/v1?{said}"
-            )
-        return f"{where} refused the call with status {status}{said}"
 
     async def _booked(self, question: Question, raw: str, seconds: float) -> str:
         if self._writer is None:
@@ -283,9 +261,5 @@ class _Batch:
                 f"tries ({last.reason}): is the server running, and the address right? All answers "
                 "so far are kept; the same command goes on from there"
             )
-        self._failed(last.reason)
+        self._refusals.failed(last.reason)
         return Unanswered(reason=f"{last.reason}, in {tries} tries")
-
-    def _failed(self, reason: str) -> None:
-        if self._ledger:
-            self._ledger.record_failure(self._endpoint.name, reason)

@@ -83,6 +83,11 @@ class Places:
         self._server = server
         self._changed = asyncio.Condition()
 
+    @property
+    def first(self) -> Place:
+        """That of the address under which answers are kept."""
+        return self._places[0]
+
     async def enter(self, reserve: Callable[[], None]) -> Place:
         """Waits for room, then for the budget; raises BudgetReached once nothing can free it."""
         while True:

@@ -54,6 +54,8 @@ class Endpoint:
     """The environment variable that holds the key."""
     others: tuple[str, ...] = ()
     """More addresses at which the same model answers."""
+    batch: bool = False
+    """Many questions go to its first address in a file, and come back within a day."""
     start: Callable[[], Path] | None = None
     """Of a server of ours: the socket that it listens on, once it is up."""
     identity: str = ""
@@ -71,7 +73,12 @@ class Endpoint:
 
     def url(self, address: str) -> str:
         """Where calls go."""
-        return address + ("/chat/completions" if self.api == "chat" else "/completions")
+        return address + self.path
+
+    @property
+    def path(self) -> str:
+        """The last part of that."""
+        return "/chat/completions" if self.api == "chat" else "/completions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,56 @@
+"""What does a batch say of each question in it? A line an answer, as a single call brings it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hrlaif.llm.batch_book import Batched
+from hrlaif.llm.remote_key import redact, without
+from hrlaif.llm.remote_parse import envelope_error
+from hrlaif.llm.remote_places import Place
+from hrlaif.llm.remote_refusals import Refusals
+from hrlaif.llm.remote_sent import Again, Sent
+from hrlaif.records import Unanswered
+
+_ENDS = ("completed_at", "expired_at", "cancelled_at")
+Found = dict[str, str | Unanswered | Again]
+"""By key: the raw answer, why there is none, or why another try may bring one."""
+
+
+def answered(line: str, waiting: Mapping[str, Batched], place: Place, refusals: Refusals) -> Found:
+    """What one line of an answer file says; nothing where it is of no question that waits."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    key = row.get("custom_id") if isinstance(row, dict) else None
+    if not isinstance(key, str) or key not in waiting:
+        return {}
+    response = row.get("response")
+    if not isinstance(response, dict):
+        error = row.get("error")
+        said = error.get("message") if isinstance(error, dict) else error
+        return {key: Again(f"no answer in the batch: {str(said or 'no reason given')[:120]}")}
+    sent = Sent()
+    status = response.get("status_code")
+    sent.status = status if type(status) is int else 0
+    raw = json.dumps(response.get("body"), ensure_ascii=False)
+    if sent.ok:
+        if broken := envelope_error(raw) and envelope_error(redact(raw, place.secret)):
+            return {key: Again(f"the server sent {broken}", lost=True)}
+        return {key: without(raw, place.secret)}
+    if sent.status in (0, 429):
+        return {key: Again(f"not answered in the batch ({sent.status})")}
+    raw = redact(raw, place.secret)
+    return {key: refusals.read(place, sent, raw, waiting[key].request)}
+
+
+def seconds(ended: Mapping[str, Any]) -> float:
+    """From a batch's making to its end, as the server says."""
+    begun = ended.get("created_at")
+    last = next((at for name in _ENDS if (at := ended.get(name))), None)
+    if not isinstance(begun, int | float) or not isinstance(last, int | float):
+        return 0.0
+    return max(0.0, float(last) - float(begun))

@@ -1,0 +1,77 @@
+"""What does it mean when a server says no? Another try, a row without an answer, or the end."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from hrlaif.errors import ModelError
+from hrlaif.llm.ledger import Ledger
+from hrlaif.llm.remote_key import redact
+from hrlaif.llm.remote_places import Place
+from hrlaif.llm.remote_sent import Again, Sent
+from hrlaif.llm.remote_server import NO_LOGPROBS, Endpoint, Server, complaint, retry_after
+from hrlaif.progress import say
+from hrlaif.records import Unanswered
+
+_GATEWAY_TIMEOUT = (504, 524)
+"""The server behind the gateway may still be writing."""
+
+
+@final
+class Refusals:
+    """Reads the errors of one model, and counts what stays without an answer."""
+
+    def __init__(self, endpoint: Endpoint, server: Server, ledger: Ledger | None):
+        self._endpoint, self._server, self._ledger = endpoint, server, ledger
+        self.rejected: list[str] = []
+        """Why requests were rejected, where nothing says that they are too long or filtered."""
+
+    def read(self, place: Place, sent: Sent, raw: str, body: dict[str, Any]) -> Unanswered | Again:
+        """What becomes of a body that was refused so. Raises ModelError where all would be."""
+        status = sent.status
+        if status >= 500 or status in {408, 409, 425}:
+            wait = retry_after(sent.headers.get("retry-after"))
+            reason = f"the server failed ({status}): {complaint(raw)[:120]}"
+            return Again(reason, wait, lost=status in _GATEWAY_TIMEOUT)
+        if status not in {400, 413, 422}:
+            raise ModelError(self.refused(place, status, sent, raw))
+        dropped = set(self._server.dropped)
+        refusal = "too long" if status == 413 else self._server.refused(raw, body)
+        for name in self._server.dropped - dropped:
+            say(f"  {self._endpoint.name} rejects `{name}`: going on without it")
+        if refusal == "adapted":
+            return Again("the server rejected its parameters", adapted=True)
+        if refusal == "no logprobs":
+            return NO_LOGPROBS
+        if refusal == "no model":
+            raise ModelError(self.refused(place, 404, sent, raw))
+        reason = {
+            "too long": "too long for the model's context",
+            "filtered": "refused by the server's content filter",
+        }.get(refusal, f"the server rejected the request ({status}): {complaint(raw)}")
+        if refusal == "other":
+            self.rejected.append(reason)
+        self.failed(reason)
+        return Unanswered(reason=reason)
+
+    def refused(self, place: Place, status: int, sent: Sent, raw: str) -> str:
+        """What to do where nothing is answered at all."""
+        where = f"{self._endpoint.name} at {place.address}"
+        said = f" ({complaint(raw)})" if raw.strip() else ""
+        if 300 <= status < 400:
+            target = redact(sent.headers.get("location", "elsewhere"), place.secret)
+            return f"{where} redirects to {target}: if you trust it, set base_url to it"
+        if status in {401, 403}:
+            variable = self._endpoint.key_variable
+            return f"{where} refused the key ({status}): is {variable} set to a key for it?{said}"
+        if status == 404:
+            return (
+                f"{where} was not found: is the model among those of {place.address}"
+                f"/models, and does the address end as in http://localhost:8000/v1?{said}"
+            )
+        return f"{where} refused the call with status {status}{said}"
+
+    def failed(self, reason: str) -> None:
+        """Counts a row without an answer."""
+        if self._ledger:
+            self._ledger.record_failure(self._endpoint.name, reason)

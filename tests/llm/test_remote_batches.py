@@ -1,0 +1,406 @@
+"""Are many questions asked in batches, once each, whatever becomes of a batch or a process?"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from hrlaif.errors import BudgetReached, ModelError, UsageError
+from hrlaif.llm import prices
+from hrlaif.llm.batch_book import BatchBook, Batched
+from hrlaif.llm.calls import list_calls
+from hrlaif.llm.ledger import Ledger
+from hrlaif.llm.remote import Remote
+from hrlaif.llm.remote_batches import FEWEST
+from hrlaif.records import Chat, Unanswered
+from hrlaif.settings import Compute, using
+
+N = 30
+
+
+@pytest.fixture(autouse=True)
+def _in_batches():
+    with using(Compute(batch=True)):
+        yield
+
+
+def chats(n=N, about="question"):
+    return [Chat.user(f"{about} {i}") for i in range(n)]
+
+
+def model(server, **settings):
+    return Remote(model="m", base_url=server.url, **{"max_retries": 2, "timeout": 5, **settings})
+
+
+def write(judge, asked):
+    return judge.generate(asked, temperature=0.0, max_tokens=20)
+
+
+def texts(answers):
+    return [getattr(answer, "text", answer) for answer in answers]
+
+
+WANTED = [f"to question {i}" for i in range(N)]
+
+
+def test_one_question_goes_ahead_and_the_others_in_one_file(server, batches, tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert texts(write(model(server), chats())) == WANTED
+        assert len(server.calls) == 1
+        assert len(batches.made) == 1
+        assert len(batches.lines()) == N - 1
+        assert ledger.totals().calls == N
+        assert (ledger.hits, ledger.used.calls) == (0, N)
+        assert batches.made[0]["endpoint"] == "/v1/chat/completions"
+
+
+def test_answers_are_found_again_by_single_calls(server, batches, tmp_path):
+    with Ledger(tmp_path / "l.sqlite"):
+        write(model(server), chats())
+        with using(Compute(batch=False)):
+            assert texts(write(model(server), chats())) == WANTED
+    assert len(server.calls) == 1
+    assert len(batches.made) == 1
+
+
+def test_few_questions_are_asked_at_once(server, batches, tmp_path):
+    with Ledger(tmp_path / "l.sqlite"):
+        write(model(server), chats(FEWEST - 1))
+    assert len(server.calls) == FEWEST - 1
+    assert not batches.made
+
+
+def test_labels_come_with_their_probabilities(server, batches, tmp_path):
+    server.answer = lambda body, n: server.top({"1": 0.75, "2": 0.25})
+    with Ledger(tmp_path / "l.sqlite"):
+        found = model(server).choose(chats(), ["1", "2"])
+    assert [f.probabilities[0] for f in found] == [pytest.approx(0.75)] * N
+    assert {f.source for f in found} == {"logprobs"}
+    assert len(batches.made) == 1
+
+
+def test_where_there_are_no_log_probabilities_the_votes_go_in_a_batch_too(
+    server, batches, tmp_path
+):
+    server.answer = lambda body, n: server.text("2")
+    with Ledger(tmp_path / "l.sqlite"):
+        found = model(server, votes=3).choose(chats(), ["1", "2"])
+    assert {f.source for f in found} == {"votes"}
+    # The first pass without log-probabilities, then three votes a question, but for ten ahead.
+    assert [len(batches.lines(i)) for i in range(len(batches.made))] == [N - 1, 3 * N - 10]
+
+
+def test_without_a_ledger_a_batch_could_be_lost_so_none_is_sent(server, batches):
+    with pytest.raises(UsageError, match="batches need a ledger"):
+        write(model(server), chats())
+
+
+def test_a_server_without_batches_is_named_with_the_way_out(server, tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises(ModelError, match=r"/files is not there \(404\): without --batch"):
+            write(model(server), chats())
+        assert BatchBook(ledger).under_way(["x"]) == []
+        with using(Compute(batch=False)):
+            assert len(write(model(server), chats())) == N
+
+
+def test_a_line_that_was_refused_is_unanswered_and_the_others_are_not(server, batches, tmp_path):
+    def answer(body, n):
+        asked = body["messages"][-1]["content"]
+        if asked == "question 7":
+            return server.error(400, "filtered", code="content_filter")
+        return server.text(f"to {asked}")
+
+    server.answer = answer
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        found = texts(write(model(server), chats()))
+        assert found[7] == Unanswered(reason="refused by the server's content filter")
+        assert found[:7] + found[8:] == WANTED[:7] + WANTED[8:]
+        assert ledger.failed == 1
+    assert len(batches.made) == 1
+
+
+def test_lines_that_failed_or_came_late_go_into_another_batch(server, batches, tmp_path):
+    def answer(body, n):
+        batches.answered, batches.status = 1.0, "completed"  # from the second batch on
+        return server.text(f"to {body['messages'][-1]['content']}")
+
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        write(model(server), chats(1))
+        batches.answered, batches.status, server.answer = 0.25, "expired", answer
+        assert texts(write(model(server), chats())) == WANTED
+        assert ledger.totals().calls == N
+    assert [len(batches.lines(i)) for i in range(2)] == [N - 1, 22]
+
+
+def test_a_few_that_a_batch_left_are_asked_at_once(server, batches, tmp_path):
+    batches.answered, batches.status = 0.9, "expired"
+    with Ledger(tmp_path / "l.sqlite"):
+        assert texts(write(model(server), chats())) == WANTED
+    assert (len(batches.made), len(server.calls)) == (1, 1 + 3)
+
+
+def test_what_no_batch_answers_is_given_up_and_asked_again_by_the_next_command(
+    server, batches, tmp_path
+):
+    batches.answered, batches.status = 0.5, "expired"
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        found = write(model(server, max_retries=0), chats())
+        silent = [f for f in found if isinstance(f, Unanswered)]
+        assert len(silent) == 15
+        assert silent[0].reason.startswith("no answer in the batch: This request could not be")
+        assert ledger.failed == 15
+        batches.answered = 1.0
+        assert texts(write(model(server), chats())) == WANTED
+
+
+def test_a_full_queue_halves_the_batches(server, batches, tmp_path, capsys):
+    batches.largest = 20
+    with Ledger(tmp_path / "l.sqlite"):
+        assert texts(write(model(server), chats(100))) == [f"to question {i}" for i in range(100)]
+    sizes = [len(batches.lines(i)) for i in range(len(batches.made))]
+    assert sizes[:4] == [99, 49, 49, 1]
+    assert sum(size for size in sizes if size <= 20) == 99
+    assert "going on with 49 at a time" in capsys.readouterr().err
+
+
+def test_a_batch_that_is_refused_stops_the_work_and_keeps_nothing_back(server, batches, tmp_path):
+    batches.refusal = {"code": "billing_hard_limit_reached", "message": "Billing hard limit"}
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises(ModelError, match="refused a batch: Billing hard limit"):
+            write(model(server), chats())
+        batches.refusal = None
+        assert texts(write(model(server), chats())) == WANTED
+        assert ledger.totals().calls == N
+
+
+def test_a_cancelled_batch_keeps_what_it_answered(server, batches, tmp_path):
+    batches.status, batches.answered = "cancelled", 0.5
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises(ModelError, match="batch batch_0 was cancelled at the server"):
+            write(model(server), chats())
+        assert ledger.totals().calls == 15
+        batches.status, batches.answered = "completed", 1.0
+        assert texts(write(model(server), chats())) == WANTED
+
+
+def test_an_answer_that_is_none_may_have_been_paid_and_is_asked_again(server, batches, tmp_path):
+    broken = {"n": 0}
+
+    def answer(body, n):
+        broken["n"] += 1
+        if broken["n"] == 5:
+            return server.reply({"choices": []})
+        return server.text(f"to {body['messages'][-1]['content']}")
+
+    server.answer = answer
+    judge = model(server, price=(1.0, 1.0))
+    with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as ledger:
+        assert texts(write(judge, chats())) == WANTED
+        # Thirty answers of ten tokens, and one of at most 42.
+        assert ledger.totals().cost == pytest.approx((N * 10 + 10 + 16 + 20 + 1) / 1e6, abs=2e-6)
+
+
+def test_a_batch_costs_half_at_openai_and_the_whole_price_elsewhere():
+    assert prices.in_a_batch((2.0, 8.0), prices.OPENAI) == (1.0, 4.0)
+    assert prices.in_a_batch((2.0, 8.0), "https://gateway.example/v1") == (2.0, 8.0)
+    assert prices.in_a_batch(None, prices.OPENAI) is None
+
+
+def test_a_maximum_cost_bounds_what_batches_can_cost(server, batches, tmp_path, capsys):
+    judge = model(server, price=(1.0, 1.0))  # a question costs 10 millionths, and at most 47
+    with Ledger(tmp_path / "l.sqlite", max_cost=0.0015) as ledger:
+        assert len(write(judge, chats(100))) == 100
+        assert ledger.totals().cost == pytest.approx(100 * 10 / 1e6)
+    sizes = [len(batches.lines(i)) for i in range(len(batches.made))]
+    assert sizes[0] < 40
+    assert "questions go first: more could pass --max-cost" in capsys.readouterr().err
+
+
+def test_the_maximum_cost_is_reached_before_it_is_passed(server, batches, tmp_path):
+    judge = model(server, price=(1.0, 1.0))
+    with Ledger(tmp_path / "l.sqlite", max_cost=0.0005) as ledger:
+        with pytest.raises(BudgetReached):
+            write(judge, chats(100))
+        assert 0.0004 < ledger.totals().cost <= 0.0005
+        # Nothing is set aside any more.
+        assert ledger.left() == pytest.approx(0.0005 - ledger.totals().cost)
+
+
+def test_a_batch_under_way_counts_for_other_processes(server, batches, tmp_path):
+    with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as ledger:
+        batch = BatchBook(ledger).claim("a", "m", {"k": Batched("generate", {}, 0.75)})
+        with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as other:
+            assert other.left() == pytest.approx(0.25)
+            with pytest.raises(
+                BudgetReached, match=r"\$0.7500 set aside for calls of other processes or batches"
+            ):
+                other.reserve(0.3)
+        BatchBook(ledger).over(batch)
+        assert ledger.left() == 1.0
+
+
+def _killed(hrlaif, server, tmp_path, until, **options):
+    """`hrlaif score` in batches, killed once `until` holds."""
+    rows = [{"id": str(i), "prompt": f"p{i}", "response": f"r{i}"} for i in range(N)]
+    source = tmp_path / "responses.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    command = (
+        *("score", source, "-o", tmp_path / "scores.jsonl", "--judge", "remote:m"),
+        *("--base-url", server.url, "--batch"),
+    )
+    process = hrlaif.start(*command)
+    begun = time.monotonic()
+    while not until() and process.poll() is None and time.monotonic() - begun < 60:
+        time.sleep(0.02)
+    process.send_signal(options.get("with_", signal.SIGKILL))
+    _, err = process.communicate(timeout=60)
+    return command, process.returncode, err
+
+
+def _grades(server):
+    server.answer = lambda body, n: server.top({"7": 0.75, "5": 0.25})
+
+
+def test_a_killed_command_collects_its_batch_and_sends_no_second(hrlaif, server, batches, tmp_path):
+    _grades(server)
+    batches.polls_before_the_end = 10**6
+    command, code, _ = _killed(hrlaif, server, tmp_path, lambda: len(batches.said) > 4)
+    assert code == -signal.SIGKILL
+    batches.polls_before_the_end = 0
+    done = hrlaif(*command, "--json")
+    assert json.loads(done.stdout)["cost"]["calls"] == N
+    assert "is waited for" in done.stderr
+    assert (len(batches.made), len(server.calls)) == (1, 1)
+
+
+def test_ctrl_c_leaves_the_batch_at_work_and_says_so(hrlaif, server, batches, tmp_path):
+    _grades(server)
+    batches.polls_before_the_end = 10**6
+    _, code, err = _killed(
+        hrlaif, server, tmp_path, lambda: len(batches.said) > 4, with_=signal.SIGINT
+    )
+    assert code == 130
+    assert "batch batch_0 goes on at the server; the same command collects it" in err
+    assert not any(method == "POST" and "cancel" in path for method, path in batches.said)
+
+
+def test_a_command_killed_while_it_sent_a_batch_finds_it_by_its_tag(
+    hrlaif, server, batches, tmp_path
+):
+    _grades(server)
+    create = batches._create
+
+    def slow(body):
+        return replace(create(body), delay=30.0)
+
+    batches._create = slow
+    command, code, _ = _killed(hrlaif, server, tmp_path, lambda: bool(batches.made))
+    assert code == -signal.SIGKILL
+    batches._create = create
+    assert json.loads(hrlaif(*command, "--json").stdout)["cost"]["calls"] == N
+    assert (len(batches.made), len(server.calls)) == (1, 1)
+
+
+def test_a_batch_that_the_server_never_took_is_sent_again(hrlaif, server, batches, tmp_path):
+    _grades(server)
+    create = batches._create
+    batches._create = lambda body: server.reply({}, delay=30.0)
+    command, *_ = _killed(hrlaif, server, tmp_path, lambda: ("POST", "/batches") in batches.said)
+    batches._create = create
+    assert json.loads(hrlaif(*command, "--json").stdout)["cost"]["calls"] == N
+    # The second process, too, sends one ahead.
+    assert (len(batches.made), len(server.calls)) == (1, 2)
+
+
+def test_a_batch_of_a_server_that_lists_none_is_booked_as_lost(server, batches, tmp_path):
+    judge = model(server, price=(1.0, 1.0))
+    with Ledger(tmp_path / "other.sqlite"):
+        write(judge, chats(1))
+    (call,) = list_calls(tmp_path / "other.sqlite")
+    with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as ledger:
+        held = {call["key"]: Batched("generate", {}, 0.25)}
+        BatchBook(ledger).claim(server.url, judge.name, held)  # and then it was killed
+        batches.lists = False
+        assert texts(write(judge, chats(1))) == ["to question 0"]
+        assert ledger.totals().cost == pytest.approx(0.25 + 10 / 1e6)
+
+
+def test_a_server_that_is_away_while_a_batch_is_at_work_is_waited_for(server, batches, tmp_path):
+    batches.polls_before_the_end = 1
+    handle, seen = batches.handle, []
+
+    def away(method, path, raw):
+        if path.startswith("/v1/batches/") and len(seen) < 4:
+            seen.append(path)
+            return server.error(503, "away")
+        return handle(method, path, raw)
+
+    server.files = away
+    with Ledger(tmp_path / "l.sqlite"):
+        assert texts(write(model(server, max_retries=0), chats())) == WANTED
+    assert len(seen) == 4
+
+
+def test_the_labels_of_a_file_come_in_one_batch(hrlaif, server, batches, tmp_path):
+    server.answer = lambda body, n: server.top({"1": 0.75, "2": 0.25})
+    rows = [{"id": str(i), "prompt": f"p{i}", "responses": ["a", f"b{i}"]} for i in range(300)]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    command = ("label", source, "-o", tmp_path / "out.jsonl", "--judge", "remote:m", "--batch")
+    done = hrlaif(*command, "--base-url", server.url, "--json")
+    assert json.loads(done.stdout)["labelled"] == 300
+    assert [len(batches.lines(i)) for i in range(len(batches.made))] == [599]
+
+
+def test_an_estimate_in_batches_is_half_of_one_without(hrlaif, tmp_path):
+    pairs = [{"prompt": "p " * 5000, "responses": ["a", f"b{i}"]} for i in range(100)]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in pairs), "utf-8")
+    command = ("label", source, "-o", tmp_path / "o.jsonl", "--judge", "remote:gpt-4.1")
+
+    def dollars(*more):
+        return float(
+            hrlaif.here(*command, "--dry-run", *more).stderr.split("about $")[1].split()[0]
+        )
+
+    assert dollars("--batch") == pytest.approx(dollars() / 2, abs=0.01)
+
+
+def test_a_batch_that_the_server_does_not_know_is_waited_for_until_it_is_given_up(
+    hrlaif, server, batches, tmp_path
+):
+    judge = model(server, price=(1.0, 1.0))
+    with Ledger(tmp_path / "other.sqlite"):
+        write(judge, chats(1))
+    (call,) = list_calls(tmp_path / "other.sqlite")
+    path = tmp_path / "l.sqlite"
+    with Ledger(path, max_cost=1.0) as ledger:
+        book = BatchBook(ledger)
+        held = {call["key"]: Batched("generate", {}, 0.25)}
+        book.taken(book.claim(server.url, judge.name, held), "batch_of_another_key")
+        with pytest.raises(ModelError, match="forget --batch batch_of_another_key"):
+            write(judge, chats(1))
+    assert "batch_of_another_key" in hrlaif.here("calls", path, "batches").stdout
+    assert (
+        "knows no batch 'x'" in hrlaif.here("calls", path, "forget", "--batch", "x", code=2).stderr
+    )
+    hrlaif.here("calls", path, "forget", "--batch", "batch_of_another_key")
+    assert hrlaif.here("calls", path, "batches", "--json").stdout.strip() == "[]"
+    with Ledger(path, max_cost=1.0) as ledger:
+        assert texts(write(judge, chats(1))) == ["to question 0"]
+        assert ledger.totals().cost == pytest.approx(0.25 + 10 / 1e6)
+
+
+def test_the_policy_stage_asks_one_by_one():
+    from hrlaif.config import Config
+    from hrlaif.pipeline import stages
+
+    config = Config.parse({"compute": {"batch": True}}, where="config")
+    used = {stage.name: stage.compute(config).batch for stage in stages(config)}
+    assert used["label"] is True
+    assert used["policy"] is False
