@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from hrlaif.errors import BudgetReached, ModelError, UsageError
 from hrlaif.llm import prices
 from hrlaif.llm.batch_book import BatchBook, Batched
+from hrlaif.llm.calls import batches as list_batches
 from hrlaif.llm.calls import list_calls
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
@@ -122,6 +124,37 @@ def test_a_line_that_was_refused_is_unanswered_and_the_others_are_not(server, ba
         assert found[:7] + found[8:] == WANTED[:7] + WANTED[8:]
         assert ledger.failed == 1
     assert len(batches.made) == 1
+
+
+def test_a_model_that_is_gone_stops_the_work_and_keeps_what_it_answered(server, batches, tmp_path):
+    def answer(body, n):
+        asked = body["messages"][-1]["content"]
+        gone = int(asked.split()[-1]) >= 20
+        return server.error(404, "no such model") if gone else server.text(f"to {asked}")
+
+    server.answer = answer
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises(ModelError, match="was not found: is the model among"):
+            write(model(server), chats())
+        assert ledger.totals().calls == 20
+    assert list_batches(tmp_path / "l.sqlite") == []
+
+
+def test_what_another_process_collected_meanwhile_is_not_sent_again(server, batches, tmp_path):
+    batches.polls_before_the_end = 3
+    path, judge = tmp_path / "l.sqlite", model(server)
+
+    def one(_):
+        with using(Compute(batch=True)), Ledger(path):
+            return texts(write(judge, chats()))
+
+    with Ledger(path):
+        write(judge, chats(1))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == [WANTED] * 4
+    assert [len(batches.lines(i)) for i in range(len(batches.made))] == [N - 1]
+    with Ledger(path) as ledger:
+        assert ledger.totals().calls == N
 
 
 def test_lines_that_failed_or_came_late_go_into_another_batch(server, batches, tmp_path):

@@ -86,10 +86,11 @@ class Batches:
         tries: Counter[str] = Counter()
         while todo:
             answers |= await self.collect(list(todo.values()))
-            todo = {key: q for key, q in todo.items() if key not in answers}
             async with self._alone():
+                answers |= self._book.booked(list(todo))  # another process may have been quicker
+                todo = {key: q for key, q in todo.items() if key not in answers}
                 if self._book.under_way(list(todo)):
-                    continue  # another process was quicker
+                    continue
                 sent = [await self._sent(part) for part in self._parts(list(todo.values()))]
             if not sent:
                 break
@@ -182,14 +183,20 @@ class Batches:
         if status == "failed":
             return self._failed(batch, ended, waiting)
         found: Found = {}
+        stop: ModelError | None = None
         for name in ("output_file_id", "error_file_id"):
             if file := ended.get(name):
                 async for line in self._files.lines(str(file)):
-                    found |= answered(line, waiting, self._place, self._refusals)
+                    try:
+                        found |= answered(line, waiting, self._place, self._refusals)
+                    except ModelError as error:
+                        stop = error  # once the others are booked
         left = Again("the batch expired" if status == "expired" else "the batch left it out")
         found = {key: found.get(key, left) for key in waiting}
         found |= self._booked(found, waiting, ended)
         self._book.over(batch)
+        if stop:
+            raise stop
         if status == "cancelled" and any(isinstance(a, Again) for a in found.values()):
             raise ModelError(
                 f"{self._endpoint.name}: batch {batch.id} was cancelled at the server: what it had "
