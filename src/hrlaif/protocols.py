@@ -21,6 +21,7 @@ from hrlaif.records import (
     Unanswered,
     Verdict,
 )
+from hrlaif.settings import compute
 
 
 @runtime_checkable
@@ -87,7 +88,10 @@ def pairs_at_once(judge: LanguageModel, labeler: Labeler) -> int:
 
     Rationales are written, and many texts are written side by side in the time of a few.
     """
-    size = max(1, judge.chunk // 4)
+    chunk = judge.chunk
+    if compute().batch:  # of several judges the one whose batch takes a day
+        chunk = max([chunk, *(other.chunk for other in getattr(labeler, "others", ()))])
+    size = max(1, chunk // 4)
     return 8 * size if getattr(labeler, "rationale", False) else size
 
 

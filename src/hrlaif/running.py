@@ -17,7 +17,8 @@ from typing import Any
 from hrlaif.config import Config
 from hrlaif.errors import HrlaifError, Interrupted, TooManyAbstentions, UsageError
 from hrlaif.failures import Failure, failure, raised
-from hrlaif.llm.ledger import Ledger, Totals
+from hrlaif.llm.call import Totals
+from hrlaif.llm.ledger import Ledger
 from hrlaif.pipeline import Stage, stages
 from hrlaif.progress import say, spending
 from hrlaif.run import (

@@ -22,10 +22,13 @@ class FakeBatches:
         self.status = "completed"
         self.answered: float = 1.0
         """The share of its lines that a batch has answered when it ends."""
-        self.refusal: dict[str, str] | None = None
-        """Of whole batches, as `errors` has it."""
-        self.largest = 10**9
-        """Lines that a batch may hold; above, the queue is full."""
+        self.refusal: Any = None
+        """The `errors` of whole batches."""
+        self.room = 10**9
+        """Lines that batches under way may hold together; above, the queue is full."""
+        self.metadata = True
+        """Whether the list shows what a batch carries."""
+        self.late = "This request could not be executed in time."
         self.create_status = 200
         self.lists = True
         server.files = self.handle
@@ -65,6 +68,10 @@ class FakeBatches:
             return self.server.error(self.create_status, "not now")
         made = {"id": f"batch_{len(self.made)}", "status": "validating", "polls": 0, **body}
         self.made.append(made | {"created_at": time.time()})
+        under_way = (i for i, b in enumerate(self.made) if b["status"] == "validating")
+        if sum(len(self.lines(i)) for i in under_way) > self.room:
+            full = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}
+            self.made[-1] |= {"status": "failed", "errors": {"data": [full]}}
         return self.server.reply(self.made[-1])
 
     def _listed(self, query: dict[str, list[str]]) -> Any:
@@ -74,6 +81,8 @@ class FakeBatches:
         ids = [b["id"] for b in newest]
         begin = ids.index(query["after"][0]) + 1 if "after" in query else 0
         page = newest[begin : begin + 2]
+        if not self.metadata:
+            page = [{k: v for k, v in b.items() if k != "metadata"} for b in page]
         return self.server.reply({"data": page, "has_more": begin + 2 < len(newest)})
 
     def _ended(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -83,13 +92,11 @@ class FakeBatches:
         if batch["polls"] <= self.polls_before_the_end:
             return batch | {"status": "in_progress", "request_counts": {"completed": 1}}
         lines = [json.loads(x) for x in self.files[batch["input_file_id"]].splitlines()]
-        full = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}
-        refusal = full if len(lines) > self.largest else self.refusal
-        if refusal:
-            batch |= {"status": "failed", "errors": {"data": [refusal]}}
+        if self.refusal:
+            batch |= {"status": "failed", "errors": self.refusal}
             return batch
         told = [self._line(line) for line in lines[: round(self.answered * len(lines))]]
-        late = {"code": "batch_expired", "message": "This request could not be executed in time."}
+        late = {"code": "batch_expired", "message": self.late}
         silent = [
             {"custom_id": line["custom_id"], "response": None, "error": late}
             for line in lines[len(told) :]
@@ -98,6 +105,7 @@ class FakeBatches:
         bad = [row for row in told if row["response"]["status_code"] != 200] + silent
         batch["status"] = self.status
         batch["completed_at"] = batch["created_at"] + 60
+        batch["request_counts"] = {"total": len(lines), "completed": len(good)}
         for name, rows in (("output_file_id", good), ("error_file_id", bad)):
             if rows:
                 batch[name] = self._kept("".join(json.dumps(row) + "\n" for row in rows[::-1]))

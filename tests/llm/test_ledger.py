@@ -12,8 +12,9 @@ from datetime import timedelta
 import pytest
 
 from hrlaif.errors import BudgetReached, DataError, UsageError
+from hrlaif.llm.call import Call, call_key
 from hrlaif.llm.calls import cost_table, export, list_calls, prune, take
-from hrlaif.llm.ledger import Call, Ledger, call_key, current
+from hrlaif.llm.ledger import Ledger, current
 
 
 def call(key, **changes):
@@ -145,7 +146,8 @@ def test_threads_share_one_ledger(tmp_path):
 
 WRITER = """
 import sys
-from hrlaif.llm.ledger import Call, Ledger
+from hrlaif.llm.call import Call
+from hrlaif.llm.ledger import Ledger
 
 with Ledger(sys.argv[1], stage=sys.argv[2]) as ledger:
     for i in range(100):
@@ -303,7 +305,7 @@ def test_a_ledger_that_is_not_there_is_not_made_by_looking(tmp_path):
 
 
 def test_what_answers_cost_is_told_of_each_use_whoever_paid(tmp_path):
-    from hrlaif.llm.ledger import NO_CALLS
+    from hrlaif.llm.call import NO_CALLS
 
     def paid(key, cost):
         return Call(

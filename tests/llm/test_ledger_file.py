@@ -9,8 +9,9 @@ from contextlib import closing
 import pytest
 
 from hrlaif.errors import DataError
+from hrlaif.llm.call import Call
 from hrlaif.llm.calls import cost_table, export, list_calls, prune, take
-from hrlaif.llm.ledger import Call, Ledger
+from hrlaif.llm.ledger import Ledger
 
 
 def call(key, **changes):

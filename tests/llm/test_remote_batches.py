@@ -11,13 +11,17 @@ from dataclasses import replace
 import pytest
 
 from hrlaif.errors import BudgetReached, ModelError, UsageError
+from hrlaif.labeling import Pairwise, Panel
 from hrlaif.llm import prices
 from hrlaif.llm.batch_book import BatchBook, Batched
+from hrlaif.llm.call import Call
 from hrlaif.llm.calls import batches as list_batches
 from hrlaif.llm.calls import list_calls
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
 from hrlaif.llm.remote_batches import FEWEST
+from hrlaif.llm.scripted import Scripted
+from hrlaif.protocols import pairs_at_once
 from hrlaif.records import Chat, Unanswered
 from hrlaif.settings import Compute, using
 
@@ -92,8 +96,9 @@ def test_where_there_are_no_log_probabilities_the_votes_go_in_a_batch_too(
     with Ledger(tmp_path / "l.sqlite"):
         found = model(server, votes=3).choose(chats(), ["1", "2"])
     assert {f.source for f in found} == {"votes"}
-    # The first pass without log-probabilities, then three votes a question, but for ten ahead.
-    assert [len(batches.lines(i)) for i in range(len(batches.made))] == [N - 1, 3 * N - 10]
+    # One tells that there are none, ten votes that votes say something, and all others go in one.
+    assert len(server.calls) == 1 + 10
+    assert [len(batches.lines(i)) for i in range(len(batches.made))] == [3 * N - 10]
 
 
 def test_without_a_ledger_a_batch_could_be_lost_so_none_is_sent(server, batches):
@@ -192,17 +197,41 @@ def test_what_no_batch_answers_is_given_up_and_asked_again_by_the_next_command(
 
 
 def test_a_full_queue_halves_the_batches(server, batches, tmp_path, capsys):
-    batches.largest = 20
+    batches.room = 40
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert texts(write(model(server), chats(100))) == [f"to question {i}" for i in range(100)]
+        assert ledger.totals().calls == 100
+    assert "the server's queue is full: going on with 49 at a time" in capsys.readouterr().err
+    assert (
+        sum(len(batches.lines(i)) for i, b in enumerate(batches.made) if "output_file_id" in b) > 80
+    )
+
+
+def test_too_many_batches_429_halve_them_too(server, batches, tmp_path):
+    create = batches._create
+
+    def strict(body):
+        lines = batches.files[body["input_file_id"]].count("\n")
+        return create(body) if lines <= 40 else server.error(429, "too many")
+
+    batches._create = strict
     with Ledger(tmp_path / "l.sqlite"):
         assert texts(write(model(server), chats(100))) == [f"to question {i}" for i in range(100)]
-    sizes = [len(batches.lines(i)) for i in range(len(batches.made))]
-    assert sizes[:4] == [99, 49, 49, 1]
-    assert sum(size for size in sizes if size <= 20) == 99
-    assert "going on with 49 at a time" in capsys.readouterr().err
 
 
-def test_a_batch_that_is_refused_stops_the_work_and_keeps_nothing_back(server, batches, tmp_path):
-    batches.refusal = {"code": "billing_hard_limit_reached", "message": "Billing hard limit"}
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"data": [{"code": "billing_hard_limit_reached", "message": "Billing hard limit"}]},
+        ["Billing hard limit"],
+        {"data": ["Billing hard limit"]},
+        "Billing hard limit",
+    ],
+)
+def test_a_batch_that_is_refused_stops_the_work_and_keeps_nothing_back(
+    server, batches, tmp_path, errors
+):
+    batches.refusal = errors
     with Ledger(tmp_path / "l.sqlite") as ledger:
         with pytest.raises(ModelError, match="refused a batch: Billing hard limit"):
             write(model(server), chats())
@@ -357,7 +386,8 @@ def test_a_batch_of_a_server_that_lists_none_is_booked_as_lost(server, batches, 
     (call,) = list_calls(tmp_path / "other.sqlite")
     with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as ledger:
         held = {call["key"]: Batched("generate", {}, 0.25)}
-        BatchBook(ledger).claim(server.url, judge.name, held)  # and then it was killed
+        book = BatchBook(ledger)
+        book.known(book.claim(server.url, judge.name, held), file="file-9")  # and was killed
         batches.lists = False
         assert texts(write(judge, chats(1))) == ["to question 0"]
         assert ledger.totals().cost == pytest.approx(0.25 + 10 / 1e6)
@@ -415,7 +445,7 @@ def test_a_batch_that_the_server_does_not_know_is_waited_for_until_it_is_given_u
     with Ledger(path, max_cost=1.0) as ledger:
         book = BatchBook(ledger)
         held = {call["key"]: Batched("generate", {}, 0.25)}
-        book.taken(book.claim(server.url, judge.name, held), "batch_of_another_key")
+        book.known(book.claim(server.url, judge.name, held), id="batch_of_another_key")
         with pytest.raises(ModelError, match="forget --batch batch_of_another_key"):
             write(judge, chats(1))
     assert "batch_of_another_key" in hrlaif.here("calls", path, "batches").stdout
@@ -437,3 +467,147 @@ def test_the_policy_stage_asks_one_by_one():
     used = {stage.name: stage.compute(config).batch for stage in stages(config)}
     assert used["label"] is True
     assert used["policy"] is False
+
+
+def test_a_wrong_key_gives_no_batch_up(hrlaif, server, batches, tmp_path):
+    _grades(server)
+    create, handle = batches._create, batches.handle
+    batches._create = lambda body: replace(create(body), delay=30.0)
+    command, *_ = _killed(hrlaif, server, tmp_path, lambda: bool(batches.made))
+    batches._create = create
+    server.files = lambda *_: server.error(401, "no such key")
+    assert "refused the key (401)" in hrlaif(*command, code=1).stderr
+    server.files = handle
+    assert json.loads(hrlaif(*command, "--json").stdout)["cost"]["calls"] == N
+    assert len(batches.made) == 1
+
+
+def test_a_batch_is_found_by_its_file_where_the_list_shows_no_tags(
+    hrlaif, server, batches, tmp_path
+):
+    _grades(server)
+    create = batches._create
+    batches._create = lambda body: replace(create(body), delay=30.0)
+    command, *_ = _killed(hrlaif, server, tmp_path, lambda: bool(batches.made))
+    batches._create, batches.metadata = create, False
+    assert json.loads(hrlaif(*command, "--json").stdout)["cost"]["calls"] == N
+    assert len(batches.made) == 1
+
+
+def test_a_batch_whose_making_went_unanswered_is_not_made_twice(server, batches, tmp_path):
+    create, made = batches._create, []
+
+    def unanswered(body):
+        reply = create(body)
+        made.append(body)
+        return server.error(502, "bad gateway") if len(made) == 1 else reply
+
+    batches._create = unanswered
+    with Ledger(tmp_path / "l.sqlite"):
+        assert texts(write(model(server), chats())) == WANTED
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("body", ["", "<html>busy</html>"])
+def test_an_answer_file_that_is_not_whole_is_read_again(server, batches, tmp_path, body):
+    handle, read = batches.handle, []
+
+    def torn(method, path, raw):
+        if path.endswith("/content") and not read:
+            read.append(path)
+            return server.reply(body)
+        return handle(method, path, raw)
+
+    server.files = torn
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert texts(write(model(server), chats())) == WANTED
+        assert ledger.totals().calls == N
+    assert (len(batches.made), len(read)) == (1, 1)
+
+
+def test_an_answer_file_that_is_gone_names_the_way_out(server, batches, tmp_path):
+    handle = batches.handle
+
+    def gone(method, path, raw):
+        if path.endswith("/content"):
+            return server.error(404, "no such file")
+        return handle(method, path, raw)
+
+    server.files = gone
+    with Ledger(tmp_path / "l.sqlite"):
+        for _ in range(2):
+            with pytest.raises(ModelError, match="forget --batch batch_0"):
+                write(model(server), chats())
+    assert len(batches.made) == 1
+
+
+def test_what_was_paid_twice_is_counted_twice_and_what_was_not_once(server, batches, tmp_path):
+    judge = model(server, price=(1.0, 1.0))
+    batches.polls_before_the_end = 4
+    path = tmp_path / "l.sqlite"
+
+    def one(_):
+        with using(Compute(batch=True)), Ledger(path, max_cost=1.0):
+            write(judge, chats())
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(one, range(3)))
+    with Ledger(path, max_cost=1.0) as ledger:
+        # Each of the three may have sent one ahead, equal to the others'.
+        assert ledger.totals().cost == pytest.approx(len(batches.lines()) * 1e-5, abs=3.1e-5)
+        key = list_calls(path)[0]["key"]
+        book, calls = BatchBook(ledger), ledger.totals().cost
+        batch = book.claim("a", "m", {key: Batched("generate", {}, 0.25)})
+        answer = Call(key=key, model="m", kind="generate", request={}, response="{}", cost=0.5)
+        assert book.over(batch, [answer]) != {key: "{}"}
+        assert ledger.totals().cost == pytest.approx(calls + 0.5)
+        assert book.over(batch, [answer]) == book.booked([key])
+        assert ledger.totals().cost == pytest.approx(calls + 0.5)
+
+
+def test_the_key_is_in_no_reason_and_no_row(server, batches, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "gsk_verysecretkey")
+    batches.answered, batches.late = 0.0, "bad key gsk_verysecretkey"
+    with Ledger(tmp_path / "l.sqlite"):
+        found = write(model(server, max_retries=0), chats())
+    assert found[-1].reason == "no answer in the batch: bad key ***, in 1 batches"
+    assert "verysecret" not in str(found) + capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("said", "meant"), [("SUCCEEDED", "completed"), ("canceled", "cancelled")])
+def test_other_words_for_an_end_are_understood(server, batches, tmp_path, said, meant):
+    batches.status, batches.answered = said, 1.0 if meant == "completed" else 0.5
+    with Ledger(tmp_path / "l.sqlite"):
+        if meant == "completed":
+            assert texts(write(model(server), chats())) == WANTED
+        else:
+            with pytest.raises(ModelError, match="was cancelled at the server"):
+                write(model(server), chats())
+
+
+def test_answers_are_utf_8_whatever_the_header_says(server, batches, tmp_path):
+    handle = batches.handle
+
+    def latin(method, path, raw):
+        reply = handle(method, path, raw)
+        return replace(reply, headers={"content-type": "text/plain; charset=iso-8859-1"})
+
+    server.files = latin
+    server.answer = lambda body, n: server.text("für Ümit 😀")
+    with Ledger(tmp_path / "l.sqlite"):
+        assert set(texts(write(model(server), chats()))) == {"für Ümit 😀"}
+
+
+def test_where_the_first_two_are_rejected_nothing_is_sent(server, batches, tmp_path):
+    server.answer = lambda body, n: server.error(400, "no such thing as a prompt")
+    with Ledger(tmp_path / "l.sqlite"), pytest.raises(ModelError, match="refuses every request"):
+        write(model(server), chats())
+    assert (len(batches.made), len(server.calls)) == (0, 2)
+
+
+def test_of_several_judges_the_one_in_batches_says_how_many_pairs_go_at_once(server):
+    asked = Panel(others=(model(server),), labeler=Pairwise())
+    judge = Scripted()
+    assert pairs_at_once(judge, asked) > 10_000
+    with using(Compute(batch=False)):
+        assert pairs_at_once(judge, asked) < 100

@@ -5,7 +5,8 @@ import pytest
 from hrlaif.errors import DataError
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
-from hrlaif.llm.ledger import NO_CALLS, Ledger
+from hrlaif.llm.call import NO_CALLS
+from hrlaif.llm.ledger import Ledger
 from hrlaif.records import Preference
 from hrlaif.rows import read_rows
 from hrlaif.study import Variant, read_items

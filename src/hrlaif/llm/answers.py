@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
 
 from hrlaif.errors import ModelError
 from hrlaif.llm import ledger
+from hrlaif.llm.call import Call, call_key
 from hrlaif.llm.chat import render, text_ids
 from hrlaif.llm.identity import model_identity
 from hrlaif.llm.labels import asked_tokens, label_probabilities, surface_forms
@@ -137,7 +138,7 @@ class Asked:
         }
         draws = bool(self.how.get("temperature"))
         return [
-            ledger.call_key(
+            call_key(
                 **about,
                 messages=[message.model_dump() for message in chat.messages],
                 sample=chat.sample if draws else 0,
@@ -152,7 +153,7 @@ class Asked:
         loaded = self.local.loaded()
         on = f"{loaded.device} {loaded.precision}"
         book.record_many(
-            ledger.Call(
+            Call(
                 key=key,
                 model=self.name,
                 kind=self.kind,

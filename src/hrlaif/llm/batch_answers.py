@@ -30,9 +30,8 @@ def answered(line: str, waiting: Mapping[str, Batched], place: Place, refusals: 
         return {}
     response = row.get("response")
     if not isinstance(response, dict):
-        error = row.get("error")
-        said = error.get("message") if isinstance(error, dict) else error
-        return {key: Again(f"no answer in the batch: {str(said or 'no reason given')[:120]}")}
+        said = redact(message(row.get("error")), place.secret)[:120]
+        return {key: Again(f"no answer in the batch: {said or 'no reason given'}")}
     sent = Sent()
     status = response.get("status_code")
     sent.status = status if type(status) is int else 0
@@ -45,6 +44,17 @@ def answered(line: str, waiting: Mapping[str, Batched], place: Place, refusals: 
         return {key: Again(f"not answered in the batch ({sent.status})")}
     raw = redact(raw, place.secret)
     return {key: refusals.read(place, sent, raw, waiting[key].request)}
+
+
+def message(error: Any) -> str:
+    """What an error says, in the forms in which servers put it: a text, an object, a list."""
+    if isinstance(error, dict) and "data" in error:
+        error = error["data"]
+    if isinstance(error, list):
+        error = error[0] if error else ""
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code")
+    return str(error or "")
 
 
 def seconds(ended: Mapping[str, Any]) -> float:

@@ -10,20 +10,19 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
-from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Any, Self, final
 from uuid import uuid4
 
 from hrlaif.errors import DataError, UsageError
 from hrlaif.llm.budget import Budget
+from hrlaif.llm.call import NO_CALLS, Call, Totals, totals_of
 from hrlaif.llm.ledger_file import LOST, as_json, connect, plain, telling
 from hrlaif.progress import say
-from hrlaif.records import digest
 
 # A key answered twice (two processes at once) keeps its first answer and adds up what was paid.
 _INSERT = """
@@ -47,48 +46,6 @@ _FAILED = """
 INSERT INTO failures VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1
 """
 _APART = f"UPDATE calls SET key = ?, status = '{LOST}' WHERE key = ? AND response = ?"
-
-
-def call_key(**what: Any) -> str:
-    """The key of a call: give it everything that can change the answer, and nothing else."""
-    return digest(what, length=40)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """An answered call. `cost` is in US dollars; None where the price is not known."""
-
-    key: str
-    model: str
-    kind: Literal["generate", "choose"]
-    request: Mapping[str, Any]
-    response: str
-    """The answer as it came, before anyone read it."""
-    status: str = "ok"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float | None = 0.0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over answered calls; `cost` leaves out the `unpriced_calls`, and holds lost ones too."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    cost: float
-    unpriced_calls: int
-
-    def plus(self, other: Totals, sign: int = 1) -> Totals:
-        """Both together; with sign -1, what came since `other`."""
-        mine, theirs = astuple(self), astuple(other)
-        return Totals(*(a + sign * b for a, b in zip(mine, theirs, strict=True)))
-
-
-NO_CALLS = Totals(0, 0, 0, 0.0, 0.0, 0)
 
 
 @final
@@ -181,21 +138,31 @@ class Ledger:
             calls = self._unkept
             if not calls:
                 return []
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            with self.file("cannot be written") as db:
-                try:
-                    db.execute("BEGIN IMMEDIATE")
-                    rows = [db.execute(_INSERT, self._row(c, at)).fetchone() for c in calls]
-                    db.execute("COMMIT")
-                finally:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
+            with self.writing(calls) as stands:
+                pass
+            self._unkept = []
+        return stands
+
+    @contextmanager
+    def writing(self, calls: Sequence[Call]) -> Iterator[list[str]]:
+        """A transaction that books these answers, and what else its block writes into `file`.
+
+        Gives the answers that stand. What is raised in the block undoes all of it.
+        """
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self._lock, self.file("cannot be written") as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                rows = [db.execute(_INSERT, self._row(c, at)).fetchone() for c in calls]
+                yield [str(row[0]) for row in rows]
+                db.execute("COMMIT")
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
             if self._spent is not None:
                 self._spent += sum(call.cost or 0.0 for call in calls)
             for call in calls:
-                self.used = self.used.plus(_totals_of(call))
-            self._unkept = []
-        return [str(row[0]) for row in rows]
+                self.used = self.used.plus(totals_of(call))
 
     def record_failure(self, model: str, reason: str) -> None:
         """Counts a call that got no answer; it is not an answer, so the next run asks again."""
@@ -277,22 +244,3 @@ _CURRENT: ContextVar[Ledger | None] = ContextVar("ledger", default=None)
 def current() -> Ledger | None:
     """The ledger in force, if any."""
     return _CURRENT.get()
-
-
-def lost(model: str, key: str, reason: str, worst_case: float) -> Call:
-    """A call that was sent and not answered, at the most that it can have cost."""
-    return Call(
-        key=f"{LOST}-{uuid4().hex}",
-        model=model,
-        kind="generate",
-        request={"key": key},
-        response=reason,
-        status=LOST,
-        cost=worst_case,
-    )
-
-
-def _totals_of(call: Call) -> Totals:
-    tokens = (call.prompt_tokens, call.completion_tokens)
-    answered = int(call.status != LOST)
-    return Totals(answered, *tokens, call.seconds, call.cost or 0.0, int(call.cost is None))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hrlaif.errors import ModelError
-from hrlaif.llm.ledger import call_key
+from hrlaif.llm.call import call_key
 from hrlaif.llm.remote_parse import (
     Answer,
     completion,

@@ -13,6 +13,7 @@ import httpx2
 
 from hrlaif.errors import DataError, ModelError, UsageError
 from hrlaif.llm import ledger as book
+from hrlaif.llm.call import Call, lost
 from hrlaif.llm.prices import dollars
 from hrlaif.llm.remote_batches import FEWEST, Batches
 from hrlaif.llm.remote_key import redact, without
@@ -96,10 +97,14 @@ class _Batch:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 if self._writer:
                     await self._writer.finish()
-        rejected = self._refusals.rejected
-        if never_answered and len(rejected) == len(questions) > 1:
-            raise ModelError(f"{self._endpoint.name} refuses every request: {rejected[0]}")
+        if never_answered and len(questions) > 1:
+            self._stop_where_all_are_rejected(len(questions))
         return found | dict(zip((q.key for q in rest), answers, strict=True))
+
+    def _stop_where_all_are_rejected(self, count: int) -> None:
+        rejected = self._refusals.rejected
+        if len(rejected) == count:
+            raise ModelError(f"{self._endpoint.name} refuses every request: {rejected[0]}")
 
     async def _in_batches(
         self, places: Places, questions: list[Question]
@@ -114,10 +119,16 @@ class _Batch:
         rest = [question for question in questions if question.key not in found]
         if not self._endpoint.batch or len(rest) < FEWEST:
             return found
-        if self._server.answered_at == float("-inf"):
-            # One goes ahead: what the server refuses is learned at once, not in some hours.
-            first = rest.pop(0)
-            found[first.key] = await self._once(places, first)
+        # One goes ahead, and another where it is refused: that is learned at once, not in a day.
+        for _ in range(2):
+            if self._server.answered_at == float("-inf"):
+                first = rest.pop(0)
+                found[first.key] = await self._once(places, first)
+        self._stop_where_all_are_rejected(2)
+        if self._server.logprobs is False:
+            given = [question for question in rest if question.body.get("logprobs")]
+            found |= dict.fromkeys((question.key for question in given), NO_LOGPROBS)
+            rest = [question for question in rest if question.key not in found]
         return found | await batches.ask(rest)
 
     async def _once(self, places: Places, question: Question) -> str | Unanswered:
@@ -161,7 +172,7 @@ class _Batch:
             outcome = await self._try(places, place, question)
             if isinstance(outcome, Again) and outcome.lost and self._writer and most:
                 name = self._endpoint.name
-                await self._writer.record(book.lost(name, question.key, outcome.reason, most))
+                await self._writer.record(lost(name, question.key, outcome.reason, most))
         finally:
             if ledger:
                 ledger.release(most)
@@ -219,9 +230,7 @@ class _Batch:
         most = self._most(question)
         if self._ledger and sent.out and most:
             with suppress(DataError):
-                self._ledger.record(
-                    book.lost(self._endpoint.name, question.key, "called off", most)
-                )
+                self._ledger.record(lost(self._endpoint.name, question.key, "called off", most))
 
     def _most(self, question: Question) -> float | None:
         """What a call can cost at most; None where its price is not known."""
@@ -237,7 +246,7 @@ class _Batch:
             question.longest_prompt if prompt is None else prompt,
             question.max_tokens if completion is None else completion,
         )
-        call = book.Call(
+        call = Call(
             key=question.key,
             model=self._endpoint.name,
             kind=question.kind,

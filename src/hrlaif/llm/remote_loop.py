@@ -8,7 +8,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar, final
 
-from hrlaif.llm.ledger import Call, Ledger
+from hrlaif.llm.call import Call
+from hrlaif.llm.ledger import Ledger
 
 T = TypeVar("T")
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from hrlaif.llm import ledger as book
+from hrlaif.llm.call import Call, call_key
 from hrlaif.llm.ledger_file import is_object
 from hrlaif.llm.scripted_texts import SENTENCES, marked
 from hrlaif.records import Asked, Chat, Choice, Completion, Unanswered, digest
@@ -140,7 +141,7 @@ class Scripted(Settings):
         keys = []
         waiting: dict[str, Chat] = {}
         for chat in chats:
-            key = book.call_key(model=own, kind=kind, chat=chat.model_dump(), **settings)
+            key = call_key(model=own, kind=kind, chat=chat.model_dump(), **settings)
             keys.append(key)
             if key in found or key in waiting:
                 continue
@@ -179,7 +180,7 @@ class Scripted(Settings):
                 continue
             request = {"messages": [message.model_dump() for message in chat.messages]}
             calls.append(
-                book.Call(
+                Call(
                     key=key,
                     model=self.name,
                     kind=kind,

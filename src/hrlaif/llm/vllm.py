@@ -8,8 +8,8 @@ from typing import Any, final
 
 from pydantic import Field
 
+from hrlaif.llm.call import call_key
 from hrlaif.llm.identity import stamps
-from hrlaif.llm.ledger import call_key
 from hrlaif.llm.remote_ask import Asker
 from hrlaif.llm.remote_server import Api, Endpoint
 from hrlaif.llm.vllm_server import socket_of

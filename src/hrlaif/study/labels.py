@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hrlaif.llm import ledger as book
+from hrlaif.llm.call import NO_CALLS, Totals
 from hrlaif.progress import track
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.reasons import counted
@@ -25,7 +26,7 @@ class Labels(NamedTuple):
     """One answer a comparison, in their order."""
 
     answers: list[Answer]
-    used: book.Totals
+    used: Totals
     """What the calls behind them cost, whenever they were paid."""
 
     @property
@@ -56,7 +57,7 @@ def ask(
 ) -> Labels:
     """Asks in chunks; answers that the ledger knows are not asked for again, so a study resumes."""
     ledger = book.current()
-    before = ledger.used if ledger else book.NO_CALLS
+    before = ledger.used if ledger else NO_CALLS
     answers: list[Answer] = []
     size = pairs_at_once(judge, variant.labeler)
     with track(what, len(comparisons), unit="pairs") as bar:
@@ -64,5 +65,5 @@ def ask(
             group = comparisons[begin : begin + size]
             answers += variant.labeler.label(group, judge)
             bar.advance(len(group))
-    used = ledger.used.plus(before, -1) if ledger else book.NO_CALLS
+    used = ledger.used.plus(before, -1) if ledger else NO_CALLS
     return Labels(answers, used)
