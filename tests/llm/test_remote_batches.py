@@ -611,3 +611,44 @@ def test_of_several_judges_the_one_in_batches_says_how_many_pairs_go_at_once(ser
     assert pairs_at_once(judge, asked) > 10_000
     with using(Compute(batch=False)):
         assert pairs_at_once(judge, asked) < 100
+
+
+def test_a_study_sends_its_ways_of_asking_side_by_side(hrlaif, server, batches, tmp_path):
+    server.answer = lambda body, n: server.top({"1": 0.75, "2": 0.25})
+    source = _pairs(tmp_path, 40)
+    batches.polls_before_the_end = 6
+    command = ("study", source, "-o", tmp_path / "s", "--judge", "remote:m", "--batch")
+    command += ("--base-url", server.url, "--variants", "base,detailed,base-single")
+    hrlaif(*command, "--probes", 0, "--disagreements", 0)
+    first_end = next(i for i, (_, what) in enumerate(batches.said) if what.endswith("/content"))
+    assert batches.said[:first_end].count(("POST", "/batches")) >= 2
+    # One order alone asks nothing new, whichever way came first; one of each way goes ahead.
+    sizes = [len(batches.lines(i)) for i in range(len(batches.made))]
+    assert 157 <= sum(sizes) <= 160
+
+
+def test_ctrl_c_ends_a_panel_whose_judges_wait_for_batches(hrlaif, server, batches, tmp_path):
+    server.answer = lambda body, n: server.top({"1": 0.75, "2": 0.25})
+    batches.polls_before_the_end = 10**6
+    command = ["label", _pairs(tmp_path, 40), "-o", tmp_path / "o.jsonl", "--batch"]
+    for name in ("m", "n"):
+        command += ["--judge", f"{{kind: remote, model: {name}, base_url: '{server.url}'}}"]
+    process = hrlaif.start(*command)
+    begun = time.monotonic()
+    while len(batches.made) < 2 and time.monotonic() - begun < 60:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.count("goes on at the server; the same command collects it") == 2
+
+
+def _pairs(folder, count):
+    source = folder / "pairs.jsonl"
+    rows = (
+        {"prompt": f"p{i}", "responses": ["a", f"b{i}"], "human_preference": i % 2}
+        for i in range(count)
+    )
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return source

@@ -7,8 +7,6 @@ so that what one family likes of its own counts for less.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Self, final
 
 from pydantic import Field, model_validator
@@ -16,6 +14,7 @@ from pydantic import Field, model_validator
 from hrlaif.errors import UsageError
 from hrlaif.labeling.pairwise import Pairwise
 from hrlaif.llm import AnyModel, Remote
+from hrlaif.llm.remote_loop import side_by_side
 from hrlaif.panels import together
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Abstention, Comparison, Preference
@@ -66,11 +65,9 @@ class Panel(Settings):
     ) -> list[list[Preference | Abstention]]:
         """Judges behind an address are asked side by side, those in this process in turn."""
         elsewhere = [one for one in judges if isinstance(one, Remote)]
-        with ThreadPoolExecutor(max(len(elsewhere), 1)) as pool:
+        with side_by_side(len(elsewhere)) as submit:
             under_way = {
-                # In a copy of the context, the ledger in force is in force there too.
-                one.name: pool.submit(copy_context().run, self.labeler.label, comparisons, one)
-                for one in elsewhere
+                one.name: submit(self.labeler.label, comparisons, one) for one in elsewhere
             }
             here = {
                 one.name: self.labeler.label(comparisons, one)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, final
 
 from hrlaif.llm.call import Call
 from hrlaif.llm.ledger import Ledger
+from hrlaif.settings import compute
 
 T = TypeVar("T")
+Submit = Callable[..., Future[Any]]
+_UNDER_WAY: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = set()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -19,8 +24,48 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return asyncio.run(_known(work))
     return _run_beside(work)
+
+
+@contextmanager
+def side_by_side(workers: int) -> Iterator[Submit]:
+    """Threads for work that asks several models at once, in the context of the block.
+
+    They end with the block. On Ctrl-C what they have under way is called off; on an error it is
+    waited for, but for batches, which would take a day and are collected by the next command.
+    """
+    futures: list[Future[Any]] = []
+
+    def submit(work: Callable[..., Any], *given: Any) -> Future[Any]:
+        futures.append(pool.submit(contextvars.copy_context().run, work, *given))
+        return futures[-1]
+
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        try:
+            yield submit
+        except BaseException as error:
+            while isinstance(error, KeyboardInterrupt) or compute().batch:
+                for future in futures:
+                    future.cancel()
+                for loop, task in list(_UNDER_WAY):
+                    with suppress(RuntimeError):  # it has ended since
+                        loop.call_soon_threadsafe(task.cancel)
+                if not wait(futures, timeout=0.1).not_done:
+                    break
+            raise
+
+
+async def _known(work: Coroutine[Any, Any, T]) -> T:
+    """The work itself, which another thread can call off."""
+    task = asyncio.current_task()
+    assert task is not None
+    here = (asyncio.get_running_loop(), task)
+    _UNDER_WAY.add(here)
+    try:
+        return await work
+    finally:
+        _UNDER_WAY.discard(here)
 
 
 def _run_beside(work: Coroutine[Any, Any, T]) -> T:

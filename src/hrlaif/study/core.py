@@ -11,10 +11,13 @@ from functools import reduce
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
+from hrlaif.llm import Remote
+from hrlaif.llm.remote_loop import side_by_side
 from hrlaif.panels import together
 from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row, digest
+from hrlaif.settings import compute
 from hrlaif.statistics import Calibration
 from hrlaif.study import bias, learning, probes, resistance, sweep
 from hrlaif.study.agreement import Scored, baselines, breakdown, raters
@@ -68,6 +71,7 @@ def study(asked: Asked, judges: Sequence[LanguageModel]) -> tuple[Row, list[Judg
         )
     dev, test = halves(items, seed=seed)
     parts = sweep.Halves(items, dev, test)
+    _ask_ahead(asked, judges)
     labelled = [_sweep(asked, judge) for judge in judges]
     samples = [_own_samples(asked, judge) for judge in judges]
     judged = []
@@ -85,6 +89,18 @@ def study(asked: Asked, judges: Sequence[LanguageModel]) -> tuple[Row, list[Judg
     if len(judges) > 1:
         row["together"] = _together(parts, judges, judged, seed)
     return row, judged
+
+
+def _ask_ahead(asked: Asked, judges: Sequence[LanguageModel]) -> None:
+    """All ways of asking at once, where each takes a batch: the sweep then finds their answers."""
+    pairs = [item.comparison for item in asked.items]
+    work = [(v, j) for j in judges if isinstance(j, Remote) for v in asked.variants]
+    if not compute().batch or not work:
+        return
+    with side_by_side(len(work)) as submit:
+        under_way = [submit(variant.labeler.label, pairs, judge) for variant, judge in work]
+        for ended in under_way:
+            ended.result()
 
 
 def _sweep(asked: Asked, judge: LanguageModel) -> dict[str, Labels]:
