@@ -126,7 +126,7 @@ def dollars(ledger: Ledger) -> str:
 
 
 def cost_of(ledger: Ledger) -> Row:
-    """Calls, tokens, seconds and US dollars of all that the ledger holds."""
+    """Calls, tokens, seconds and US dollars (None: not known) of all that the ledger holds."""
     totals = ledger.totals()
     return {
         "calls": totals.calls,
@@ -134,7 +134,7 @@ def cost_of(ledger: Ledger) -> Row:
         "prompt_tokens": totals.prompt_tokens,
         "completion_tokens": totals.completion_tokens,
         "seconds": round(totals.seconds, 1),
-        "usd": round(totals.cost, 6),
+        "usd": None if totals.unpriced_calls else round(totals.cost, 6),
         "unpriced_calls": totals.unpriced_calls,
     }
 

@@ -188,7 +188,8 @@ class Ledger:
         if worst_case is None:
             raise UsageError(
                 "a maximum cost is set, but the price of this model is not known: set `price: "
-                "[input, output]` in US dollars per million tokens, or leave out --max-cost"
+                "[input, output]` in US dollars per million tokens, as in "
+                '--judge "{kind: remote, model: NAME, price: [2, 8]}", or leave out --max-cost'
             )
         with self.file() as db:
             self._budget.reserve(db, worst_case, self.spent)

@@ -62,8 +62,9 @@ class Asker:
         """The label ladder: `logprobs`, else `votes`, or `hard` with `votes: 1`.
 
         A label that the server does not list among its 20 likeliest tokens counts as 0, and the
-        mass says so. Votes are smoothed by half a vote a label (Jeffreys): (v + 0.5) / (n + 0.5 L),
-        and their mass is the share that named a label.
+        mass says so. Votes for one of two labels are smoothed by half a vote (Jeffreys):
+        (v + 0.5) / (n + 1); of more labels, such as grades, they are shares, so that their mean is
+        that of the votes. Their mass is the share that named a label.
         """
         questions = [self._for_logprobs(chat, choices) for chat in chats]
         # The first goes alone: what the server refuses is learned once, not by every call at once.
@@ -181,8 +182,9 @@ class Asker:
         if self.server.cut_votes >= _TRIAL:
             raise ModelError(
                 f"{self.endpoint.name} wrote {self.vote_tokens} tokens {self.server.cut_votes} "
-                "times and no answer: it thinks before it answers; give it more vote_tokens, as in "
-                f'--judge "{{kind: remote, model: {self.model}, vote_tokens: 4000, votes: 1}}"'
+                "times and no answer: it thinks before it answers; give it more, as in "
+                f'--judge "{{kind: remote, model: {self.model}, vote_tokens: '
+                f'{max(4000, 4 * self.vote_tokens)}, votes: 1}}", beside its other settings'
             )
 
 
@@ -210,7 +212,7 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswere
     counted = sum(counts)
     if not counted:
         return why or Unanswered(reason="no votes")
-    smooth = 0.0 if len(votes) == 1 else 0.5
+    smooth = 0.5 if len(votes) > 1 and len(choices) == 2 else 0.0
     return Choice(
         probabilities=tuple((n + smooth) / (counted + smooth * len(counts)) for n in counts),
         mass=counted / len(votes),

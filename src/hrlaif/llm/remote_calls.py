@@ -37,6 +37,9 @@ from hrlaif.records import Unanswered
 from hrlaif.settings import compute
 
 _MOST_ADAPTATIONS = 8
+_GRACE = 10.0
+"""Seconds in which calls under way may end, when the work stops."""
+_QUIET = 60.0
 
 
 def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> dict[str, Any]:
@@ -90,7 +93,10 @@ class _Batch:
                 found = await self._in_batches(places, questions)
                 rest = [question for question in questions if question.key not in found]
                 tasks += [asyncio.create_task(self._once(places, q)) for q in rest]
-                answers = await asyncio.gather(*tasks)
+                answers = await _all_of(tasks)
+            except BaseException:
+                await places.drain(_GRACE)
+                raise
             finally:
                 for task in tasks:
                     task.cancel()
@@ -159,8 +165,10 @@ class _Batch:
             if outcome.adapted and adaptations < _MOST_ADAPTATIONS:
                 adaptations += 1
                 continue
-            if attempt >= self._endpoint.max_retries:
-                return self._given_up(outcome, begun)
+            if attempt >= self._endpoint.max_retries and not self._refusals.is_patient(
+                outcome, begun
+            ):
+                return self._refusals.given_up(outcome, begun, attempt + 1)
             await asyncio.sleep(backoff(attempt) if outcome.wait is None else outcome.wait)
             attempt += 1
 
@@ -212,6 +220,10 @@ class _Batch:
             if "insufficient_quota" in raw:
                 raise ModelError(f"{self._endpoint.name}: {complaint(raw)}")
             places.too_many(place, begun, wait)
+            if time.monotonic() - self._server.busy_at > _QUIET:
+                self._server.busy_at = time.monotonic()
+                most = f"{int(place.limit)} at once from now on"
+                say(f"  {self._endpoint.name}: too many requests (429): {most}")
             elsewhere = bool(wait) and places.another(place)
             return Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
         return self._refusals.read(place, sent, raw, body)
@@ -259,16 +271,13 @@ class _Batch:
         )
         return await self._writer.record(call)
 
-    def _given_up(self, last: Again, begun: float) -> Unanswered:
-        tries = self._endpoint.max_retries + 1
-        if self._endpoint.start:
-            self._endpoint.start()  # raises with the end of its log, where it has ended
-        if last.unreachable and self._server.answered_at < begun:
-            where = ", ".join(self._endpoint.addresses)
-            raise ModelError(
-                f"{self._endpoint.name} cannot be reached at {where} in {tries} "
-                f"tries ({last.reason}): is the server running, and the address right? All answers "
-                "so far are kept; the same command goes on from there"
-            )
-        self._refusals.failed(last.reason)
-        return Unanswered(reason=f"{last.reason}, in {tries} tries")
+
+async def _all_of(tasks: Sequence[asyncio.Task[str | Unanswered]]) -> list[str | Unanswered]:
+    """What they give, or what the first that failed raised: the others go on, unlike `gather`'s."""
+    if not tasks:
+        return []
+    ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in ended:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+    return [task.result() for task in tasks]

@@ -45,10 +45,12 @@ def side_by_side(workers: int) -> Iterator[Submit]:
         try:
             yield submit
         except BaseException as error:
+            told: set[Any] = set()
             while isinstance(error, KeyboardInterrupt) or compute().batch:
                 for future in futures:
                     future.cancel()
-                for loop, task in list(_UNDER_WAY):
+                for loop, task in set(_UNDER_WAY) - told:
+                    told.add((loop, task))
                     with suppress(RuntimeError):  # it has ended since
                         loop.call_soon_threadsafe(task.cancel)
                 if not wait(futures, timeout=0.1).not_done:

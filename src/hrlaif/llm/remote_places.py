@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from hrlaif.errors import BudgetReached
 from hrlaif.llm.prices import is_loopback
 from hrlaif.llm.remote_key import key_for
 from hrlaif.llm.remote_server import Address, Endpoint, Server
+from hrlaif.progress import say
 
 _FAILURES = 3
 """Failed calls in a row after which an address is left alone, where there is another."""
@@ -82,6 +83,7 @@ class Places:
         self._most = most
         self._server = server
         self._changed = asyncio.Condition()
+        self._closed = False
 
     @property
     def first(self) -> Place:
@@ -92,6 +94,8 @@ class Places:
         """Waits for room, then for the budget; raises BudgetReached once nothing can free it."""
         while True:
             async with self._changed:
+                if self._closed:
+                    raise asyncio.CancelledError
                 now = time.monotonic()
                 ready = [p for p in self._places if p.closed_until <= now]
                 free = [p for p in ready if p.active < int(p.limit)]
@@ -100,6 +104,7 @@ class Places:
                         reserve()
                     except BudgetReached:
                         if not any(p.active for p in self._places):
+                            self._closed = True  # a smaller call would be called off with the rest
                             raise
                     else:
                         return self._taken(free)
@@ -117,12 +122,25 @@ class Places:
                 place.known.active -= 1
             now = time.monotonic()
             ready = [p for p in self._places if p.closed_until <= now]
-            if ready:
+            if ready and not self._closed:
                 # Waking all who wait at the end of each call would take longer than the calls.
                 room = sum(max(0, int(p.limit) - p.active) for p in ready)
                 self._changed.notify(max(1, room))
             else:
                 self._changed.notify_all()
+
+    async def drain(self, seconds: float) -> None:
+        """Lets no call in any more, and waits for those under way: they are being paid for."""
+        self._closed = True
+        async with self._changed:
+            self._changed.notify_all()
+        count = sum(p.active for p in self._places)
+        if count:
+            say(f"  {count} calls under way: they are waited for, {seconds:.0f} s at most")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._changed:
+                while any(p.active for p in self._places):
+                    await self._changed.wait()
 
     def _taken(self, free: list[Place]) -> Place:
         # A service asks each question as a batch of its own: all calls of the process count.
@@ -139,7 +157,7 @@ class Places:
         place.limit = min(float(self._most), place.limit + 1.0 / place.limit)
         if known.bears is not None:
             known.bears = place.limit
-        self._server.answered_at = time.monotonic()
+        self._server.answered_at, self._server.given_up = time.monotonic(), 0
 
     def too_many(self, place: Place, begun: float, pause: float | None) -> None:
         """A 429 to a call begun at this time: halves the room, once per round of calls."""

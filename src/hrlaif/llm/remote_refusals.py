@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, final
 
 from hrlaif.errors import ModelError
@@ -13,6 +14,10 @@ from hrlaif.llm.remote_server import NO_LOGPROBS, Endpoint, Server, complaint, r
 from hrlaif.progress import say
 from hrlaif.records import Unanswered
 
+_PATIENCE = 120.0
+"""Seconds without any answer after which 429 counts as a failure."""
+_IN_A_ROW = 50
+"""Questions given up, without an answer between them, after which the work stops."""
 _GATEWAY_TIMEOUT = (504, 524)
 """The server behind the gateway may still be writing."""
 
@@ -75,3 +80,27 @@ class Refusals:
         """Counts a row without an answer."""
         if self._ledger:
             self._ledger.record_failure(self._endpoint.name, reason)
+
+    def is_patient(self, last: Again, begun: float) -> bool:
+        """Whether a server that asks for patience answers others meanwhile, or did just now."""
+        return last.busy and time.monotonic() - max(begun, self._server.answered_at) < _PATIENCE
+
+    def given_up(self, last: Again, begun: float, tries: int) -> Unanswered:
+        """Counts it; raises ModelError where there is no use in going on."""
+        self._server.given_up += 1
+        if self._endpoint.start:
+            self._endpoint.start()  # raises with the end of its log, where it has ended
+        if last.unreachable and self._server.answered_at < begun:
+            where = ", ".join(self._endpoint.addresses)
+            raise ModelError(
+                f"{self._endpoint.name} cannot be reached at {where} in {tries} "
+                f"tries ({last.reason}): is the server running, and the address right? All answers "
+                "so far are kept; the same command goes on from there"
+            )
+        self.failed(last.reason)
+        if self._server.given_up >= _IN_A_ROW:
+            raise ModelError(
+                f"{self._endpoint.name} answered none of {self._server.given_up} questions in a "
+                f"row ({last.reason}): all answers so far are kept; the same command goes on"
+            )
+        return Unanswered(reason=f"{last.reason}, in {tries} tries")

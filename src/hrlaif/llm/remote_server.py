@@ -128,6 +128,10 @@ class Server:
     """Votes that used up their tokens and said nothing; -1 once one has said something."""
     answered_at: float = float("-inf")
     """time.monotonic() of its last answer."""
+    given_up: int = 0
+    """Questions given up since then."""
+    busy_at: float = float("-inf")
+    """time.monotonic() when it was last said that it asks for patience."""
     addresses: defaultdict[str, Address] = field(default_factory=lambda: defaultdict(Address))
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while calls under way are counted."""
