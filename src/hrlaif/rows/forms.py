@@ -119,6 +119,9 @@ def _comparison(values: Mapping[str, Any], where: str) -> Comparison:
     human = probability(values, "human_preference", where)
     if human is None:
         human = winner(values, where) if preference is None else preference
+        # Beside `chosen` it says how sure a label was: a judge's, as `hrlaif export` wrote it.
+        if preference is not None and values.get("prob_chosen") is not None:
+            human = None
     comparison = _checked(
         Comparison, where,
         id=key, prompt=prompt, a=sides[0], b=sides[1], human_preference=human,
