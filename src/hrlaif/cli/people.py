@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrlaif.cli.jobs import refuse_overwriting
-from hrlaif.errors import UsageError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.progress import say
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from hrlaif.human.study import Study
 
 _TASKS = "general, helpful, harmless or summarization"
+_EXPORTABLE = (
+    "what can be exported are labels (of `hrlaif label`, or `prob_a` in any pair), known "
+    "preferences, and the preferences, ratings and verdicts of `hrlaif vote`; a score is none of "
+    "these"
+)
 Source = Annotated[
     str, typer.Argument(help="Pairs, preferences, responses, or a run folder.", show_default=False)
 ]
@@ -112,6 +117,9 @@ def export(
 
     refuse_overwriting(Path(file), out)
     found = exported(read_rows(file), to, min_margin=min_margin)
+    if not found.rows:
+        why = "; ".join(f"{count} left out: {reason}" for reason, count in found.left_out.items())
+        raise DataError(f"{file} has no row for {to} ({why}): {_EXPORTABLE}")
     write_export(out, found)
     for reason, count in found.left_out.items():
         say(f"{count} left out: {reason}")
