@@ -1,4 +1,5 @@
 import json
+import re
 from statistics import fmean
 
 import pytest
@@ -67,6 +68,17 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
     assert read(out)[1]["distribution"] == {"1 checked": -1.0, "2 length": -1.0}
     (silent,) = read(tmp_path / "scores.abstentions.jsonl")
     assert silent["reason"] == "part 1 checked has no score: no number in the response"
+
+
+def test_a_length_in_tokens_that_no_row_knows_names_the_reward_that_works(
+    hrlaif, responses, tmp_path
+):
+    out = tmp_path / "scores.jsonl"
+    told = hrlaif.here("score", responses, "-o", out, "--reward", "length", code=3).stdout
+    assert "9 without a verdict: its number of tokens is not known" in told
+    [way_out] = re.findall(r'--reward "([^"]+)"', told)
+    hrlaif.here("score", responses, "-o", out, "--reward", way_out)
+    assert [row["scorer"] for row in read(out)] == ["length/characters"] * 9
 
 
 @pytest.mark.parametrize(
