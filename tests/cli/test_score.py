@@ -91,7 +91,18 @@ def test_a_length_in_tokens_that_no_row_knows_names_the_reward_that_works(
         (["--reward", "scaled", "--judge", "scripted:"], 2, "elsewhere give both"),
         (["--reward", "checked", "--reward-model", "x"], 2, "--reward-model or --reward, not both"),
         (["--judge", "scripted:", "--reward-model", "x"], 2, "either --judge or --reward-model"),
-        (["--reward-model", "/not/here"], 1, "/not/here holds no reward model"),
+        (["--reward-model", "/not/here"], 1, "/not/here holds no reward model, for there is no"),
+        (
+            ["--reward-model", "nodir"],
+            1,
+            "nodir holds no reward model, for there is no such folder",
+        ),
+        (
+            ["--judge", "scripted:", "--max-abstentions", "5"],
+            2,
+            "'--max-abstentions': Input should be",
+        ),
+        (["--reward", "gone.yaml"], 2, "--reward gone.yaml: there is no such file"),
     ],
 )
 def test_what_cannot_score_is_told(more, code, says, hrlaif, responses, tmp_path):
