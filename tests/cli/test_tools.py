@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def test_models_are_listed_with_their_licences(hrlaif):
     assert "packaged:gemma-3-270m" in shown
     assert "packaged:qwen2.5-coder-1.5b-instruct" in shown
     assert "Apache-2.0" in shown
+
+
+def test_the_version_is_told_without_a_command(hrlaif):
+    assert hrlaif.here("--version").stdout == f"hrlaif {version('hrlaif')}\n"
 
 
 def test_python_m_hrlaif_is_hrlaif(hrlaif):
