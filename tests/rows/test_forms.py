@@ -339,7 +339,7 @@ def test_rows_that_say_the_same_are_read_once_and_counted(capsys):
     assert capsys.readouterr().err == "3 rows left out: an earlier row says the same\n"
     answer = {"id": "p", "prompt": "Q", "response": "a"}
     assert len(responses_from(rows(answer, answer))) == 1
-    assert capsys.readouterr().err.startswith("1 rows left out")
+    assert capsys.readouterr().err.startswith("1 row left out")
 
 
 def test_empty_identical_and_enormous_responses_are_read_as_they_are():

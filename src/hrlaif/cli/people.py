@@ -9,7 +9,7 @@ import typer
 
 from hrlaif.cli.jobs import refuse_overwriting
 from hrlaif.errors import DataError, UsageError
-from hrlaif.progress import say
+from hrlaif.progress import number, say
 
 if TYPE_CHECKING:
     from hrlaif.human.items import Item, Mode
@@ -123,7 +123,7 @@ def export(
     write_export(out, found)
     for reason, count in found.left_out.items():
         say(f"{count} left out: {reason}")
-    print(f"{found.rows} rows in {out}")
+    print(f"{number(found.rows, 'row')} in {out}")
 
 
 def _need_extra() -> None:
@@ -210,6 +210,7 @@ def _keep(file: str, folder: Path, database: Any) -> None:
     say(f"writing the votes to {folder}")
     found = keep(folder, cast(database))
     page = write_votes(folder)
-    print(f"{found['votes']} votes by {found['raters']} raters in {folder}; {page}")
+    told = f"{number(found['votes'], 'vote')} by {number(found['raters'], 'rater')}"
+    print(f"{told} in {folder}; {page}")
     if Path(file).is_dir():
         say(f"`hrlaif report {file}` puts them beside the judge's verdicts")
