@@ -25,9 +25,11 @@ def test_tokens_are_a_range_and_other_numbers_tell_reasons_apart() -> None:
 
 def test_quoted_texts_are_shown_by_the_first_and_apostrophes_are_no_quotes() -> None:
     said = [f"no label in the answer: {text!r}" for text in ("Both.", "It's mine", "Both.")]
+    said += [f"no option fits the reference {text!r}" for text in ("2", "3")]
     said += ["the judge's label is 'x'", "the judge's label is 'y'"]
     assert counted(said) == {
         "no label in the answer: 'Both.' and others, 2 in all": 3,
+        "no option fits the reference '2' and others, 2 in all": 2,
         "the judge's label is 'x'": 1,
         "the judge's label is 'y'": 1,
     }

@@ -130,7 +130,7 @@ def test_a_process_killed_in_the_middle_leaves_no_trace(tmp_path):
     assert path.read_bytes() == undisturbed.read_bytes()
 
 
-def test_one_process_works_in_a_folder_at_a_time(tmp_path):
+def test_one_process_works_in_a_folder_at_a_time_and_the_other_is_told_which(tmp_path):
     code = f"""
 from pathlib import Path
 from hrlaif.errors import HrlaifError
@@ -148,6 +148,13 @@ except HrlaifError as error:
 
     with only_process(tmp_path):
         assert other().startswith(f"another process works in {tmp_path}: wait for it, or stop it")
+        near = Path(os.path.relpath(tmp_path))
+        for file, said in ((None, f"in {tmp_path}:"), (near / "o.jsonl", f"on {tmp_path}/o.jsonl")):
+            with (
+                pytest.raises(HrlaifError, match=f"another process works {said}"),
+                only_process(near, file=file),
+            ):
+                pass
     assert other() == "free\n"
 
 

@@ -113,6 +113,7 @@ class Evidence(Record):
     """How a preference was got."""
 
     source: LabelSource
+    """Of a panel the coarsest of its judges', so that no label seems finer than it is."""
     mass: float | None = None
     """Probability that the judge gave to the labels together, before they were normalised."""
     prob_a_first: float | None = None

@@ -22,10 +22,14 @@ def together(
     labeler = f"panel/{told[0].labeler.replace(names[0], '+'.join(names), 1)}"
     said = {n: t for n, t in zip(names, told, strict=True) if isinstance(t, Preference)}
     if len(said) < (quorum or len(names) // 2 + 1):
-        reasons = dict.fromkeys(t.reason for t in told if isinstance(t, Abstention))
-        reason = f"{len(said)} of {len(names)} judges answered: {'; '.join(reasons)}"
-        if not said and len(reasons) == 1:
-            (reason,) = reasons
+        silent: dict[str, list[str]] = {}
+        for name, one in zip(names, told, strict=True):
+            if isinstance(one, Abstention):
+                silent.setdefault(one.reason, []).append(name)
+        parts = [f"{', '.join(who)} did not: {why}" for why, who in silent.items()]
+        reason = "; ".join([f"{len(said)} of {len(names)} judges answered", *parts])
+        if not said and len(silent) == 1:
+            (reason,) = silent
         return Abstention(comparison=comparison, labeler=labeler, reason=reason)
     return Preference(
         comparison=comparison,

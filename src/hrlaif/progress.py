@@ -40,6 +40,11 @@ def say(text: str) -> None:
     console.print(_CONTROL.sub("", text), markup=False, soft_wrap=True)
 
 
+def number(count: int, noun: str) -> str:
+    """`1 label`, `2 labels`, `0 labels`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 class Bar:
     """Counts finished units of work."""
 

@@ -182,15 +182,21 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def only_process(folder: Path, name: str = ".lock", *, wait: float = 0.0) -> Iterator[None]:
-    """One process a folder. Raises HrlaifError when another still holds it after `wait` seconds."""
+def only_process(
+    folder: Path, name: str = ".lock", *, file: Path | None = None, wait: float = 0.0
+) -> Iterator[None]:
+    """One process a folder, or a `file` in it.
+
+    Raises HrlaifError when another still holds it after `wait` seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / name)
     try:
         lock.acquire(timeout=wait)
     except Timeout:
+        held = f"in {folder.resolve()}" if file is None else f"on {file.resolve()}"
         raise HrlaifError(
-            f"another process works in {folder}: wait for it, or stop it and run the same command"
+            f"another process works {held}: wait for it, or stop it and run the same command"
         ) from None
     try:
         yield

@@ -136,7 +136,8 @@ def explain(error: ValidationError, cls: type[BaseModel], *, where: str = "") ->
             # A block that does not fit together says which settings; all of it would hide them.
             whole = finding["type"] == "missing" or isinstance(finding["input"], dict)
             said = finding["msg"].removeprefix("Value error, ")
-            given = "" if whole else f", not {shown:.80}"
+            # What begins with the value, in quotation marks, has named it.
+            given = "" if whole or said.startswith(("'", '"')) else f", not {shown:.80}"
             lines.append(f"{name}: {said[:1].lower()}{said[1:]}{given}")
     return "\n".join(lines)
 
@@ -194,7 +195,10 @@ def web_address(url: str) -> str:
     """Without a slash at its end; raises ValueError where it is none, or holds a secret."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{masked(repr(url))} is no address such as http://localhost:8000/v1")
+        raise ValueError(
+            f"{masked(repr(url))} is no address such as http://localhost:8000/v1: begin it with "
+            "http:// or https://"
+        )
     if parts.username or parts.password:
         raise ValueError("holds a password, which would be stored: use OPENAI_API_KEY for it")
     if "?" in url or "#" in url:

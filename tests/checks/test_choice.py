@@ -135,7 +135,7 @@ def test_a_reference_is_a_letter_or_the_text_of_an_option(reference):
 
 
 def test_a_reference_that_is_no_option_gives_no_verdict():
-    assert verdict("B", "Madrid").reason == "the reference 'Madrid' is no option"
+    assert verdict("B", "Madrid").reason == "no option fits the reference 'Madrid'"
     assert verdict("B", None).reason == "no reference answer"
 
 

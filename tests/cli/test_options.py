@@ -22,6 +22,8 @@ def test_a_judge_may_be_given_with_its_settings(tmp_path):
     file = tmp_path / "judge.yaml"
     file.write_text("kind: scripted\naccuracy: 0.7\n")
     assert model_of(str(file), None) == Scripted(accuracy=0.7)
+    with pytest.raises(UsageError, match=r"--judge gone\.yaml: there is no such file"):
+        model_of("gone.yaml", None)
     with pytest.raises(UsageError, match="vote_token is not a setting; did you mean"):
         model_of("{kind: remote, model: m, vote_token: 4}", None)
     with pytest.raises(UsageError, match="--judge is not YAML"):

@@ -1,4 +1,5 @@
 import json
+import re
 from statistics import fmean
 
 import pytest
@@ -69,6 +70,17 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
     assert silent["reason"] == "part 1 checked has no score: no number in the response"
 
 
+def test_a_length_in_tokens_that_no_row_knows_names_the_reward_that_works(
+    hrlaif, responses, tmp_path
+):
+    out = tmp_path / "scores.jsonl"
+    told = hrlaif.here("score", responses, "-o", out, "--reward", "length", code=3).stdout
+    assert "9 without a verdict: its number of tokens is not known" in told
+    [way_out] = re.findall(r'--reward "([^"]+)"', told)
+    hrlaif.here("score", responses, "-o", out, "--reward", way_out)
+    assert [row["scorer"] for row in read(out)] == ["length/characters"] * 9
+
+
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
@@ -79,7 +91,18 @@ def test_any_reward_scores_and_says_what_its_parts_gave(hrlaif, write, tmp_path)
         (["--reward", "scaled", "--judge", "scripted:"], 2, "elsewhere give both"),
         (["--reward", "checked", "--reward-model", "x"], 2, "--reward-model or --reward, not both"),
         (["--judge", "scripted:", "--reward-model", "x"], 2, "either --judge or --reward-model"),
-        (["--reward-model", "/not/here"], 1, "/not/here holds no reward model"),
+        (["--reward-model", "/not/here"], 1, "/not/here holds no reward model, for there is no"),
+        (
+            ["--reward-model", "nodir"],
+            1,
+            "nodir holds no reward model, for there is no such folder",
+        ),
+        (
+            ["--judge", "scripted:", "--max-abstentions", "5"],
+            2,
+            "'--max-abstentions': Input should be",
+        ),
+        (["--reward", "gone.yaml"], 2, "--reward gone.yaml: there is no such file"),
     ],
 )
 def test_what_cannot_score_is_told(more, code, says, hrlaif, responses, tmp_path):

@@ -1,9 +1,13 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from hrlaif.llm.call import Call
+from hrlaif.llm.ledger import Ledger
 
 
 @pytest.fixture
@@ -31,6 +35,34 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     assert json.loads(hrlaif.here("calls", ledger, "list", "--json").stdout) == []
 
 
+def test_one_call_is_shown_with_what_it_asked_and_was_answered(hrlaif, write, tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    asked = {"messages": [{"role": "user", "content": "Which?\n1 or 2?"}]}
+    with Ledger(path, stage="label") as book:
+        for key in ("ab1", "ab2", "c%"):
+            said = json.dumps({"choices": [{"text": f"the {key}"}]})
+            book.record(Call(key=key, model="m", kind="generate", request=asked, response=said))
+    shown = hrlaif.here("calls", tmp_path, "show", "--key", "ab1").stdout
+    assert "  - content: |-\n      Which?\n      1 or 2?\n" in shown
+    assert "text: the ab1" in shown
+    found = json.loads(hrlaif.here("calls", path, "show", "--key", "c", "--json").stdout)
+    assert (found["key"], found["stage"], found["request"]) == ("c%", "label", asked)
+    assert json.loads(found["response"]) == {"choices": [{"text": "the c%"}]}
+    told = hrlaif.here("calls", path, "show", "--key", "ab", code=2).stderr
+    assert f"{path}: several keys begin with 'ab': give more of it" in told
+    # No letter of a key stands for others.
+    assert "no key begins" in hrlaif.here("calls", path, "show", "--key", "%", code=2).stderr
+
+
+@pytest.mark.parametrize("action", ["list", "cost", "batches"])
+def test_a_ledger_that_holds_nothing_says_so(action, hrlaif, ledger):
+    gone = hrlaif.here("calls", ledger, "prune", "--model", "scripted").stdout
+    assert gone == "6 answers deleted\n"
+    said = "no batches under way\n" if action == "batches" else "no calls\n"
+    assert hrlaif.here("calls", ledger, action).stdout == said
+    assert json.loads(hrlaif.here("calls", ledger, action, "--json").stdout) == []
+
+
 @pytest.mark.parametrize("action", ["list", "cost"])
 def test_calls_in_a_pipe_are_whole_lines(action, hrlaif, ledger):
     rows = json.loads(hrlaif.here("calls", ledger, action, "--json").stdout)
@@ -48,11 +80,13 @@ def test_calls_in_a_pipe_are_whole_lines(action, hrlaif, ledger):
         (
             ["calls", "LEDGER", "burn"],
             2,
-            "'burn' is none of cost, list, batches, export, import, prune, forget",
+            "'burn' is none of cost, list, show, batches, export, import, prune, forget",
         ),
         (["calls", "LEDGER", "prune"], 2, "--older-than-days or --model"),
         (["calls", "LEDGER", "export"], 2, "needs -o"),
         (["calls", "LEDGER", "import"], 2, "needs --from"),
+        (["calls", "LEDGER", "show"], 2, "needs --key"),
+        (["calls", "LEDGER", "show", "--key", "zz"], 2, "no key begins with 'zz': see `hrlaif"),
         (["models", "burn"], 2, "'burn' is none of list, fetch, verify"),
         (["labl"], 2, "Did you mean 'label'?"),
     ],
@@ -67,6 +101,10 @@ def test_models_are_listed_with_their_licences(hrlaif):
     assert "packaged:gemma-3-270m" in shown
     assert "packaged:qwen2.5-coder-1.5b-instruct" in shown
     assert "Apache-2.0" in shown
+
+
+def test_the_version_is_told_without_a_command(hrlaif):
+    assert hrlaif.here("--version").stdout == f"hrlaif {version('hrlaif')}\n"
 
 
 def test_python_m_hrlaif_is_hrlaif(hrlaif):

@@ -428,3 +428,29 @@ def test_export_refuses_an_unknown_form_and_gzip_goes_in(hrlaif, tmp_path):
     hrlaif.here("export", path, "--to", "trl", "-o", tmp_path / "o.jsonl")
     told = hrlaif.here("export", path, "--to", "excel", "-o", tmp_path / "o", code=2).stderr
     assert "'excel' is none of trl, argilla, label-studio, potato, csv" in told
+
+
+def test_an_export_without_a_row_is_refused_and_says_what_can_be_exported(hrlaif, write, tmp_path):
+    out = tmp_path / "o.jsonl"
+    scores = write("s.jsonl", [{"id": "r", "value": 7.0, "distribution": None, "scorer": "direct"}])
+    told = hrlaif.here("export", scores, "--to", "trl", "-o", out, code=1).stderr
+    assert f"{scores} has no row for trl (1 left out: rows without a verdict): what can be" in told
+    assert "a score is none of these" in told
+    tie = {"id": "t", "prompt": "Q", "responses": ["x", "y"], "prob_a": 0.5}
+    told = hrlaif.here("export", write("t.jsonl", [tie]), "--to", "trl", "-o", out, code=1).stderr
+    assert "1 left out: ties" in told
+    assert not out.exists()
+
+
+def test_verdicts_of_a_check_are_exported_once_their_responses_stand_beside_them(
+    hrlaif, write, tmp_path
+):
+    row = {"id": "r", "check": "number", "passed": True, "answer": "4", "reason": "equal"}
+    row["evidence"] = {"reference": "4"}
+    given, out = write("v.jsonl", [row]), tmp_path / "o.jsonl"
+    told = hrlaif.here("export", given, "--to", "trl", "-o", out, code=1).stderr
+    assert f"{given}, line 1: no `response` beside its id: add it, and its `prompt`" in told
+    whole = write("w.jsonl", [{**row, "prompt": "2 + 2?", "response": "4"}])
+    hrlaif.here("export", whole, "--to", "trl", "-o", out)
+    [found] = read(out)
+    assert (found["completion"][0]["content"], found["label"]) == ("4", True)

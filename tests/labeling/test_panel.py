@@ -12,7 +12,8 @@ from hrlaif.labeling import Hybrid, Pairwise, Panel, any_labeler
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
 from hrlaif.llm.scripted import Scripted
-from hrlaif.records import Abstention, Candidate, Comparison, Message, Preference, Prompt
+from hrlaif.panels import together
+from hrlaif.records import Abstention, Candidate, Comparison, Evidence, Message, Preference, Prompt
 from hrlaif.settings import Compute, using
 
 A, B, C = (Scripted(accuracy=0.7, position_bias=0.3, seed=seed) for seed in (1, 2, 3))
@@ -73,10 +74,34 @@ def test_a_judge_that_is_silent_counts_for_nothing_while_most_answer():
     ("panel", "told"),
     [(Panel(others=(SILENT,)), 1), (Panel(others=(B, SILENT), quorum=3), 2)],
 )
-def test_fewer_than_the_quorum_is_an_abstention_that_says_how_many(panel, told):
+def test_fewer_than_the_quorum_is_an_abstention_that_says_how_many_and_who_did_not(panel, told):
     [answer] = panel.label(some(1), A)
     assert isinstance(answer, Abstention)
-    assert answer.reason == f"{told} of {1 + len(panel.others)} judges answered: scripted failure"
+    assert answer.reason == (
+        f"{told} of {1 + len(panel.others)} judges answered; {SILENT.name} did not: "
+        "scripted failure"
+    )
+
+
+def test_each_reason_stands_beside_the_judges_that_gave_it():
+    pair = comparison(1)
+    said = Preference(comparison=pair, prob_a=0.7, labeler="pairwise/x/general")
+    filtered, other = (
+        Abstention(comparison=pair, labeler="pairwise/x/general", reason=why)
+        for why in ("filtered", "no label")
+    )
+    answer = together([said, filtered, other, filtered], list("xyzw"))
+    assert answer.reason == "1 of 4 judges answered; y, w did not: filtered; z did not: no label"
+
+
+def test_the_source_of_a_panel_is_the_coarsest_of_its_judges():
+    def said(source):
+        evidence = Evidence(source=source)
+        return Preference(comparison=comparison(1), prob_a=0.7, labeler="l", evidence=evidence)
+
+    each = [said(source) for source in ("logprobs", "votes", "scored")]
+    assert together(each, list("xyz")).evidence.source == "votes"
+    assert together(each[::2], list("xz")).evidence.source == "scored"
 
 
 def test_what_no_judge_can_be_asked_has_its_own_reason():

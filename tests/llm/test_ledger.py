@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -244,6 +245,15 @@ def test_calls_are_listed_without_and_exported_with_their_texts(tmp_path):
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert rows[0]["request"] == {"prompt": "Größe ?"}
     assert rows[2]["response"] == '{"answer": "c"}'
+
+
+def test_the_newest_call_is_listed_first(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path, stage="label") as ledger:
+        for key in "bca":
+            ledger.record(call(key))
+            time.sleep(0.005)  # the book tells milliseconds apart
+    assert [row["key"] for row in list_calls(path)] == ["a", "c", "b"]
 
 
 @pytest.mark.parametrize("name", ["calls.jsonl", "calls.jsonl.gz"])

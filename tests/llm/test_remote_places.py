@@ -173,5 +173,7 @@ def test_the_command_takes_several_addresses(servers, hrlaif, tmp_path):
 
 def test_what_is_no_address_is_refused():
     for given in ([["http://a/v1", "node2"]], [["node1", "http://b/v1"]]):
-        with pytest.raises(UsageError, match=r"'node.' is no address such as"):
+        with pytest.raises(UsageError, match=r"'node.' is no address such as") as told:
             Compute.parse({"endpoints": given})
+        assert str(told.value).endswith("begin it with http:// or https://")
+        assert str(told.value).count("node") == 1

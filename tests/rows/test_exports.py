@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hrlaif.errors import UsageError
-from hrlaif.rows import read_rows
+from hrlaif.rows import comparisons_from, read_rows
 from hrlaif.rows.exports import FORMS, exported, write_export
 from hrlaif.rows.files import SourceRow
 
@@ -71,6 +71,14 @@ def test_chosen_stays_chosen_on_the_way_through(tmp_path):
         for row in json.loads(exported(read_rows(path), "argilla").text)
     ]
     assert {"a", "b"} == set(answers)
+
+
+def test_labels_exported_to_trl_do_not_come_back_as_people_s_word(tmp_path):
+    path = tmp_path / "trl.jsonl"
+    write_export(path, exported(labels(0.9, 0.2), "trl"))
+    assert [pair.human_preference for pair in comparisons_from(read_rows(path))] == [None, None]
+    again = exported(read_rows(path), "csv")
+    assert (again.rows, again.left_out) == (0, {"rows without a verdict": 2})
 
 
 def test_a_table_of_labels_and_a_winner_are_exported_as_numbers(tmp_path):

@@ -166,6 +166,16 @@ def test_chosen_stays_first_where_a_row_speaks_of_the_first(known):
     assert {pair.a.text for pair in found} == {"x"}
 
 
+def test_chosen_beside_how_sure_a_judge_was_is_no_word_of_people():
+    found = comparisons_from(rows(*({**PREFERRED, "prob_chosen": 0.9, "id": n} for n in range(20))))
+    assert {pair.human_preference for pair in found} == {None}
+    assert {pair.a.text for pair in found} == {"x", "y"}  # and the coin is thrown as ever
+    table = comparison(**PREFERRED, prob_chosen=None)  # an empty cell says nothing
+    assert table.human_preference == better(table, "x")
+    asked = comparison(**PREFERRED, prob_chosen=0.9, human_preference=0.5)
+    assert asked.human_preference == 0.5
+
+
 def test_an_unknown_preference_beside_chosen_and_rejected_changes_nothing():
     row = {"prompt": "Q", "chosen": "x", "rejected": "y", "human_preference": None}
     found = comparison(**row)
@@ -329,7 +339,7 @@ def test_rows_that_say_the_same_are_read_once_and_counted(capsys):
     assert capsys.readouterr().err == "3 rows left out: an earlier row says the same\n"
     answer = {"id": "p", "prompt": "Q", "response": "a"}
     assert len(responses_from(rows(answer, answer))) == 1
-    assert capsys.readouterr().err.startswith("1 rows left out")
+    assert capsys.readouterr().err.startswith("1 row left out")
 
 
 def test_empty_identical_and_enormous_responses_are_read_as_they_are():
@@ -375,7 +385,9 @@ def test_rows_of_the_page_are_read_as_it_says():
     *pairs, others, named, exported = (
         [json.loads(b) for b in block.splitlines()] for block in blocks
     )
-    found = comparisons_from(rows(*(row for block in (*pairs, named, exported) for row in block)))
+    found = comparisons_from(rows(*(row for block in (*pairs, named) for row in block)))
+    found += (unsure := comparisons_from(rows(*exported)))
+    assert [pair.human_preference for pair in unsure] == [None]
     assert all(pair.a.text and pair.b.text and pair.prompt.messages for pair in found)
     assert [len(block) for block in pairs] == [2, 3]
     assert [r.text for r in responses_from(rows(others[0]))] == ["4"]

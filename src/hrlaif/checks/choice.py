@@ -112,7 +112,7 @@ class ChoiceLetter(Settings):
             letters = chosen_letters(response.text, choices)
             reason = "no option named" if not letters else "more than one option named"
             if wanted is None:
-                reason = f"the reference {reference!r} is no option"
+                reason = f"no option fits the reference {reference!r}"
             elif len(letters) == 1:
                 answer = letters[0]
                 passed = answer == wanted

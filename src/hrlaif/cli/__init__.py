@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,6 +24,25 @@ app = typer.Typer(
 )
 for part in (runs, feedback, checking, redteam, people, study, serve, tools):
     part.add_to(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"hrlaif {version('hrlaif')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _anywhere(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None: ...
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

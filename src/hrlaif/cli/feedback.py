@@ -28,7 +28,7 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
-from hrlaif.progress import say
+from hrlaif.progress import number, say
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.run import Receipt, sha256, write_json
 from hrlaif.settings import Settings, plain
@@ -169,7 +169,7 @@ def score(
         "cost": cost,
     }
     shown = "" if mean is None else f", mean {mean:.3f}"
-    tell(summary, [f"{len(values)} scores in {out}{shown}", *silence(silent)], as_json)
+    tell(summary, [f"{number(len(values), 'score')} in {out}{shown}", *silence(silent)], as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from hrlaif.errors import UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.messages import digest
-from hrlaif.progress import spending
+from hrlaif.progress import number, spending
 from hrlaif.records import Record, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import (
@@ -59,7 +59,7 @@ class Job:
         known = self.source.is_file()
         held = sha256(self.source) if known else digest([item.row() for item in items])
         self.receipt.inputs[str(self.source)] = held
-        with only_process(self.out.parent, f".{self.out.name}.lock"):
+        with only_process(self.out.parent, f".{self.out.name}.lock", file=self.out):
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
             ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
             with (
@@ -152,7 +152,10 @@ _AGREEMENT = {
 
 def label_lines(summary: Row) -> list[str]:
     """What a person reads after labelling."""
-    lines = [f"{summary['labelled']} labels in {summary['out']}", *silence(summary["abstentions"])]
+    lines = [
+        f"{number(summary['labelled'], 'label')} in {summary['out']}",
+        *silence(summary["abstentions"]),
+    ]
     found = summary.get("agreement")
     if found:
         lines.append("agreement with the known preference (95 % interval):")

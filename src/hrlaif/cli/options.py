@@ -58,7 +58,8 @@ Task = Annotated[
     ),
 ]
 Silence = Annotated[
-    float, typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.")
+    float,
+    typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.", min=0, max=1),
 ]
 
 
@@ -154,6 +155,8 @@ def reward_of(judge: str | None, folder: Path | None, given: str | None, graded:
 def _yaml(given: str, option: str) -> Any:
     """What an option says in YAML, or the file that it names."""
     named = len(given) < 256 and Path(given).is_file()  # no file has a longer name
+    if not named and ":" not in given and Path(given).suffix in (".yaml", ".yml"):
+        raise UsageError(f"{option} {given}: there is no such file: check its name")
     try:
         return yaml.safe_load(Path(given).read_text("utf-8") if named else given)
     except (yaml.YAMLError, RecursionError) as error:

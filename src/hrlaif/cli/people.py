@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrlaif.cli.jobs import refuse_overwriting
-from hrlaif.errors import UsageError
-from hrlaif.progress import say
+from hrlaif.errors import DataError, UsageError
+from hrlaif.progress import number, say
 
 if TYPE_CHECKING:
     from hrlaif.human.items import Item, Mode
     from hrlaif.human.study import Study
 
 _TASKS = "general, helpful, harmless or summarization"
+_EXPORTABLE = (
+    "what can be exported are labels (of `hrlaif label`, or `prob_a` in any pair), known "
+    "preferences, and the preferences, ratings and verdicts of `hrlaif vote`; a score is none of "
+    "these"
+)
 Source = Annotated[
     str, typer.Argument(help="Pairs, preferences, responses, or a run folder.", show_default=False)
 ]
@@ -112,10 +117,13 @@ def export(
 
     refuse_overwriting(Path(file), out)
     found = exported(read_rows(file), to, min_margin=min_margin)
+    if not found.rows:
+        why = "; ".join(f"{count} left out: {reason}" for reason, count in found.left_out.items())
+        raise DataError(f"{file} has no row for {to} ({why}): {_EXPORTABLE}")
     write_export(out, found)
     for reason, count in found.left_out.items():
         say(f"{count} left out: {reason}")
-    print(f"{found.rows} rows in {out}")
+    print(f"{number(found.rows, 'row')} in {out}")
 
 
 def _need_extra() -> None:
@@ -202,6 +210,7 @@ def _keep(file: str, folder: Path, database: Any) -> None:
     say(f"writing the votes to {folder}")
     found = keep(folder, cast(database))
     page = write_votes(folder)
-    print(f"{found['votes']} votes by {found['raters']} raters in {folder}; {page}")
+    told = f"{number(found['votes'], 'vote')} by {number(found['raters'], 'rater')}"
+    print(f"{told} in {folder}; {page}")
     if Path(file).is_dir():
         say(f"`hrlaif report {file}` puts them beside the judge's verdicts")

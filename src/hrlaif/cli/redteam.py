@@ -23,7 +23,7 @@ from hrlaif.cli.options import (
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.machine import hardware, versions
-from hrlaif.progress import say, track
+from hrlaif.progress import number, say, track
 from hrlaif.records import Row
 from hrlaif.run import (
     Receipt,
@@ -240,7 +240,7 @@ def _lines(found: Row, out: Path) -> list[str]:
     lines.append(f"rewritten: {rewrites['accepted']} of {rewrites['harmful']}")
     lines += [f"  {count} dropped: {reason}" for reason, count in rewrites["dropped"].items()]
     lines.append(f"benign prompts refused: {shown(found['over_refusal']['overall'])}")
-    return [*lines, f"{found['pairs']} pairs in {out / 'redteam_preferences.jsonl'}"]
+    return [*lines, f"{number(found['pairs'], 'pair')} in {out / 'redteam_preferences.jsonl'}"]
 
 
 def shown(figure: Row) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hrlaif.errors import ModelError, UsageError
+from hrlaif.progress import number
 
 _ANY_WIDTH = 10_000
 
@@ -52,7 +53,7 @@ def models(
         for name, model in packaged.PACKAGED.items():
             size = f"{here[name] / 1e9:.2f} GB" if name in here else "no"
             table.add_row(f"packaged:{name}", model.licence, size)
-        _show(table)
+        print(_shown(table))
     else:
         raise UsageError(f"models {action!r} is none of list, fetch, verify")
 
@@ -60,8 +61,14 @@ def models(
 def calls(
     ledger: Annotated[Path, typer.Argument(help="A ledger.sqlite, or a run folder.")],
     action: Annotated[
-        str, typer.Argument(help="cost, list, batches, export, import, prune or forget.")
+        str,
+        typer.Argument(
+            help="cost, list (the newest 50), show, batches, export, import, prune or forget."
+        ),
     ] = "cost",
+    key: Annotated[
+        str | None, typer.Option(help="For show: the beginning of a call's key, as in list.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="For export: a .jsonl or .jsonl.gz file.")
     ] = None,
@@ -81,51 +88,100 @@ def calls(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Look into a ledger of model calls: what they cost, what was asked, what came back."""
-    from hrlaif.llm import calls as book
-
     path = ledger / "ledger.sqlite" if ledger.is_dir() else ledger
-    shown = {"cost": book.cost_table, "list": book.list_calls, "batches": book.batches}
-    if action == "export":
-        if out is None:
-            raise UsageError("calls export needs -o FILE.jsonl")
-        print(f"{book.export(path, out, answers_only=answers_only)} calls in {out}")
-    elif action == "import":
-        if source is None:
-            raise UsageError("calls import needs --from FILE.jsonl")
-        print(f"{book.take(path, source)} new answers in {path}")
-    elif action == "prune":
-        if older_than_days is None and model is None:
-            raise UsageError(
-                "calls prune needs --older-than-days or --model: it deletes paid answers"
-            )
-        age = None if older_than_days is None else timedelta(days=older_than_days)
-        print(f"{book.prune(path, older_than=age, model=model)} answers deleted")
-    elif action == "forget":
-        if batch is None:
-            raise UsageError("calls forget needs --batch: its questions are asked, and paid, again")
-        print(f"{book.forget(path, batch)} questions are to be asked again")
-    elif action in shown:
-        _print(shown[action](path), as_json)
-    else:
-        raise UsageError(
-            f"calls {action!r} is none of cost, list, batches, export, import, prune, forget"
-        )
+    actions = {
+        "cost": lambda: _cost(path, as_json),
+        "list": lambda: _list(path, as_json),
+        "show": lambda: _call(path, key, as_json),
+        "batches": lambda: _batches(path, as_json),
+        "export": lambda: _export(path, out, answers_only),
+        "import": lambda: _import(path, source),
+        "prune": lambda: _prune(path, older_than_days, model),
+        "forget": lambda: _forget(path, batch),
+    }
+    if action not in actions:
+        raise UsageError(f"calls {action!r} is none of {', '.join(actions)}")
+    print(actions[action]())
 
 
-def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _cost(path: Path, as_json: bool) -> str:
+    from hrlaif.llm.calls import cost_table
+
+    return _table(cost_table(path), as_json, "no calls")
+
+
+def _list(path: Path, as_json: bool) -> str:
+    from hrlaif.llm.calls import list_calls
+
+    return _table(list_calls(path), as_json, "no calls")
+
+
+def _batches(path: Path, as_json: bool) -> str:
+    from hrlaif.llm.calls import batches
+
+    return _table(batches(path), as_json, "no batches under way")
+
+
+def _call(path: Path, key: str | None, as_json: bool) -> str:
+    from hrlaif.llm.calls import in_words, show
+
+    if not key:
+        raise UsageError("calls show needs --key: the beginning of a key, as `calls list` shows it")
+    found = show(path, key)
+    return json.dumps(found, indent=2, ensure_ascii=False) if as_json else in_words(found)
+
+
+def _export(path: Path, out: Path | None, answers_only: bool) -> str:
+    from hrlaif.llm.calls import export
+
+    if out is None:
+        raise UsageError("calls export needs -o FILE.jsonl")
+    return f"{number(export(path, out, answers_only=answers_only), 'call')} in {out}"
+
+
+def _import(path: Path, source: str | None) -> str:
+    from hrlaif.llm.calls import take
+
+    if source is None:
+        raise UsageError("calls import needs --from FILE.jsonl")
+    return f"{number(take(path, source), 'new answer')} in {path}"
+
+
+def _prune(path: Path, older_than_days: float | None, model: str | None) -> str:
+    from hrlaif.llm.calls import prune
+
+    if older_than_days is None and model is None:
+        raise UsageError("calls prune needs --older-than-days or --model: it deletes paid answers")
+    age = None if older_than_days is None else timedelta(days=older_than_days)
+    return f"{number(prune(path, older_than=age, model=model), 'answer')} deleted"
+
+
+def _forget(path: Path, batch: str | None) -> str:
+    from hrlaif.llm.calls import forget
+
+    if batch is None:
+        raise UsageError("calls forget needs --batch: its questions are asked, and paid, again")
+    return f"{number(forget(path, batch), 'question')} to be asked again"
+
+
+def _table(rows: list[dict[str, Any]], as_json: bool, none: str) -> str:
     """A table of what stands in a ledger."""
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    if not rows:
+        return none
     table = Table(box=None, pad_edge=False)
-    for title in rows[0] if rows else ():
+    for title in rows[0]:
         table.add_column(str(title), overflow="fold")
     for row in rows:
         table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-    _show(table)
+    return _shown(table)
 
 
-def _show(table: Table) -> None:
+def _shown(table: Table) -> str:
     """As wide as the terminal; in a pipe or a file as wide as it needs to be."""
     width = None if sys.stdout.isatty() else _ANY_WIDTH
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
+    with console.capture() as text:
+        console.print(table)
+    return text.get().rstrip("\n")

@@ -1,4 +1,4 @@
-"""What stands in a ledger: cost, list, export, take and prune, as `hrlaif calls` shows them."""
+"""What stands in a ledger, as `hrlaif calls` shows it: cost, list, show, export, take, prune."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, ValidationError
 
 from hrlaif.errors import DataError, UsageError
@@ -72,6 +73,42 @@ def list_calls(
     )
     with _opened(path) as db:
         return list(_rows(db, query, {"stage": stage, "model": model, "limit": limit}))
+
+
+def show(path: Path, prefix: str) -> Row:
+    """The one call whose key begins so, as `export` writes it.
+
+    Raises UsageError where no call's does, or several do.
+    """
+    columns = ", ".join(COLUMNS)
+    query = f"SELECT {columns} FROM calls WHERE substr(key, 1, length(:prefix)) = :prefix LIMIT 2"
+    with _opened(path) as db:
+        found = list(_rows(db, query, {"prefix": prefix}))
+    if len(found) != 1:
+        many = "several keys begin" if found else "no key begins"
+        move = "give more of it" if found else f"see `hrlaif calls {path} list`"
+        raise UsageError(f"{path}: {many} with {prefix!r}: {move}")
+    return _exported(found[0], answers_only=False)
+
+
+def in_words(call: Row) -> str:
+    """What `show` found, for a person: YAML whose texts keep their lines."""
+    told = json.loads(call["response"]) if is_object(call["response"]) else call["response"]
+    return yaml.dump(
+        call | {"response": told}, Dumper=_Texts, allow_unicode=True, sort_keys=False, width=10_000
+    ).rstrip("\n")
+
+
+class _Texts(yaml.SafeDumper):
+    """A text of several lines stands in several lines."""
+
+
+_Texts.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
 
 
 def export(path: Path, out: Path, *, answers_only: bool = False) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 RUN = "reward_model"
 """The path that means the reward model of the run at hand."""
 _LIMIT = 1152
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 @final
@@ -82,13 +84,21 @@ class Learned(Settings):
 
 
 def _config(path: str) -> dict[str, Any]:
+    here = Path(path).exists()
+    if not here and not _HUB_ID.fullmatch(path):
+        raise ModelError(
+            f"{path} holds no reward model, for there is no such folder: check its name, or give a "
+            "hub id, OWNER/NAME"
+        )
     from transformers import AutoConfig
 
     try:
         return dict(AutoConfig.from_pretrained(path, trust_remote_code=False).to_dict())
     except (OSError, ValueError) as error:
+        said = str(error).partition("\n")[0].rstrip(".:")
+        where = "" if here else "there is no such folder, and the hub did not give it: "
         raise ModelError(
-            f"{path} holds no reward model ({error!s:.200}): train one, or give its folder"
+            f"{path} holds no reward model ({where}{said}): train one, or give its folder"
         ) from error
 
 

@@ -15,6 +15,11 @@ from hrlaif.protocols import LanguageModel
 from hrlaif.records import Response, Score
 from hrlaif.settings import Settings
 
+_UNKNOWN = (
+    "its number of tokens is not known: count characters, about four a token, with "
+    '--reward "{kind: length, unit: characters, free: 256, per: 256}"'
+)
+
 
 @final
 class Length(Settings):
@@ -27,7 +32,7 @@ class Length(Settings):
     most: float = Field(default=2.0, gt=0)
     """No response loses more than this."""
     unit: Literal["tokens", "characters"] = "tokens"
-    """Tokens are the policy's own; rows of a file may not know theirs."""
+    """Tokens are the policy's own; rows of a file may not know theirs, as `tokens`."""
 
     def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
         """One score a response; no value where its tokens are not known."""
@@ -38,7 +43,7 @@ class Length(Settings):
         name = f"length/{self.unit}"
         if response.finish_reason == "error" or size is None:
             missing = response.finish_reason == "error"
-            reason = "the response is missing" if missing else "its number of tokens is not known"
+            reason = "the response is missing" if missing else _UNKNOWN
             return Score(id=response.key, value=None, scorer=name, reason=reason)
         return Score(id=response.key, value=self.penalty(size), scorer=name)
 

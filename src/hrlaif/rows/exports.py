@@ -154,7 +154,8 @@ def _subject(row: SourceRow, said: Said) -> Subject:
     else:
         if "response" not in row.values:
             raise DataError(
-                f"{row.where}: no `response` text beside its id: export what `hrlaif vote` wrote"
+                f"{row.where}: no `response` beside its id: add it, and its `prompt`, from the "
+                "file that was checked, or export what `hrlaif vote` wrote"
             )
         response = responses_from([row])[0]
         prompt, texts, name = response.prompt, (response.text,), response.key

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from hrlaif.errors import DataError
-from hrlaif.progress import say
+from hrlaif.progress import number, say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response, digest
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import probability, say_unread, unread, winner
@@ -101,7 +101,7 @@ def _met(found: dict[str, tuple[R, SourceRow]], key: str, new: tuple[R, SourceRo
 
 def _say_again(count: int) -> None:
     if count:
-        say(f"{count} rows left out: an earlier row says the same")
+        say(f"{number(count, 'row')} left out: an earlier row says the same")
 
 
 def _file(where: str) -> str:
@@ -119,6 +119,9 @@ def _comparison(values: Mapping[str, Any], where: str) -> Comparison:
     human = probability(values, "human_preference", where)
     if human is None:
         human = winner(values, where) if preference is None else preference
+        # Beside `chosen` it says how sure a label was: a judge's, as `hrlaif export` wrote it.
+        if preference is not None and values.get("prob_chosen") is not None:
+            human = None
     comparison = _checked(
         Comparison, where,
         id=key, prompt=prompt, a=sides[0], b=sides[1], human_preference=human,
