@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from hrlaif.cli.announced import announced
 from hrlaif.cli.jobs import Job, cost_of, guard, label_lines, silence, working
 from hrlaif.cli.options import (
     BaseUrl,
@@ -32,9 +33,6 @@ from hrlaif.progress import say
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.run import Receipt, sha256, write_json
 from hrlaif.settings import Settings, plain
-
-if TYPE_CHECKING:
-    from hrlaif.estimates import Asked
 
 T = TypeVar("T")
 _SIDES = ("B", "A", "no difference")
@@ -103,7 +101,7 @@ def label(
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
     job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost, batch))
-    if _announced(of_pairs(asked, model, items), dry_run):
+    if announced(of_pairs(asked, model, items), dry_run, as_json):
         return
     size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
@@ -139,7 +137,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Grade each response with a judge (1 to 10), a reward model, or any reward."""
-    from hrlaif.estimates import of_reward, size_of_responses
+    from hrlaif.estimates import longest_of_reward, of_reward, size_of_responses
     from hrlaif.reward import Direct
     from hrlaif.rows import read_rows, responses_from
 
@@ -154,7 +152,8 @@ def score(
 
     settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
     job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost, batch))
-    if _announced([(of_reward(asked, size_of_responses(items)), model)], dry_run):
+    size = size_of_responses(items, longest_of_reward(asked))
+    if announced([(of_reward(asked, size), model)], dry_run, as_json):
         return
     chunk = 64 if model is None else model.chunk
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
@@ -195,7 +194,7 @@ def compare(
 ) -> None:
     """Win rate of B over A: raw, length-controlled, by category, with intervals."""
     from hrlaif import evaluation
-    from hrlaif.estimates import of_labeler, size_of_responses
+    from hrlaif.estimates import longest, of_labeler, size_of_responses
     from hrlaif.rows import read_rows, responses_from
 
     labeler, model = labeler_of("pairwise", {"task": task}, judge, base_url)
@@ -203,9 +202,10 @@ def compare(
     settings = {"labeler": plain(_settings(labeler)), "judge": plain(model)}
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
-    fewer = min(map(size_of_responses, (baseline, other)), key=lambda size: size.number)
+    sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
+    fewer = min(sizes, key=lambda size: size.number)
     compute = computing(base_url, concurrency, max_cost, batch)
-    if _announced(of_labeler(labeler, model, fewer), dry_run):
+    if announced(of_labeler(labeler, model, fewer), dry_run, as_json):
         return
     out.mkdir(parents=True, exist_ok=True)
     with working(out, "compare", compute) as ledger:
@@ -249,18 +249,6 @@ def _percent(figure: Row) -> str:
     if value is None or low is None or high is None:
         return "not known"
     return f"{100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-
-
-def _announced(asked: Sequence[Asked], dry_run: bool) -> bool:
-    """Says how many calls are made at most, before the first of them; whether that is all."""
-    from hrlaif.estimates import in_words
-
-    told = in_words(asked) or ("no model is asked" if dry_run else "")
-    if told:
-        say(told)
-    if dry_run:
-        say("nothing was sent; figures are estimates")
-    return dry_run
 
 
 def _settings(part: object) -> Settings:
