@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from hrlaif.estimates import Asked
 
 
-def announced(asked: Sequence[Asked], dry_run: bool, as_json: bool, beside: str = "") -> bool:
+def announced(asked: Sequence[Asked], dry_run: bool, as_json: bool) -> bool:
     """Says how many calls are made at most, before the first of them; whether that is all.
 
-    `beside` says what comes on top. A dry run prints the figures with --json.
+    A dry run prints the figures with --json.
     """
     from hrlaif.pricing import as_row, in_words, too_little
 
     told = in_words(asked) or ("no model is asked" if dry_run else "")
-    for line in filter(None, (told, beside, too_little(asked))):
+    for line in filter(None, (told, too_little(asked))):
         say(line)
     if dry_run:
         say("nothing was sent; figures are estimates")

@@ -18,6 +18,7 @@ from hrlaif.cli.options import (
     Json,
     Judges,
     Limit,
+    MaxChars,
     MaxCost,
     Out,
     Silence,
@@ -75,6 +76,7 @@ def label(
         bool, typer.Option("--single-order", help="Ask in one order only.")
     ] = False,
     labeler: Annotated[str, typer.Option(help='pairwise, hybrid, or "module:Class".')] = "pairwise",
+    max_chars: MaxChars = 8000,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
     batch: Batch = False,
@@ -86,13 +88,12 @@ def label(
 ) -> None:
     """Ask a judge, or several, which response of each pair is better; soft labels, both orders."""
     from hrlaif.estimates import of_pairs
-    from hrlaif.evaluation import agreement
     from hrlaif.protocols import pairs_at_once
     from hrlaif.rows import comparisons_from, read_rows
 
     basic: dict[str, Any] = {"task": task, "preamble": preamble, "shots": shots}
     basic |= {"samples": samples, "rationale": rationale or samples > 1}
-    basic |= {"single_order": single_order}
+    basic |= {"single_order": single_order, "max_chars": max_chars}
     asked, model = labeler_of(labeler, basic, judge, base_url)
     items = comparisons_from(read_rows(pairs, limit=limit))
 
@@ -105,13 +106,9 @@ def label(
         return
     size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
-    told = [Preference.from_row(row) for row in rows if "prob_a" in row]
     silent = job.finish(rows, lambda row: "prob_a" in row)
-    summary: Row = {"labelled": len(told), "abstentions": silent, "out": str(out), "cost": cost}
-    known = agreement(told)
-    if known.overall.n:
-        summary["agreement"] = known.row()
-    tell(summary, label_lines(summary), as_json)
+    summary = {**_labelled(rows), "abstentions": silent, "out": str(out), "cost": cost}
+    tell(summary, label_lines(summary, max_chars), as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 
@@ -227,6 +224,17 @@ def compare(
     won = found["win_rate"]
     asked, silent = won["asked"] - won["identical"], sum(won["abstentions"].values())
     _not_too_silent(asked, silent, max_abstentions, out / "comparisons.jsonl")
+
+
+def _labelled(rows: Sequence[Row]) -> Row:
+    """Of the rows with a label: how many, how many of cut texts, agreement where it is known."""
+    from hrlaif.evaluation import agreement
+
+    told = [Preference.from_row(row) for row in rows if "prob_a" in row]
+    cut = sum(bool(one.evidence and one.evidence.truncated) for one in told)
+    known = agreement(told)
+    found: Row = {"labelled": len(told), "truncated": cut}
+    return found | ({"agreement": known.row()} if known.overall.n else {})
 
 
 def _compared(found: Row, head: str) -> list[str]:
