@@ -48,6 +48,18 @@ def test_models_that_give_probabilities_have_one_price():
     assert in_words([(Work(), Scripted()), (LABELS, None)]) == ""
 
 
+def test_what_costs_next_to_nothing_has_no_more_at_most():
+    few = Work.of_labels(2, 1000)
+    assert in_words([(few, JUDGE.model_copy(update={"price": (0.1, 0.1)}))]) == (
+        "at most 2 calls to remote:m, less than $0.01; "
+        "where the server gives no log-probabilities 11 calls, less than $0.01"
+    )
+    local = Remote(model="m", base_url="http://127.0.0.1:9/v1")
+    assert in_words([(few, local)]) == (
+        "at most 2 calls to remote:m; where the server gives no log-probabilities 11 calls"
+    )
+
+
 def test_tokens_are_said_where_the_price_is_not_known():
     unpriced = JUDGE.model_copy(update={"price": None})
     assert in_words([(LABELS, unpriced)]) == (

@@ -113,7 +113,7 @@ def in_words_by_votes(found: tuple[Price, Price] | None) -> str:
     told = f"; where the server gives no log-probabilities {usual.calls:,} calls{_paid(usual)}"
     if most.usd is None:
         return f"{told}, and at most {most.written:,} written"
-    if not most.usd or most == usual:
+    if most.usd < 0.01 or most == usual:
         return told
     money = _money(most.usd).removeprefix("about ")
     return f"{told}, and at most {money} where answers take all their vote_tokens"
