@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from hrlaif.config import Config, load
-from hrlaif.estimates import Work, in_words, labels
+from hrlaif.estimates import Work, labels
 from hrlaif.labeling import Pairwise
-from hrlaif.llm import Local, Remote, Scripted
+from hrlaif.llm import Local
 from hrlaif.llm.calls import cost_table
 from hrlaif.memory import activations, needed
 from hrlaif.planning import Line, expectations, notes
@@ -231,20 +231,6 @@ def test_long_times_are_told_in_hours():
     ]  # fmt: skip
     assert told(None) == "unknown"
     assert Line("x", "", (), (), Work(), 0.0, 0.0).cells()[6] == ""
-
-
-def test_what_will_be_asked_is_said_with_its_price():
-    work, url = Work(2000, 1_000_000, 0), "https://judge.example/v1"
-    priced = Remote(model="m", base_url=url, price=(2.0, 8.0))
-    assert in_words([(work, Scripted()), (work, Scripted(seed=2))]) == (
-        "at most 4,000 calls to scripted and scripted:seed=2"
-    )
-    assert in_words([(work, priced)]) == (
-        "at most 2,000 calls to remote:m, about $2.00 "
-        "(each 6 where the server gives no log-probabilities)"
-    )
-    assert "whose price is not known" in in_words([(work, Remote(model="m", base_url=url))])
-    assert in_words([(Work(), Scripted()), (work, None)]) == ""
 
 
 def test_a_red_team_whose_rewrites_teach_nothing_is_pointed_out():

@@ -1,22 +1,21 @@
-"""How many calls and tokens does some work take, of which model, and at what price? At most."""
+"""How many calls and tokens does some work take, and of which model? At most."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from hrlaif.categories import MAX_CHARS
 from hrlaif.checks import Answer, ChoiceLetter, Number
 from hrlaif.labeling import Human, Hybrid, Pairwise, Panel, Verified
-from hrlaif.llm.prices import dollars, in_a_batch, price
-from hrlaif.llm.remote import Remote
+from hrlaif.messages import spoken
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Comparison, Prompt, Response
 from hrlaif.redteam import RedTeam, read_seeds
 from hrlaif.reward import Direct
 from hrlaif.reward.checked import Checked
 from hrlaif.reward.parts import parts
-from hrlaif.settings import compute
 
 _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
@@ -43,11 +42,20 @@ class Work:
     """Forward passes' worth of work a token: about 3 in training, 1 in labelling."""
     shared: int = 0
     """Of the tokens read, those that a local model computes once for several questions."""
+    voted: int = 0
+    """Of the calls, those for a label, which a server without log-probabilities gives by votes."""
+    voted_read: int = 0
+    """Of the tokens read, those of these calls."""
 
     @property
     def counted(self) -> tuple[int, int, int]:
         """Calls, tokens read, tokens written."""
         return self.calls, self.read, self.written
+
+    @classmethod
+    def of_labels(cls, calls: int, read: int, *, shared: int = 0) -> Work:
+        """Questions for labels alone, of which nothing is written."""
+        return cls(calls, read, shared=shared, voted=calls, voted_read=read)
 
 
 Asked = tuple[Work, LanguageModel | None]
@@ -65,7 +73,7 @@ class Sizes(NamedTuple):
 def of_pairs(labeler: Labeler, judge: LanguageModel, pairs: Sequence[Comparison]) -> list[Asked]:
     """What labelling these pairs takes; equal responses are not asked about."""
     unlike = [pair for pair in pairs if not pair.identical]
-    size = size_of(unlike)
+    size = size_of(unlike, longest(labeler))
     found = of_labeler(labeler, judge, size)
     if checks(labeler):
         found.append((of_check(size._replace(number=2 * len(unlike))), judge))
@@ -74,16 +82,32 @@ def of_pairs(labeler: Labeler, judge: LanguageModel, pairs: Sequence[Comparison]
     return found
 
 
-def size_of(pairs: Sequence[Comparison]) -> Sizes:
-    """How many they are, and how long."""
-    texts = [tokens(side.text, p.prompt.language) for p in pairs for side in (p.a, p.b)]
-    return Sizes(len(pairs), each([p.prompt for p in pairs]), sum(texts) / max(len(texts), 1))
+def longest(labeler: object) -> int | None:
+    """Characters to which a labeler cuts a text, the most of its parts; None where it does not."""
+    routes = getattr(labeler, "by_category", {}).values()
+    names = ("labeler", "between_right_ones", "otherwise")
+    parts = [*routes, *(getattr(labeler, name, None) for name in names)]
+    inside = [longest(one) for one in parts if one is not None and not isinstance(one, Human)]
+    found = inside or [getattr(labeler, "max_chars", None)]
+    return None if None in found else max(most for most in found if most is not None)
 
 
-def size_of_responses(responses: Sequence[Response]) -> Sizes:
-    """How many they are, and how long."""
-    texts = [tokens(r.text, r.prompt.language) for r in responses]
-    return Sizes(len(texts), each([r.prompt for r in responses]), sum(texts) / max(len(texts), 1))
+def size_of(pairs: Sequence[Comparison], most: int | None = None) -> Sizes:
+    """How many they are, and how long, each text cut to the most characters that are sent."""
+    texts = [_cut(side.text, p.prompt.language, most) for p in pairs for side in (p.a, p.b)]
+    prompt = each([p.prompt for p in pairs], most)
+    return Sizes(len(pairs), prompt, sum(texts) / max(len(texts), 1))
+
+
+def size_of_responses(responses: Sequence[Response], most: int | None = None) -> Sizes:
+    """How many they are, and how long, each text cut to the most characters that are sent."""
+    texts = [_cut(r.text, r.prompt.language, most) for r in responses]
+    prompt = each([r.prompt for r in responses], most)
+    return Sizes(len(texts), prompt, sum(texts) / max(len(texts), 1))
+
+
+def _cut(text: str, language: str | None, most: int | None) -> float:
+    return tokens(spoken(text)[:most], language)
 
 
 def of_labeler(labeler: Labeler, judge: LanguageModel, pairs: Sizes) -> list[Asked]:
@@ -113,9 +137,11 @@ def labels(labeler: Labeler, pairs: int, prompt_tokens: float, response_tokens: 
     if not how.rationale:
         # The preamble is computed once, the prompt once for both orders.
         once = orders * (_PREAMBLE[how.preamble] + shots) + (orders - pairs) * prompt_tokens
-        return Work(orders, int(orders * read), shared=int(once))
+        return Work.of_labels(orders, int(orders * read), shared=int(once))
     reasons = how.rationale_tokens // 4
-    return Work(2 * texts, int(texts * (2 * read + reasons)), texts * reasons)
+    label = Work.of_labels(texts, int(texts * (read + reasons)))
+    whole = label.read + int(texts * read)
+    return replace(label, calls=2 * texts, read=whole, written=texts * reasons)
 
 
 def checks(labeler: Labeler) -> bool:
@@ -128,7 +154,7 @@ def checks(labeler: Labeler) -> bool:
 def of_check(responses: Sizes, check: object = None) -> Work:
     """A judge's verdicts in both orders; nothing where a rule tells."""
     asked = 0 if isinstance(check, _BY_RULE) else 2 * responses.number
-    return Work(asked, int(asked * (_QUESTION + responses.prompt + responses.response)))
+    return Work.of_labels(asked, int(asked * (_QUESTION + responses.prompt + responses.response)))
 
 
 def of_reward(reward: Reward, responses: Sizes) -> Work:
@@ -136,19 +162,28 @@ def of_reward(reward: Reward, responses: Sizes) -> Work:
     found: Iterable[Any] = parts(reward)
     works = [grades(responses) for part in found if isinstance(part, Direct)]
     works += [of_check(responses, p.check) for p in parts(reward) if isinstance(p, Checked)]
-    return Work(sum(work.calls for work in works), sum(work.read for work in works))
+    return Work.of_labels(sum(work.calls for work in works), sum(work.read for work in works))
+
+
+def longest_of_reward(reward: Reward) -> int | None:
+    """Characters to which its parts that ask a judge cut a text, the most of them."""
+    found: Iterable[Any] = parts(reward)
+    asking = [part.check if isinstance(part, Checked) else part for part in found]
+    known = [part.max_chars for part in asking if hasattr(part, "max_chars")]
+    return max(known, default=None)
 
 
 def grades(responses: Sizes) -> Work:
     """One call a response."""
     read = responses.number * (_GRADE + responses.prompt + responses.response)
-    return Work(responses.number, int(read))
+    return Work.of_labels(responses.number, int(read))
 
 
 def categories(prompts: Sequence[Prompt]) -> Work:
     """One call for each different prompt without a category."""
     unknown = list({p.messages: p for p in prompts if p.category is None}.values())
-    return Work(len(unknown), len(unknown) * _CATEGORIES + tokens_of(unknown))
+    read = len(unknown) * _CATEGORIES + tokens_of(unknown, MAX_CHARS)
+    return Work.of_labels(len(unknown), read)
 
 
 def red_team(how: RedTeam, own: int) -> Work:
@@ -156,8 +191,10 @@ def red_team(how: RedTeam, own: int) -> Work:
     attempts, benign = _attacks(how, "train", own)
     rewrites = attempts // 3
     asked = 2 * (attempts + 2 * rewrites + 2 * benign)
-    read = asked * (_QUESTION + how.max_tokens) + rewrites * (_QUESTION + how.max_tokens)
-    return Work(asked + rewrites, read, rewrites * how.rewrite_tokens)
+    verdicts = Work.of_labels(asked, asked * (_QUESTION + how.max_tokens))
+    read = verdicts.read + rewrites * (_QUESTION + how.max_tokens)
+    written = rewrites * how.rewrite_tokens
+    return replace(verdicts, calls=asked + rewrites, read=read, written=written)
 
 
 def attacked(how: RedTeam, own: int) -> Work:
@@ -170,7 +207,7 @@ def harm(how: RedTeam) -> Work:
     """Two orders a verdict, of both policies, on the seeds kept for the end."""
     attacks, benign = _attacks(how, "heldout")
     asked = 2 * 2 * (attacks + 2 * benign)
-    return Work(asked, asked * (_QUESTION + how.max_tokens), 0)
+    return Work.of_labels(asked, asked * (_QUESTION + how.max_tokens))
 
 
 def harmed(how: RedTeam) -> Work:
@@ -189,53 +226,17 @@ def _replies(how: RedTeam, count: int) -> Work:
     return Work(count, count * _ATTACK, count * how.max_tokens)
 
 
-def tokens_of(prompts: Sequence[Prompt]) -> int:
-    """Of all their turns."""
-    return int(sum(tokens(m.content, p.language) for p in prompts for m in p.messages))
+def tokens_of(prompts: Sequence[Prompt], most: int | None = None) -> int:
+    """Of all their turns, of each prompt at most so many characters."""
+    texts = [("".join(m.content for m in p.messages)[:most], p.language) for p in prompts]
+    return int(sum(tokens(text, language) for text, language in texts))
 
 
-def each(prompts: Sequence[Prompt]) -> float:
+def each(prompts: Sequence[Prompt], most: int | None = None) -> float:
     """Tokens of a prompt in the mean."""
-    return tokens_of(prompts) / max(len(prompts), 1)
+    return tokens_of(prompts, most) / max(len(prompts), 1)
 
 
 def tokens(text: str, language: str | None) -> float:
     """About: four characters a token in English, one and a half in Chinese."""
     return len(text) / (1.5 if language == "zh" else 4)
-
-
-def usd(model: LanguageModel | None, work: Work) -> float | None:
-    """US dollars; None where the price is not known."""
-    if not isinstance(model, Remote):
-        return 0.0
-    known = model.price or price(model.model, model.base_url)
-    if compute().batch:
-        known = in_a_batch(known, model.base_url)
-    return dollars(known, work.read, work.written)
-
-
-def total(parts: Iterable[float | None]) -> float | None:
-    """The sum; None where a part is not known."""
-    known = list(parts)
-    return None if None in known else sum(part for part in known if part is not None)
-
-
-def in_words(asked: Sequence[Asked]) -> str:
-    """`at most 24 calls to remote:m, about $0.02`; empty where no model is asked."""
-    calls = sum(work.calls for work, _ in asked)
-    models = [model for work, model in asked if work.calls and model is not None]
-    if not models:
-        return ""
-    names = " and ".join(dict.fromkeys(model.name for model in models))
-    votes = max((model.votes for model in models if isinstance(model, Remote)), default=0)
-    more = f" (each {1 + votes} where the server gives no log-probabilities)" if votes else ""
-    return f"at most {calls:,} calls to {names}{_paid(asked)}{more}"
-
-
-def _paid(asked: Sequence[Asked]) -> str:
-    cost = total(usd(model, work) for work, model in asked)
-    if cost is None:
-        return ", whose price is not known"
-    if not cost:
-        return ""
-    return f", about ${cost:.2f}" if cost >= 0.01 else ", less than $0.01"

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from hrlaif.asking import asked, read
 from hrlaif.config import Config
-from hrlaif.estimates import Work, total, usd
+from hrlaif.estimates import Work
 from hrlaif.llm import Local, Scripted
 from hrlaif.llm.remote import Remote
 from hrlaif.materials import teaches
 from hrlaif.memory import GIB, needed, parameters
 from hrlaif.pipeline import stages
+from hrlaif.pricing import Price, by_votes, together, total, usd
 from hrlaif.protocols import LanguageModel
 from hrlaif.run import read_receipt
 from hrlaif.settings import compute, using
@@ -38,6 +39,8 @@ class Line:
     usd: float | None
     memory: float | None = None
     """Bytes at its peak; None where a model's size is not known."""
+    by_votes: tuple[Price, Price] | None = None
+    """The price where a server gives no log-probabilities, expected and at most."""
 
     def cells(self) -> tuple[str, ...]:
         """As text for a table."""
@@ -71,6 +74,7 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
                 seconds=total(_seconds(model, work) for work, model in works),
                 usd=total(usd(model, work) for work, model in works),
                 memory=needed(stage.name, config),
+                by_votes=by_votes(works),
             )
         lines.append(line)
         yield line
@@ -82,6 +86,7 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
         work=_sum([line.work for line in lines]),
         seconds=total(line.seconds for line in lines),
         usd=total(line.usd for line in lines),
+        by_votes=_all_by_votes(lines),
     )
 
 
@@ -104,6 +109,16 @@ def notes(config: Config) -> list[str]:
         "alone; a reward model of the run (score: learned) would learn from them, and with "
         "redteam.teaches=false they are not written",
     ]
+
+
+def _all_by_votes(lines: Sequence[Line]) -> tuple[Price, Price] | None:
+    """Of all stages together; None where no stage asks a remote model for labels."""
+    if not any(line.by_votes for line in lines):
+        return None
+    plain = [(Price(*line.work.counted, line.usd),) * 2 for line in lines]
+    each = [line.by_votes or own for line, own in zip(lines, plain, strict=True)]
+    usual, most = (together([pair[n] for pair in each]) for n in range(2))
+    return usual, most
 
 
 def _sum(works: Sequence[Work]) -> Work:

@@ -427,11 +427,9 @@ def test_an_estimate_in_batches_is_half_of_one_without(hrlaif, tmp_path):
     command = ("label", source, "-o", tmp_path / "o.jsonl", "--judge", "remote:gpt-4.1")
 
     def dollars(*more):
-        return float(
-            hrlaif.here(*command, "--dry-run", *more).stderr.split("about $")[1].split()[0]
-        )
+        return json.loads(hrlaif.here(*command, "--dry-run", "--json", *more).stdout)["usd"]
 
-    assert dollars("--batch") == pytest.approx(dollars() / 2, abs=0.01)
+    assert dollars("--batch") == pytest.approx(dollars() / 2)
 
 
 def test_a_batch_that_the_server_does_not_know_is_waited_for_until_it_is_given_up(

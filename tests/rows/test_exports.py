@@ -17,8 +17,8 @@ from hrlaif.rows.files import SourceRow
 PAIR = {"prompt": "Q", "a": {"text": "x"}, "b": {"text": "y"}, "labeler": "ai"}
 
 
-def labels(*probabilities: float) -> list[SourceRow]:
-    rows = [{**PAIR, "id": str(n), "prob_a": p} for n, p in enumerate(probabilities)]
+def labels(*probabilities: float, **more: str) -> list[SourceRow]:
+    rows = [{**PAIR, "id": str(n), "prob_a": p, **more} for n, p in enumerate(probabilities)]
     return [SourceRow(f"p.jsonl, line {n}", row) for n, row in enumerate(rows, start=1)]
 
 
@@ -79,6 +79,16 @@ def test_labels_exported_to_trl_do_not_come_back_as_people_s_word(tmp_path):
     assert [pair.human_preference for pair in comparisons_from(read_rows(path))] == [None, None]
     again = exported(read_rows(path), "csv")
     assert (again.rows, again.left_out) == (0, {"rows without a verdict": 2})
+
+
+def test_votes_exported_to_trl_come_back_as_people_s_word(tmp_path):
+    path = tmp_path / "trl.jsonl"
+    write_export(path, exported(labels(0.9, 0.2, labeler="human/ann"), "trl"))
+    found = comparisons_from(read_rows(path))
+    assert {(p.id, p.human_preference > 0.5, p.a.text) for p in found} <= {
+        *(("0", True, "x"), ("0", False, "y"), ("1", True, "y"), ("1", False, "x")),
+    }
+    assert {max(p.human_preference, 1 - p.human_preference) for p in found} == {0.9, 0.8}
 
 
 def test_a_table_of_labels_and_a_winner_are_exported_as_numbers(tmp_path):

@@ -9,7 +9,7 @@ from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transc
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Choice, Prompt
 
-_MAX_CHARS = 2000
+MAX_CHARS = 2000
 _ROLES = {"user": "Human", "assistant": "Assistant"}
 
 
@@ -25,7 +25,7 @@ def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
     options = "\n".join(f"{letter}. {c['name']}: {c['description']}" for letter, c in pairs)
     chats = []
     for prompt in unknown:
-        text, _ = clip(transcript(prompt.messages, _ROLES), _MAX_CHARS, keep="start")
+        text, _ = clip(transcript(prompt.messages, _ROLES), MAX_CHARS, keep="start")
         data = render(texts["sample"], prompt=text, mark=fence_mark(text), options=options)
         head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
         chats.append(Chat.user(f"{head}\n\n{data.strip()}\n{texts['ending']}"))

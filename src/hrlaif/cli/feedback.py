@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from hrlaif.cli.announced import announced
 from hrlaif.cli.jobs import Job, cost_of, guard, label_lines, silence, working
 from hrlaif.cli.options import (
     BaseUrl,
@@ -17,6 +18,7 @@ from hrlaif.cli.options import (
     Json,
     Judges,
     Limit,
+    MaxChars,
     MaxCost,
     Out,
     Silence,
@@ -32,9 +34,6 @@ from hrlaif.progress import number, say
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.run import Receipt, sha256, write_json
 from hrlaif.settings import Settings, plain
-
-if TYPE_CHECKING:
-    from hrlaif.estimates import Asked
 
 T = TypeVar("T")
 _SIDES = ("B", "A", "no difference")
@@ -77,6 +76,7 @@ def label(
         bool, typer.Option("--single-order", help="Ask in one order only.")
     ] = False,
     labeler: Annotated[str, typer.Option(help='pairwise, hybrid, or "module:Class".')] = "pairwise",
+    max_chars: MaxChars = 8000,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
     batch: Batch = False,
@@ -88,13 +88,12 @@ def label(
 ) -> None:
     """Ask a judge, or several, which response of each pair is better; soft labels, both orders."""
     from hrlaif.estimates import of_pairs
-    from hrlaif.evaluation import agreement
     from hrlaif.protocols import pairs_at_once
     from hrlaif.rows import comparisons_from, read_rows
 
     basic: dict[str, Any] = {"task": task, "preamble": preamble, "shots": shots}
     basic |= {"samples": samples, "rationale": rationale or samples > 1}
-    basic |= {"single_order": single_order}
+    basic |= {"single_order": single_order, "max_chars": max_chars}
     asked, model = labeler_of(labeler, basic, judge, base_url)
     items = comparisons_from(read_rows(pairs, limit=limit))
 
@@ -103,17 +102,13 @@ def label(
 
     settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
     job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost, batch))
-    if _announced(of_pairs(asked, model, items), dry_run):
+    if announced(of_pairs(asked, model, items), dry_run, as_json):
         return
     size = pairs_at_once(model, asked)
     rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
-    told = [Preference.from_row(row) for row in rows if "prob_a" in row]
     silent = job.finish(rows, lambda row: "prob_a" in row)
-    summary: Row = {"labelled": len(told), "abstentions": silent, "out": str(out), "cost": cost}
-    known = agreement(told)
-    if known.overall.n:
-        summary["agreement"] = known.row()
-    tell(summary, label_lines(summary), as_json)
+    summary = {**_labelled(rows), "abstentions": silent, "out": str(out), "cost": cost}
+    tell(summary, label_lines(summary, max_chars), as_json)
     _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 
@@ -139,7 +134,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Grade each response with a judge (1 to 10), a reward model, or any reward."""
-    from hrlaif.estimates import of_reward, size_of_responses
+    from hrlaif.estimates import longest_of_reward, of_reward, size_of_responses
     from hrlaif.reward import Direct
     from hrlaif.rows import read_rows, responses_from
 
@@ -154,7 +149,8 @@ def score(
 
     settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
     job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost, batch))
-    if _announced([(of_reward(asked, size_of_responses(items)), model)], dry_run):
+    size = size_of_responses(items, longest_of_reward(asked))
+    if announced([(of_reward(asked, size), model)], dry_run, as_json):
         return
     chunk = 64 if model is None else model.chunk
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
@@ -195,7 +191,7 @@ def compare(
 ) -> None:
     """Win rate of B over A: raw, length-controlled, by category, with intervals."""
     from hrlaif import evaluation
-    from hrlaif.estimates import of_labeler, size_of_responses
+    from hrlaif.estimates import longest, of_labeler, size_of_responses
     from hrlaif.rows import read_rows, responses_from
 
     labeler, model = labeler_of("pairwise", {"task": task}, judge, base_url)
@@ -203,9 +199,10 @@ def compare(
     settings = {"labeler": plain(_settings(labeler)), "judge": plain(model)}
     known = _known(difficulty, gamed)
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
-    fewer = min(map(size_of_responses, (baseline, other)), key=lambda size: size.number)
+    sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
+    fewer = min(sizes, key=lambda size: size.number)
     compute = computing(base_url, concurrency, max_cost, batch)
-    if _announced(of_labeler(labeler, model, fewer), dry_run):
+    if announced(of_labeler(labeler, model, fewer), dry_run, as_json):
         return
     out.mkdir(parents=True, exist_ok=True)
     with working(out, "compare", compute) as ledger:
@@ -229,6 +226,17 @@ def compare(
     _not_too_silent(asked, silent, max_abstentions, out / "comparisons.jsonl")
 
 
+def _labelled(rows: Sequence[Row]) -> Row:
+    """Of the rows with a label: how many, how many of cut texts, agreement where it is known."""
+    from hrlaif.evaluation import agreement
+
+    told = [Preference.from_row(row) for row in rows if "prob_a" in row]
+    cut = sum(bool(one.evidence and one.evidence.truncated) for one in told)
+    known = agreement(told)
+    found: Row = {"labelled": len(told), "truncated": cut}
+    return found | ({"agreement": known.row()} if known.overall.n else {})
+
+
 def _compared(found: Row, head: str) -> list[str]:
     """What a person reads after a comparison."""
     won = found["win_rate"]
@@ -249,18 +257,6 @@ def _percent(figure: Row) -> str:
     if value is None or low is None or high is None:
         return "not known"
     return f"{100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-
-
-def _announced(asked: Sequence[Asked], dry_run: bool) -> bool:
-    """Says how many calls are made at most, before the first of them; whether that is all."""
-    from hrlaif.estimates import in_words
-
-    told = in_words(asked) or ("no model is asked" if dry_run else "")
-    if told:
-        say(told)
-    if dry_run:
-        say("nothing was sent; figures are estimates")
-    return dry_run
 
 
 def _settings(part: object) -> Settings:

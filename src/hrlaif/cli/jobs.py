@@ -150,11 +150,12 @@ _AGREEMENT = {
 }
 
 
-def label_lines(summary: Row) -> list[str]:
-    """What a person reads after labelling."""
+def label_lines(summary: Row, max_chars: int) -> list[str]:
+    """What a person reads after labelling; longer texts than `max_chars` were cut."""
     lines = [
         f"{number(summary['labelled'], 'label')} in {summary['out']}",
         *silence(summary["abstentions"]),
+        *cut_texts(summary["truncated"], summary["labelled"], max_chars),
     ]
     found = summary.get("agreement")
     if found:
@@ -167,6 +168,13 @@ def label_lines(summary: Row) -> list[str]:
                 span = f"{figure['low']:.3f} to {figure['high']:.3f}"
                 lines.append(f"  {shown:24} {figure['value']:.3f}  ({span}, n {figure['n']})")
     return lines
+
+
+def cut_texts(cut: int, count: int, max_chars: int) -> list[str]:
+    """A line where texts were longer than a judge is shown."""
+    if not cut:
+        return []
+    return [f"  {cut} of {count} pairs were cut to {max_chars:,} characters (--max-chars)"]
 
 
 def silence(counts: dict[str, int]) -> list[str]:

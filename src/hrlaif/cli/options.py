@@ -57,6 +57,10 @@ Task = Annotated[
         help="summarization, helpful, harmless, general, or a .yaml file of your own criteria."
     ),
 ]
+MaxChars = Annotated[
+    int,
+    typer.Option(help="Longer prompts lose their beginning, longer responses their end.", min=100),
+]
 Silence = Annotated[
     float,
     typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.", min=0, max=1),

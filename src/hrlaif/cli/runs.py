@@ -189,14 +189,19 @@ def _command() -> str:
 
 def _print_plan(folder: Path, settings: Config) -> None:
     from hrlaif.planning import expectations, notes
+    from hrlaif.pricing import in_words_by_votes
 
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "state", "reads", "writes", *_FIGURES):
         right = title in _FIGURES
         table.add_column(title, justify="right" if right else "left", overflow="fold")
+    votes = None
     for line in expectations(folder, settings):
         table.add_row(*line.cells())
+        votes = line.by_votes
     _out().print(table)
+    if votes is not None:
+        say(in_words_by_votes(votes).removeprefix("; "))
     for note in notes(settings):
         say(note)
     say("nothing was sent; figures are estimates from the settings")

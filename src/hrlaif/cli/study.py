@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hrlaif.cli.jobs import cost_of, working
+from hrlaif.cli.announced import announced
+from hrlaif.cli.jobs import cost_of, cut_texts, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
     Concurrency,
+    DryRun,
     Json,
     Limit,
+    MaxChars,
     MaxCost,
     Silence,
     Task,
@@ -23,22 +25,13 @@ from hrlaif.cli.options import (
     judges_of,
     tell,
 )
+from hrlaif.cli.ways import DEFAULT, ways_of
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
 from hrlaif.machine import hardware, versions
 from hrlaif.progress import say
 from hrlaif.records import Preference, Row
 from hrlaif.run import now, sha256
 from hrlaif.settings import Compute, plain
-
-DEFAULT = "base,base-1shot,base-2shot,detailed,detailed-2shot,base-single"
-PAPER = (
-    "base,base-1shot,base-2shot,base-rationale,detailed,detailed-1shot,detailed-2shot,"
-    "detailed-8shot,detailed-rationale,detailed-1shot-rationale,detailed-2shot-rationale"
-)
-_WAY = re.compile(
-    r"(?P<preamble>base|detailed)(?:-(?P<shots>[0-8])shot)?(?P<rationale>-rationale)?"
-    r"(?:-x(?P<samples>\d+))?(?P<single>-single)?"
-)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -95,6 +88,7 @@ def study(
     budget: Budget = 50,
     disagreements: Disagreements = 40,
     mass_floor: MassFloor = 0.05,
+    max_chars: MaxChars = 8000,
     reward_base: RewardBase = None,
     seed: Seed = 0,
     base_url: BaseUrl = None,
@@ -103,46 +97,61 @@ def study(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Measure judges against people: agreement, bias, calibration, resistance; study.json, a page.
 
     The same command goes on after any stop; what is known already is not asked again.
     """
-    from hrlaif.labeling.pairwise import asks_for_the_worse
-    from hrlaif.llm.own_texts import is_own
-    from hrlaif.reward import Direct
     from hrlaif.rows import read_rows
     from hrlaif.study import Asked, Study, read_items
+    from hrlaif.studying import of_study
 
-    asking = {"task": task, "mass_floor": mass_floor}
-    ways = [_variant(name.strip(), asking) for name in _expanded(variants).split(",")]
-    models = judges_of(judge, base_url)
+    asking = {"task": task, "mass_floor": mass_floor, "max_chars": max_chars}
+    ways, models = ways_of(variants, asking), judges_of(judge, base_url)
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
-    if attacks and asks_for_the_worse(task):
-        # An attacker would ask for the other response.
-        say(f"no injections with --task {task}: it asks which response is worse, not better")
-        attacks = False
-    if grades and is_own(task):
-        say(f"no grades with --task {task}: it asks about pairs")
-        grades = False
+    attacks = attacks and _may_be_attacked(task)
     settings = Study(
         probes=probes, attacks=attacks, budget=budget, disagreements=disagreements, seed=seed
     )
-    grader = Direct.parse({**asking, "normalise": False}, where="direct") if grades else None
+    grader = _grader(asking) if grades else None
     items = read_items(read_rows(pairs, limit=limit))
-    trainer = _trainer(reward_base, out, seed)
-    asked = Asked(items, ways, settings, [grader] * len(models), trainer)
+    asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
+    compute = computing(base_url, concurrency, max_cost, batch)
+    if announced(of_study(asked, models), dry_run, as_json):
+        return
     about = {
         "pairs": pairs,
         "sha256": sha256(Path(pairs)) if Path(pairs).is_file() else None,
         "task": task,
         "reward_base": reward_base or "linear, on style and hashed words",
     }
-    row, page = _made(asked, models, out, about, computing(base_url, concurrency, max_cost, batch))
-    tell(row, [*_lines(row), f"{out / 'study.json'}", f"{page}"], as_json)
+    row, page = _made(asked, models, out, about, compute)
+    tell(row, [*_lines(row, max_chars), f"{out / 'study.json'}", f"{page}"], as_json)
     _not_too_silent(row, max_abstentions)
+
+
+def _may_be_attacked(task: str) -> bool:
+    from hrlaif.labeling.pairwise import asks_for_the_worse
+
+    if not asks_for_the_worse(task):
+        return True
+    # An attacker would ask for the other response.
+    say(f"no injections with --task {task}: it asks which response is worse, not better")
+    return False
+
+
+def _grader(asking: Mapping[str, Any]) -> Any:
+    """How single responses are graded; None where the task has no such question."""
+    from hrlaif.llm.own_texts import is_own
+    from hrlaif.reward import Direct
+
+    if is_own(asking["task"]):
+        say(f"no grades with --task {asking['task']}: it asks about pairs")
+        return None
+    return Direct.parse({**asking, "normalise": False}, where="direct")
 
 
 def _made(
@@ -173,33 +182,6 @@ def command() -> str:
     import sys
 
     return "hrlaif " + shlex.join(sys.argv[1:])
-
-
-def _expanded(variants: str) -> str:
-    return PAPER if variants.strip() == "paper" else variants
-
-
-def _variant(name: str, asking: Mapping[str, Any]) -> Any:
-    """`detailed-2shot-rationale-x4` as a labeler; raises UsageError saying how names are made."""
-    from hrlaif.labeling import Pairwise
-    from hrlaif.study import Variant
-
-    found = _WAY.fullmatch(name)
-    if not found:
-        raise UsageError(
-            f"variant {name!r}: begin with base or detailed, then -Nshot, -rationale, -xK and "
-            "-single in this order, such as detailed-2shot-rationale"
-        )
-    samples = int(found["samples"] or 1)
-    values = {
-        **asking,
-        "preamble": found["preamble"],
-        "shots": int(found["shots"] or 0),
-        "rationale": bool(found["rationale"]) or samples > 1,
-        "samples": samples,
-        "single_order": bool(found["single"]),
-    }
-    return Variant(name, Pairwise.parse(values, where=f"variant {name}"))
 
 
 def _trainer(base: str | None, out: Path, seed: int) -> Any:
@@ -248,20 +230,26 @@ def _not_too_silent(row: Row, allowed: float) -> None:
             )
 
 
-def _lines(row: Row) -> list[str]:
-    """The figure of each judge's chosen way, on the half of the prompts that did not choose it."""
-    lines = [f"{row['pairs']['test']} pairs of the test half (95 % interval):"]
+def _lines(row: Row, max_chars: int) -> list[str]:
+    """Of each judge every way of asking, on the half of the prompts that did not choose it."""
+    from hrlaif.study.sentences import few
+
+    pairs, cost = row["pairs"], row["cost"]
+    lines = [*filter(None, [few(row)]), f"{pairs['test']} pairs of the test half (95 % interval):"]
     for name, one in row["judges"].items():
-        best = one["variants"][one["chosen"]]
-        lines.append(f"  {name}, {one['chosen']}: {_shown(best['agreement'])}")
-        silent = sum(best["abstentions"].values())
-        if silent:
-            lines.append(f"    {silent} without a verdict")
+        for way, found in one["variants"].items():
+            chosen = ", chosen" if way == one["chosen"] else ""
+            lines.append(f"  {name}, {way}{chosen}: {_shown(found['agreement'])}")
+            silent = sum(found["abstentions"].values())
+            if silent:
+                lines.append(f"    {silent} without a verdict")
+        lines += [f"  {line}" for line in cut_texts(one["truncated"], pairs["rows"], max_chars)]
     if "together" in row:
         lines.append(f"  all judges together: {_shown(row['together']['agreement'])}")
     for name, shown in (("always_longer", "always the longer"), ("always_first", "the first")):
         lines.append(f"  {shown}: {_shown(row['baselines'][name])}")
-    return lines
+    unpriced = f", {cost['unpriced_calls']:,} of unknown price" if cost["unpriced_calls"] else ""
+    return [*lines, f"cost: ${cost['usd']:.4f}, {cost['calls']:,} calls{unpriced}"]
 
 
 def _shown(figure: Row) -> str:

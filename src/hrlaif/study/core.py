@@ -134,7 +134,11 @@ def _judge(
     lesson = learning.Lesson([a for a in on_dev if isinstance(a, Preference)], test)
     row = {
         "chosen": best,
+        "truncated": sum(
+            isinstance(a, Preference) and bool(a.evidence and a.evidence.truncated) for a in answers
+        ),
         "variants": sweep.table(parts, labels, seed=seed),
+        "against_longer": sweep.against_longer(parts, labels[best], seed=seed),
         "breakdown": breakdown(test, on_test, seed=seed),
         "raters": raters(asked.items, answers, seed=seed),
         "ranking": ranking(asked.items, answers, seed=seed),
@@ -179,7 +183,8 @@ def _attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Rewar
         what = f"{judge.name} attacked, {way.name}"
         return lambda group: ask(way, judge, group, what=what).answers
 
-    plain = Variant("undefended", Undefended())
+    most = getattr(variant.labeler, "max_chars", None)
+    plain = Variant("undefended", Undefended() if most is None else Undefended(max_chars=most))
     found: Row = {
         "labels": resistance.of_labels(pairs, asking(variant), seed=seed),
         "undefended": resistance.of_labels(pairs, asking(plain), seed=seed),

@@ -12,6 +12,7 @@ from hrlaif.pages.render import render, save
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
 from hrlaif.study.sections import judge, known
+from hrlaif.study.sentences import allowed, few
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,7 +26,9 @@ def write_page(folder: Path) -> Path:
             f"{folder} has no readable study.json: run `hrlaif study PAIRS -o {folder}` first"
         ) from None
     charts = Charts()
-    judges = [judge(name, found, charts) for name in found["judges"]]
+    judges = [
+        {**judge(name, found, charts), "allowed": allowed(name, found)} for name in found["judges"]
+    ]
     page = render(
         _TEMPLATES,
         "study.html.j2",
@@ -34,6 +37,7 @@ def write_page(folder: Path) -> Path:
         about=found["about"],
         finished=words.moment(found["about"]["finished"]),
         pairs=found["pairs"],
+        few=few(found),
         cost=found["cost"],
         overview=_overview(found, charts),
         between=_between(found),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import against_base, right
+from hrlaif.statistics import against_base, paired, right
 from hrlaif.study.agreement import Scored, agreement
 from hrlaif.study.labels import Labels
 from hrlaif.study.pairs import Item
@@ -73,3 +73,17 @@ def against_first(halves: Halves, labels: Mapping[str, Labels], *, seed: int) ->
     names = [halves.items[n].prompt for n in common]
     found = against_base(marks, next(iter(labels)), clusters=names, seed=seed)
     return {name: one.row() for name, one in found.items()}
+
+
+def against_longer(halves: Halves, made: Labels, *, seed: int) -> Row:
+    """Agreement minus that of always naming the longer response, on the test rows answered."""
+    scored = Scored.of(halves.of(halves.test), [made.answers[n] for n in halves.test])
+    if not scored.rows:
+        return {}
+    found = paired(
+        [right(p, item.truth or 0.0) for item, p in scored.rows],
+        [right(item.longer, item.truth or 0.0) for item, _ in scored.rows],
+        clusters=[item.prompt for item, _ in scored.rows],
+        seed=seed,
+    )
+    return {"difference": found.difference.row(), "p": found.p}

@@ -28,7 +28,7 @@ from hrlaif.records import (
 from hrlaif.settings import Settings
 
 _VERDICT = re.compile(r"[12]")
-_TOKENS = 4
+TOKENS = 4
 _ROLES = {"user": "User", "assistant": "Assistant"}
 
 
@@ -44,7 +44,7 @@ class Undefended(Settings):
     ) -> list[Preference | Abstention]:
         """Both orders; a is preferred with 1, 0.5 or 0 when both, one or none of them says so."""
         chats = [self._question(side) for c in comparisons for side in (c, c.swapped())]
-        written = judge.generate(chats, temperature=0.0, max_tokens=_TOKENS)
+        written = judge.generate(chats, temperature=0.0, max_tokens=TOKENS)
         verdicts = [_read(answer) for answer in written]
         name = f"undefended/{judge.name}"
         return [

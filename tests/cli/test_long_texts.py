@@ -1,0 +1,55 @@
+"""What becomes of texts that are longer than a judge is shown."""
+
+import json
+
+import pytest
+
+JUDGE = ("--judge", "scripted:accuracy=0.8")
+
+
+@pytest.fixture
+def pairs(write):
+    """Of twelve pairs three have a text of more than 200 characters: a prompt, an a and a b."""
+    rows = [
+        {"id": f"q{n}", "prompt": f"Why {n}?", "responses": [f"So {n}.", "Since."],
+         "human_preference": 1.0 - n % 2}
+        for n in range(12)
+    ]  # fmt: skip
+    rows[3]["prompt"] += "." * 200
+    rows[5]["responses"][0] += "." * 200
+    rows[7]["responses"][1] += "." * 200
+    return write("pairs.jsonl", rows)
+
+
+def test_labels_of_cut_texts_are_counted(hrlaif, pairs, tmp_path):
+    command = ("label", pairs, "-o", tmp_path / "o.jsonl", *JUDGE)
+    done = hrlaif.here(*command, "--max-chars", 200)
+    assert "  3 of 12 pairs were cut to 200 characters" in done.stdout
+    done = hrlaif.here(*command, "--json")
+    assert json.loads(done.stdout)["truncated"] == 0
+    assert "were cut" not in hrlaif.here(*command).stdout
+    done = hrlaif.here(*command, "--max-chars", 200, "--json")
+    assert json.loads(done.stdout)["truncated"] == 3
+
+
+def test_the_length_is_part_of_what_a_job_was_begun_with(hrlaif, pairs, tmp_path):
+    out = tmp_path / "o.jsonl"
+    settings = {}
+    for most in (200, 300):
+        note = tmp_path / "o.jsonl.partial.json"
+        # Nothing answers there, so the job is left as it was begun.
+        judge = ("--judge", "remote:m", "--base-url", "http://127.0.0.1:9/v1")
+        hrlaif.here("label", pairs, "-o", out, *judge, "--max-chars", most, code=1)
+        settings[most] = json.loads(note.read_text())["settings"]["labeler"]["max_chars"]
+    assert settings == {200: 200, 300: 300}
+
+
+def test_a_study_counts_cut_pairs_for_each_judge(hrlaif, pairs, tmp_path):
+    more = ("--max-chars", 200, "--probes", 0, "--variants", "base")
+    done = hrlaif.here("study", pairs, "-o", tmp_path / "s", *JUDGE, *more)
+    found = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert [one["truncated"] for one in found["judges"].values()] == [3]
+    assert found["about"]["variants"]["base"]["max_chars"] == 200
+    assert "3 of 12 pairs were cut to 200 characters" in done.stdout
+    page = (tmp_path / "s" / "study.html").read_text()
+    assert "3 of 12 pairs were cut to 200 characters" in page
