@@ -315,7 +315,17 @@ def _log(probability: float | None) -> float | None:
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeServer]]:
+def _nothing_is_known_of_a_server() -> None:
+    """A port may have been another test's, and what was learned of that server is kept."""
+    from hrlaif.llm.remote_ask import _SERVERS
+
+    _SERVERS.clear()
+
+
+@pytest.fixture
+def servers(
+    monkeypatch: pytest.MonkeyPatch, _nothing_is_known_of_a_server: None
+) -> Iterator[list[FakeServer]]:
     """Three of them."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     fakes = [FakeServer() for _ in range(3)]
@@ -325,7 +335,9 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeServer]]:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+def server(
+    monkeypatch: pytest.MonkeyPatch, _nothing_is_known_of_a_server: None
+) -> Iterator[FakeServer]:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     fake = FakeServer()
     yield fake
