@@ -46,6 +46,22 @@ def test_variants_that_split_evenly_are_what_disagreement_looks_for():
     assert found.split.tolist() == [0.0, 0.0, 0.5, 0.5]
 
 
+def test_no_corrected_share_passes_one_or_zero():
+    """Nine right of ten: Student's interval around 0.9 would end at 1.126."""
+    items = make(10)
+    answers = [
+        Preference(
+            comparison=item.comparison,
+            prob_a=0.75 if (item.truth > 0.5) == (n > 0) else 0.25,
+            labeler="x",
+        )
+        for n, item in enumerate(items)
+    ]
+    found = corrected(pool(items, answers), 10, seed=0)["all"]["agreement"]
+    assert (found["value"], found["high"]) == (pytest.approx(0.9), 1.0)
+    assert found["low"] == pytest.approx(0.9 - 2.262157 * 0.1, abs=1e-4)
+
+
 def test_where_only_some_pairs_have_peoples_word_it_corrects_the_whole():
     items = make(400)
     answers = labels(items, Scripted(accuracy=0.7, seed=5))

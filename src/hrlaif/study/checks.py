@@ -8,7 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Calibration, Floats, corrected_share, prediction_powered, right
+from hrlaif.statistics import (
+    Calibration,
+    Figure,
+    Floats,
+    corrected_share,
+    prediction_powered,
+    right,
+)
 from hrlaif.statistics.checking import (
     chances,
     disagreement,
@@ -130,8 +137,8 @@ def _estimates(pool: Checkable, checked: Sequence[int], share: Floats | None) ->
     guesses = np.array([float(s) for s in said])
     rows: Row = {
         "checked": len(checked),
-        "agreement": prediction_powered(pool.sure, checked, marks, chances=share).row(),
-        "a_is_better": prediction_powered(guesses, checked, better, chances=share).row(),
+        "agreement": _share(prediction_powered(pool.sure, checked, marks, chances=share)).row(),
+        "a_is_better": _share(prediction_powered(guesses, checked, better, chances=share)).row(),
     }
     if share is None or np.ptp(share[list(checked)]) == 0:
         # Sensitivity and specificity are those of a random sample only.
@@ -139,6 +146,14 @@ def _estimates(pool: Checkable, checked: Sequence[int], share: Floats | None) ->
             said, [said[n] for n in checked], [t > 0.5 for t in truths]
         ).row()
     return rows
+
+
+def _share(found: Figure) -> Figure:
+    """Cut off at 0 and 1: an estimate of few checks may pass them, the truth does not."""
+    ends = {name: getattr(found, name) for name in ("value", "low", "high")}
+    return found.model_copy(
+        update={name: min(max(end, 0.0), 1.0) for name, end in ends.items() if end is not None}
+    )
 
 
 def _said(answer: Answer) -> float:
