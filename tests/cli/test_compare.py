@@ -130,3 +130,13 @@ def test_verdicts_of_two_judges_are_not_subtracted(hrlaif, sides, tmp_path):
     assert "only verdicts of one judge can be subtracted" in told.stderr
     told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "none", code=1)
     assert "comparisons.jsonl is missing" in told.stderr
+
+
+def test_another_baseline_is_refused_before_anything_is_asked(hrlaif, sides, write, tmp_path):
+    a, b = sides
+    hrlaif.here("compare", a, b, "-o", tmp_path / "one", "--judge", "scripted:")
+    texts = ({"id": f"p{n}", "prompt": f"Tell me about {n}.", "response": "No."} for n in range(30))
+    other = ("compare", write("c.jsonl", texts), b, "-o", tmp_path / "two", "--judge", "scripted:")
+    told = hrlaif.here(*other, "--against", tmp_path / "one", code=1)
+    assert "holds no verdict against these baseline responses" in told.stderr
+    assert not (tmp_path / "two").exists()

@@ -198,6 +198,8 @@ def compare(
     baseline, other = (responses_from(read_rows(side, limit=limit)) for side in (a, b))
     settings = {"labeler": plain(_settings(labeler)), "judge": plain(model)}
     known = _known(difficulty, gamed)
+    if against is not None:
+        evaluation.refuse_others(against, {response.text for response in baseline})
     inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
     sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
     fewer = min(sizes, key=lambda size: size.number)

@@ -9,7 +9,7 @@ from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
 from hrlaif.evaluation.toxicity import Toxic, Toxicity, toxicity
-from hrlaif.evaluation.two_runs import TwoRuns, two_runs
+from hrlaif.evaluation.two_runs import TwoRuns, refuse_others, two_runs
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "held_out_reward",
     "labelled",
     "measured",
+    "refuse_others",
     "satisfaction",
     "summarise",
     "toxicity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import final
 
@@ -23,6 +24,14 @@ class TwoRuns(Measured):
     """Comparisons with a verdict in one run alone."""
     labeler: str
     statement: str
+
+
+def refuse_others(others: Path, baseline: Collection[str]) -> None:
+    """Before anything is paid: raises DataError where `others` had other baseline responses."""
+    if not any(text in baseline for _, text in _wins(others)):
+        raise DataError(
+            f"{others} holds no verdict against these baseline responses: compare on the same ones"
+        )
 
 
 def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
