@@ -650,3 +650,21 @@ def _pairs(folder, count):
     )
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     return source
+
+
+def test_two_rejected_lines_of_an_older_batch_stop_nothing(server, batches, tmp_path):
+    def answer(body, n):
+        asked = body["messages"][-1]["content"]
+        odd = asked in ("question 7", "question 8")
+        return server.error(400, "odd") if odd else server.text(f"to {asked}")
+
+    path, judge = tmp_path / "l.sqlite", model(server)
+    server.answer = answer
+    ended, batches._ended = batches._ended, lambda batch: {}
+    with Ledger(path), pytest.raises(ModelError, match="does not say how batch batch_0 stands"):
+        write(judge, chats())
+    batches._ended = ended
+    with Ledger(path):
+        found = texts(write(judge, [*chats(), *chats(about="other")]))
+    assert sum(isinstance(answer, Unanswered) for answer in found) == 2
+    assert len(batches.made) == 2

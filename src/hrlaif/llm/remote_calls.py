@@ -126,6 +126,7 @@ class _Batch:
         if not self._endpoint.batch or len(rest) < FEWEST:
             return found
         # One goes ahead, and another where it is refused: that is learned at once, not in a day.
+        self._refusals.rejected.clear()  # of those that a batch brought
         for _ in range(2):
             if self._server.answered_at == float("-inf"):
                 first = rest.pop(0)
