@@ -11,7 +11,7 @@ import pytest
 
 
 class FakeBatches:
-    """Answers each batch when it is asked after; `status` and `refusal` make it misbehave."""
+    """Answers each batch when it is asked after; `status`, `refusal` and others make it misbehave."""
 
     def __init__(self, server: Any):
         self.server = server
@@ -29,7 +29,6 @@ class FakeBatches:
         self.metadata = True
         """Whether the list shows what a batch carries."""
         self.late = "This request could not be executed in time."
-        self.create_status = 200
         self.lists = True
         server.files = self.handle
 
@@ -64,8 +63,6 @@ class FakeBatches:
         return name
 
     def _create(self, body: dict[str, Any]) -> Any:
-        if self.create_status >= 400:
-            return self.server.error(self.create_status, "not now")
         made = {"id": f"batch_{len(self.made)}", "status": "validating", "polls": 0, **body}
         self.made.append(made | {"created_at": time.time()})
         under_way = (i for i, b in enumerate(self.made) if b["status"] == "validating")
