@@ -11,7 +11,7 @@ import pytest
 
 
 class FakeBatches:
-    """Answers each batch when it is asked after; `status`, `refusal` and others make it misbehave."""
+    """Answers each batch when it is asked after; `status`, `refusal` and more make it fail."""
 
     def __init__(self, server: Any):
         self.server = server
