@@ -1,6 +1,7 @@
 """How far can this judge be trusted? Read `core.py` first: the study, part by part."""
 
-from hrlaif.study.core import Asked, Judged, study
+from hrlaif.study.asked import Asked
+from hrlaif.study.core import Judged, study
 from hrlaif.study.labels import Variant
 from hrlaif.study.learning import linear
 from hrlaif.study.page import write_page

@@ -6,7 +6,7 @@ killed study goes on where it was by asking again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -16,38 +16,18 @@ from hrlaif.llm.remote_loop import side_by_side
 from hrlaif.panels import together
 from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel, Reward
-from hrlaif.records import Candidate, Chat, Comparison, Completion, Preference, Row, digest
+from hrlaif.records import Preference, Row
 from hrlaif.settings import compute
 from hrlaif.statistics import Calibration
-from hrlaif.study import bias, learning, probes, resistance, sweep
+from hrlaif.study import besides, learning, sweep
 from hrlaif.study.agreement import Scored, baselines, breakdown, raters
+from hrlaif.study.asked import Asked
 from hrlaif.study.calibrate import calibrate
 from hrlaif.study.checks import Checkable, corrected, to_check
-from hrlaif.study.labels import Answer, Labels, Variant, ask
-from hrlaif.study.pairs import Item, halves
+from hrlaif.study.labels import Labels, ask
+from hrlaif.study.pairs import halves
 from hrlaif.study.ranking import ranking
-from hrlaif.study.settings import Study
-from hrlaif.study.undefended import Undefended
 from hrlaif.study.worst import disagreements
-
-
-class Asked(NamedTuple):
-    """What a study is made of."""
-
-    items: Sequence[Item]
-    variants: Sequence[Variant]
-    """The first is the base that others are compared with."""
-    settings: Study
-    graders: Sequence[Reward | None]
-    """For each judge, how it grades single responses; None leaves grades out."""
-    trainer: learning.Trainer
-    """Makes a reward model of labels, for the learning curve and the poison."""
-
-    def some(self, fit: Callable[[Item], bool]) -> list[Item]:
-        """As many fitting items as are probed, in a seeded order rather than the file's."""
-        seed, most = self.settings.seed, self.settings.probes
-        found = [item for item in self.items if fit(item)]
-        return sorted(found, key=lambda i: digest([seed, i.comparison.id]))[:most]
 
 
 class Judged(NamedTuple):
@@ -73,13 +53,14 @@ def study(asked: Asked, judges: Sequence[LanguageModel]) -> tuple[Row, list[Judg
     parts = sweep.Halves(items, dev, test)
     _ask_ahead(asked, judges)
     labelled = [_sweep(asked, judge) for judge in judges]
-    samples = [_own_samples(asked, judge) for judge in judges]
+    samples = [besides.own_samples(asked, judge) for judge in judges]
     judged = []
     for n, (judge, labels) in enumerate(zip(judges, labelled, strict=True)):
         say(f"{judge.name}: figures")
         judged.append(_judge(asked, parts, judge, labels, asked.graders[n]))
+    ways = [one.chosen for one in judged]
     for n, one in enumerate(judged):
-        one.row["bias"] += _self_preference(asked, judges, judged, samples, n)
+        one.row["bias"] += besides.self_preference(asked, judges, ways, samples, n)
     row = {
         "pairs": _counted(parts),
         "baselines": baselines(parts.of(test), seed=seed),
@@ -142,9 +123,9 @@ def _judge(
         "breakdown": breakdown(test, on_test, seed=seed),
         "raters": raters(asked.items, answers, seed=seed),
         "ranking": ranking(asked.items, answers, seed=seed),
-        "bias": _card(asked, judge, _variant(asked, best), answers),
+        "bias": besides.card(asked, judge, asked.variant(best), answers),
         "calibration": fitted.figures,
-        "injection": _attacks(asked, judge, _variant(asked, best), grader),
+        "injection": besides.attacks(asked, judge, asked.variant(best), grader),
         "checking": plan | {"corrected": corrected(pool, asked.settings.budget, seed=seed)},
         "learning": learning.curve(lesson, asked.trainer, seed=seed),
         "poison": learning.poisoned(lesson, asked.trainer, seed=seed),
@@ -152,84 +133,6 @@ def _judge(
         "disagreements": disagreements(asked.items, answers, most=asked.settings.disagreements),
     }
     return Judged(row, labels, fitted.maps, best, rows)
-
-
-def _variant(asked: Asked, name: str) -> Variant:
-    return next(v for v in asked.variants if v.name == name)
-
-
-def _card(
-    asked: Asked, judge: LanguageModel, variant: Variant, answers: Sequence[Answer]
-) -> list[Row]:
-    seed = asked.settings.seed
-    lines = bias.position(asked.items, answers, seed=seed)
-    lines += bias.observed(asked.items, answers, seed=seed)
-    lines += bias.by_language(asked.items, answers, seed=seed)
-    for probe in probes.PROBES if asked.settings.probes else ():
-        pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
-        if pairs:
-            made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
-            lines.append(bias.probed(probe, made.answers, seed=seed))
-    return lines
-
-
-def _attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward | None) -> Row:
-    seed = asked.settings.seed
-    if not asked.settings.attacks or not asked.settings.probes:
-        return {}
-    pairs = [item.comparison for item in asked.some(lambda i: i.decided)]
-
-    def asking(way: Variant) -> resistance.Ask:
-        what = f"{judge.name} attacked, {way.name}"
-        return lambda group: ask(way, judge, group, what=what).answers
-
-    most = getattr(variant.labeler, "max_chars", None)
-    plain = Variant("undefended", Undefended() if most is None else Undefended(max_chars=most))
-    found: Row = {
-        "labels": resistance.of_labels(pairs, asking(variant), seed=seed),
-        "undefended": resistance.of_labels(pairs, asking(plain), seed=seed),
-    }
-    if grader is not None:
-        found["scores"] = resistance.of_scores(pairs, grader, judge, seed=seed)
-    return found
-
-
-def _own_samples(asked: Asked, judge: LanguageModel) -> list[Comparison]:
-    """a: what people prefer; b: what this judge writes to the same prompt."""
-    items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
-    if not items:
-        return []
-    chats = [Chat(messages=i.comparison.prompt.messages) for i in items]
-    written = judge.generate(chats, temperature=0.0, max_tokens=asked.settings.sample_tokens)
-    made = []
-    for item, answer in zip(items, written, strict=True):
-        pair = item.comparison
-        preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
-        if isinstance(answer, Completion) and answer.text.strip():
-            own = Candidate(text=answer.text, model=judge.name)
-            key = f"{pair.id}/own sample of {judge.name}"
-            made.append(Comparison(id=key, prompt=pair.prompt, a=preferred, b=own))
-    return made
-
-
-def _self_preference(
-    asked: Asked,
-    judges: Sequence[LanguageModel],
-    judged: Sequence[Judged],
-    samples: Sequence[Sequence[Comparison]],
-    mine: int,
-) -> list[Row]:
-    if not samples[mine]:
-        return []
-    answers = [
-        ask(
-            _variant(asked, one.chosen), judge, samples[mine],
-            what=f"{judge.name} on samples of {judges[mine].name}",
-        ).answers
-        for judge, one in zip(judges, judged, strict=True)
-    ]  # fmt: skip
-    others = [a for n, a in enumerate(answers) if n != mine]
-    return bias.self_preference(answers[mine], others, seed=asked.settings.seed)
 
 
 def _between(

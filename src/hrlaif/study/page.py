@@ -11,7 +11,7 @@ from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
-from hrlaif.study.sections import judge, known
+from hrlaif.study.sections import judge
 from hrlaif.study.sentences import allowed, few
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -58,7 +58,7 @@ def _overview(found: Row, charts: Charts) -> Row:
         ("always the longer", figure(found["baselines"]["always_longer"])),
         ("always the first", figure(found["baselines"]["always_first"])),
     ]
-    shown = known(rows)
+    shown = [(name, f) for name, f in rows if f is not None]
     return {
         "rows": shown,
         "chart": charts.intervals(

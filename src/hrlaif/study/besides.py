@@ -1,0 +1,89 @@
+"""What is asked of a judge beside the sweep? Probes of bias, attacks, and its own samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hrlaif.protocols import LanguageModel, Reward
+from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
+from hrlaif.study import bias, probes, resistance
+from hrlaif.study.asked import Asked
+from hrlaif.study.labels import Answer, Variant, ask
+from hrlaif.study.undefended import Undefended
+
+
+def card(
+    asked: Asked, judge: LanguageModel, variant: Variant, answers: Sequence[Answer]
+) -> list[Row]:
+    """Its bias card, but for what is compared with other judges."""
+    seed = asked.settings.seed
+    lines = bias.position(asked.items, answers, seed=seed)
+    lines += bias.observed(asked.items, answers, seed=seed)
+    lines += bias.by_language(asked.items, answers, seed=seed)
+    for probe in probes.PROBES if asked.settings.probes else ():
+        pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
+        if pairs:
+            made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
+            lines.append(bias.probed(probe, made.answers, seed=seed))
+    return lines
+
+
+def attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward | None) -> Row:
+    """Whether a response can talk it round: its labels, the same without a defence, its grades."""
+    seed = asked.settings.seed
+    if not asked.settings.attacks or not asked.settings.probes:
+        return {}
+    pairs = [item.comparison for item in asked.some(lambda i: i.decided)]
+
+    def asking(way: Variant) -> resistance.Ask:
+        what = f"{judge.name} attacked, {way.name}"
+        return lambda group: ask(way, judge, group, what=what).answers
+
+    most = getattr(variant.labeler, "max_chars", None)
+    plain = Variant("undefended", Undefended() if most is None else Undefended(max_chars=most))
+    found: Row = {
+        "labels": resistance.of_labels(pairs, asking(variant), seed=seed),
+        "undefended": resistance.of_labels(pairs, asking(plain), seed=seed),
+    }
+    if grader is not None:
+        found["scores"] = resistance.of_scores(pairs, grader, judge, seed=seed)
+    return found
+
+
+def own_samples(asked: Asked, judge: LanguageModel) -> list[Comparison]:
+    """a: what people prefer; b: what this judge writes to the same prompt."""
+    items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
+    if not items:
+        return []
+    chats = [Chat(messages=i.comparison.prompt.messages) for i in items]
+    written = judge.generate(chats, temperature=0.0, max_tokens=asked.settings.sample_tokens)
+    made = []
+    for item, answer in zip(items, written, strict=True):
+        pair = item.comparison
+        preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
+        if isinstance(answer, Completion) and answer.text.strip():
+            own = Candidate(text=answer.text, model=judge.name)
+            key = f"{pair.id}/own sample of {judge.name}"
+            made.append(Comparison(id=key, prompt=pair.prompt, a=preferred, b=own))
+    return made
+
+
+def self_preference(
+    asked: Asked,
+    judges: Sequence[LanguageModel],
+    chosen: Sequence[str],
+    samples: Sequence[Sequence[Comparison]],
+    mine: int,
+) -> list[Row]:
+    """What each judge, by its chosen way of asking, says of the samples of `mine`."""
+    if not samples[mine]:
+        return []
+    answers = [
+        ask(
+            asked.variant(way), judge, samples[mine],
+            what=f"{judge.name} on samples of {judges[mine].name}",
+        ).answers
+        for judge, way in zip(judges, chosen, strict=True)
+    ]  # fmt: skip
+    others = [a for n, a in enumerate(answers) if n != mine]
+    return bias.self_preference(answers[mine], others, seed=asked.settings.seed)

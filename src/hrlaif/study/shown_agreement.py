@@ -1,0 +1,118 @@
+"""Does it agree with people? What the page shows of it: ways of asking, groups, raters, models."""
+
+from __future__ import annotations
+
+from hrlaif.pages import words
+from hrlaif.pages.charts import Charts
+from hrlaif.pages.values import figure
+from hrlaif.records import Row
+from hrlaif.statistics import Figure
+
+Named = list[tuple[str, Figure]]
+_VARIANT_FIGURES = (
+    "agreement",
+    "unanimous",
+    "one_rater",
+    "kappa",
+    "confident_half",
+    "faint_half",
+    "same_position",
+    "mass",
+)
+
+
+def variants(one: Row, found: Row, charts: Charts) -> Row:
+    """Every way of asking, and its chart."""
+    rows = []
+    for name, v in one["variants"].items():
+        base = v["against_base"] or {}
+        rows.append(
+            {
+                "name": name,
+                "chosen": name == one["chosen"],
+                "dev": figure(v["agreement_dev"]),
+                "figures": {k: figure(v[k]) for k in _VARIANT_FIGURES},
+                "difference": figure(base.get("difference")),
+                "p": base.get("p_holm"),
+                "silent": sum(v["abstentions"].values()),
+                "reasons": list(v["abstentions"].items()),
+                "cost": v["cost"],
+            }
+        )
+    shown: Named = [(r["name"], f) for r in rows if (f := r["figures"]["agreement"])]
+    for key in ("always_longer", "always_first"):
+        if f := figure(found["baselines"][key]):
+            shown.append((key.replace("_", " the "), f))
+    chart = charts.intervals(
+        shown, unit="names what people prefer, test half, %", alt="Agreement of every way of asking"
+    )
+    return {"rows": rows, "chart": chart}
+
+
+def breakdown(one: Row, charts: Charts) -> list[Row]:
+    """Groups of pairs, each beside the baselines."""
+    titles = (
+        ("by_confidence", "By how sure the judge is"),
+        ("by_length", "By which response is longer"),
+        ("by_language", "By language"),
+        ("by_category", "By category"),
+    )
+    parts = []
+    for key, title in titles:
+        rows = [
+            (name, [figure(group[k]) for k in ("agreement", "always_longer", "always_first")])
+            for name, group in one["breakdown"][key].items()
+        ]
+        if len(rows) > 1:
+            unit = "share that names what people prefer"
+            chart = charts.grouped(
+                [(name, cells[:2]) for name, cells in rows], unit=unit, references=[0.5], alt=title
+            )
+            parts.append({"title": title, "rows": rows, "chart": chart})
+    return parts
+
+
+def raters(one: Row) -> Row:
+    """Single raters; empty where rows carry no votes."""
+    found = one["raters"]
+    if not found:
+        return {}
+    return {
+        "rows": [
+            {"name": name, "judge": figure(r["judge"]), "others": figure(r["others"])}
+            for name, r in found["raters"].items()
+        ],
+        "between": figure(found["between_raters"]),
+        "alpha": figure(found["alpha_raters"]),
+        "with_judge": figure(found["alpha_with_judge"]),
+    }
+
+
+def ranking(one: Row, charts: Charts) -> Row:
+    """The models behind the responses; empty where they are not known."""
+    found = one["ranking"]
+    if not found:
+        return {}
+    ways = list(found["by"])
+    models = list(found["by"]["people"]["strength"])
+    models.sort(key=lambda m: -(found["by"]["people"]["win_rate"][m]["value"] or 0))
+    rows = [(m, [figure(found["by"][w]["win_rate"][m]) for w in ways]) for m in models]
+    both = [(m, [figures[0], figures[2]]) for m, figures in rows]
+    style = [
+        (
+            words.spaced(trait),
+            [figure(found["by"][w]["style"][trait]) for w in ways if "style" in w],
+        )
+        for trait in found["by"]["people at equal style"]["style"]
+    ]
+    return {
+        "ways": ways,
+        "rows": rows,
+        "style": style,
+        "games": found["games"],
+        "order": found["same_order"],
+        "chart": charts.grouped(
+            both, unit="mean share of wins against the others", references=[0.5],
+            alt="Win rates of the models by people and by the judge",
+        ),
+    }  # fmt: skip
