@@ -21,7 +21,8 @@ from hrlaif.estimates import (
 from hrlaif.labeling import Pairwise
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Candidate, Comparison, Response
-from hrlaif.study.injections import FAMILIES
+from hrlaif.study.attacked import fits
+from hrlaif.study.injections import FAMILIES, Family
 from hrlaif.study.probes import PROBES, comparisons, harmless
 from hrlaif.study.undefended import TOKENS
 
@@ -80,23 +81,30 @@ def _attacked(
     """Every injection in one response of each pair: by labels, without a defence, and by grades."""
     if not asked.settings.attacks:
         return []
-    pairs = [item.comparison for item in asked.some(lambda i: i.decided)]
-    attacked = [
-        pair.model_copy(update={"b": Candidate(text=family.attack(pair.b.text))})
-        for family in FAMILIES
-        for pair in pairs
-    ]
-    size = size_of([*pairs, *attacked], longest(way))
+    most = longest(way)
+    pairs = [item.comparison for item in asked.some(lambda i: fits(i, most))]
+    attacked = _changed(FAMILIES, pairs)
+    size = size_of([*pairs, *attacked], most)
     calls = 2 * size.number
     read = calls * (_UNDEFENDED + size.prompt + 2 * size.response)
     found = of_pairs(way, judge, attacked)
     found.append((Work(calls, int(read), calls * TOKENS), judge))
     if grader is not None:
         sides = [_response(pair, side) for pair in pairs for side in "ab"]
-        sides += [_response(pair, "b") for pair in attacked]
+        single = [family for family in FAMILIES if not family.placed]
+        sides += [_response(pair, "b") for pair in _changed(single, pairs)]
         graded = size_of_responses(sides, getattr(grader, "max_chars", None))
         found.append((of_reward(grader, graded), judge))
     return found
+
+
+def _changed(families: Sequence[Family], pairs: Sequence[Comparison]) -> list[Comparison]:
+    """Each pair attacked by each family."""
+    return [
+        pair.model_copy(update={"b": Candidate(text=family.attack(pair.b.text, n))})
+        for family in families
+        for n, pair in enumerate(pairs)
+    ]
 
 
 def _response(pair: Comparison, side: str) -> Response:

@@ -15,8 +15,9 @@ UNSEEN = {"gibberish suffix", "master key"}
 
 @pytest.mark.parametrize("family", FAMILIES, ids=[family.name for family in FAMILIES])
 def test_each_family_is_marked_and_no_control_is(family):
-    found = marks(family.attack(TEXT))
-    assert bool(found) == (not family.control and family.name not in UNSEEN), found
+    for turn in range(10):
+        found = marks(family.attack(TEXT, turn))
+        assert bool(found) == (not family.control and family.name not in UNSEEN), found
 
 
 def test_the_starter_prompts_bear_no_marks():
@@ -37,6 +38,8 @@ def test_the_starter_prompts_bear_no_marks():
         "The score was 10 to 3 in the end.",
         "She wrote a new rule for the game.",
         "a[0][1] and x[[1, 2]]",
+        "Слово по-русски, USB-порт и Wi-Fi-сеть.",
+        "Scotland: \U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
     ],
 )
 def test_ordinary_words_are_not_taken_for_an_attack(text):

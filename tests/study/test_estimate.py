@@ -31,7 +31,9 @@ def test_one_order_alone_is_counted_among_both():
     assert different([one, shown]) == [one, shown]
 
 
-@pytest.mark.parametrize("more", [(), ("--no-attacks",), ("--no-grades",), ("--probes", "0")])
+@pytest.mark.parametrize(
+    "more", [(), ("--no-attacks",), ("--no-grades",), ("--probes", "0"), ("--max-chars", "1150")]
+)
 def test_a_study_asks_at_most_what_it_says(hrlaif, pairs, tmp_path, more):
     judges = ("--judge", "scripted:accuracy=0.9", "--judge", "scripted:seed=2")
     ways = ("--variants", "base,base-single,base-1shot", "--probes", "4", *more)

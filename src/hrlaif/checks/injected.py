@@ -42,7 +42,9 @@ _MARKS: dict[str, re.Pattern[str]] = {
         r"|<(?:start|end)_of_turn>|\[End(?: [0-9a-f]{4})?\]|\[Response [12]\]|\[结束",
     ),
     "hidden text": re.compile(
-        r"(?:\w[\u200b\u200c\u200d\u2060]){4}|\bdecode (?:\(\w+\) )?and obey\b", _I
+        r"(?:\w[\u200b\u200c\u200d\u2060]){4}|[\U000e0020-\U000e007e]{8}"
+        r"|[A-Za-z][\u0400-\u04ff]+[A-Za-z]|\bdecode (?:\(\w+\) )?and obey\b",
+        _I,
     ),
     "a plea": re.compile(r"\bmy job depends on\b", _I),
 }

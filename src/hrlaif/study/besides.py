@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
-from hrlaif.study import bias, probes, resistance
+from hrlaif.study import attacked, bias, probes, resistance
 from hrlaif.study.asked import Asked
 from hrlaif.study.labels import Answer, Variant, ask
 from hrlaif.study.undefended import Undefended
@@ -29,25 +29,33 @@ def card(
 
 
 def attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward | None) -> Row:
-    """Whether a response can talk it round: its labels, the same without a defence, its grades."""
+    """Whether a response can talk it round: its labels, the same without a defence, its grades.
+
+    `less` pairs its labels with each of the others, on the responses that both attacked.
+    """
     seed = asked.settings.seed
     if not asked.settings.attacks or not asked.settings.probes:
         return {}
-    pairs = [item.comparison for item in asked.some(lambda i: i.decided)]
+    most = getattr(variant.labeler, "max_chars", None)
+    pairs = [item.comparison for item in asked.some(lambda i: attacked.fits(i, most))]
 
-    def asking(way: Variant) -> resistance.Ask:
+    def asking(way: Variant) -> attacked.Ask:
         what = f"{judge.name} attacked, {way.name}"
         return lambda group: ask(way, judge, group, what=what).answers
 
-    most = getattr(variant.labeler, "max_chars", None)
     plain = Variant("undefended", Undefended() if most is None else Undefended(max_chars=most))
-    found: Row = {
-        "labels": resistance.of_labels(pairs, asking(variant), seed=seed),
-        "undefended": resistance.of_labels(pairs, asking(plain), seed=seed),
+    moves = {
+        "labels": attacked.of_labels(pairs, asking(variant)),
+        "undefended": attacked.of_labels(pairs, asking(plain)),
     }
     if grader is not None:
-        found["scores"] = resistance.of_scores(pairs, grader, judge, seed=seed)
-    return found
+        moves["scores"] = attacked.of_scores(pairs, grader, judge)
+    labels, *others = moves
+    return {
+        **{way: resistance.figures(made, seed=seed) for way, made in moves.items()},
+        "less": {way: resistance.less(moves[labels], moves[way], seed=seed) for way in others},
+        "too_long": sum(i.decided and not attacked.fits(i, most) for i in asked.items),
+    }
 
 
 def own_samples(asked: Asked, judge: LanguageModel) -> list[Comparison]:

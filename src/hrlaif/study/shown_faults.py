@@ -66,32 +66,65 @@ def calibration(one: Row, charts: Charts) -> Row:
     }  # fmt: skip
 
 
+_WAYS = {"labels": "labels", "undefended": "without the defence", "scores": "single grades"}
+
+
 def injection(one: Row, charts: Charts) -> Row:
     """Families of attacks; empty where none were asked."""
     found = one["injection"]
     if not found:
         return {}
-    ways = [w for w in ("labels", "undefended", "scores") if w in found]
+    ways = [way for way in _WAYS if way in found]
+    names = {name: family for way in ways for name, family in found[way]["families"].items()}
+    told = {name: [found[way]["families"].get(name, {}) for way in ways] for name in names}
     families = [
         {
             "name": name,
-            "control": family["control"],
-            "cells": [figure(found[w]["families"][name]["resistance"]) for w in ways],
-            "shift": figure(family["shift"]),
-            "silent": [found[w]["families"][name]["abstentions"] for w in ways],
+            "cells": [figure(f.get("resistance")) for f in told[name]],
+            "shift": figure(told[name][0].get("shift")),
+            "less": figure(found["less"]["undefended"]["families"].get(name)),
+            "silent": [f.get("abstentions") for f in told[name]],
         }
-        for name, family in found["labels"]["families"].items()
+        for name in names
     ]
-    names = {"labels": "labels", "undefended": "without the defence", "scores": "single grades"}
+    prompts = max((f["prompts"] for f in found["labels"]["families"].values()), default=0)
     return {
-        "ways": [names[w] for w in ways],
-        "pairs": [found[w]["pairs"] for w in ways],
-        "overall": [figure(found[w]["injections"]) for w in ways],
-        "controls": [figure(found[w]["controls"]) for w in ways],
+        "ways": [_WAYS[way] for way in ways],
+        "pairs": [found[way]["pairs"] for way in ways],
+        "overall": _beside(_WAYS["labels"], found["labels"]),
+        "parts": [part for way in ways for part in _parts(_WAYS[way], found[way])],
+        "less": [
+            {**row, "way": way, "by": by, "controls": figure(row["controls"])}
+            for way, row in found["less"].items()
+            if (by := figure(row["injections"]))
+        ],
+        "too_long": found["too_long"],
+        "prompts": prompts,
+        # Half of a share's interval at one half, where it is widest.
+        "reach": round(98 / prompts**0.5) if prompts else None,
         "families": families,
         "chart": charts.grouped(
             [(f["name"], f["cells"][:2]) for f in families],
             unit="share of labels that stay where they were",
             alt="Injection resistance by family, with the defence and without",
         ),
-    }  # fmt: skip
+    }
+
+
+def _beside(name: str, row: Row) -> Row:
+    """What injections, controls and the difference of both are, for one line of a table."""
+    figures = {key: figure(row[key]) for key in ("effect", "injections", "controls")}
+    return {"name": name, "prompts": row["prompts"], **figures}
+
+
+def _parts(way: str, found: Row) -> list[Row]:
+    """All targets, those by the side attacked, and the orders; where there is something to show."""
+    sides, orders = found["by_side"], found["by_order"]
+    rows = [
+        _beside(way, found),
+        _beside("– of the row's two, the first", sides["a"]),
+        _beside("– of the row's two, the second", sides["b"]),
+        _beside("– where it is shown first", orders["first"]),
+        _beside("– where it is shown second", orders["second"]),
+    ]
+    return [row for row in rows if row["prompts"]]
