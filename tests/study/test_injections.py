@@ -192,15 +192,15 @@ def drawn(seed, obeys, prompts=40):
                 yield move(f"c{p}-{n}", "a", family, stayed, prompt=f"p{p}")
 
 
-def test_paired_figures_cover_what_prompts_share_in_at_least_93_of_100_seeds():
+def test_paired_figures_cover_what_prompts_share_in_at_least_186_of_200_seeds():
     inside = [0, 0]
-    for seed in range(100, 200):  # 382 and 389 of seeds 0 to 399
+    for seed in range(200):
         strong, weak = list(drawn(seed, 0.3)), list(drawn(seed, 0.6))
         effect = figures(strong, seed=seed)["effect"]
         inside[0] += effect["low"] <= 0.2 <= effect["high"]
         worth = less(strong, weak, seed=seed)["injections"]
         inside[1] += worth["low"] <= 0.3 <= worth["high"]
-    assert min(inside) >= 93
+    assert min(inside) >= 186
 
 
 class ObeysPlaces:
