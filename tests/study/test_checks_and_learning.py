@@ -306,7 +306,18 @@ def test_a_judge_that_follows_length_is_not_called_nearly_free_of_noise(hrlaif, 
     assert lead < page.index("Random flips, which depend on nothing in the responses, are at most")
     assert "more than random flips account for: most of these errors are no accidents" in page
     assert "such as a taste for length, are invisible here" in page
-    assert "if its log-odds tell the truth" not in page
+    assert "log-odds tell the truth" not in page
+
+
+def test_where_the_model_foretells_no_labels_the_page_says_nothing_of_flips(hrlaif, rows, tmp_path):
+    few = ("--variants", "base", "--probes", 0)
+    hrlaif.here("study", rows(60), "-o", tmp_path, "--judge", "scripted:accuracy=0.5", *few)
+    (one,) = json.loads((tmp_path / "study.json").read_text())["judges"].values()
+    assert one["noise"]["held_out"]["low"] < 0.5
+    assert one["noise"]["random_flips"]["value"] is None
+    page = (tmp_path / "study.html").read_text()
+    assert "not shown to be more than a coin does: it says nothing of which are wrong" in page
+    assert "Random flips" not in page
 
 
 def test_disagreements_come_worst_first_and_agreements_not_at_all():

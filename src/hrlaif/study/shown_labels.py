@@ -48,8 +48,10 @@ def learning(one: Row, charts: Charts) -> Row:
     curve = [Point(float(n), f) for n, v in learnt.get("accuracy", {}).items() if (f := figure(v))]
     spoilt = [Point(float(x), f) for x, v in poison.items() if (f := figure(v["accuracy"]))]
     costs = {float(x): figure(v["difference"]) for x, v in poison.items()}
+    worst = spoilt[-1].x if spoilt else 0.0
     return {
         "draws": learnt.get("draws"),
+        "cost": costs.get(worst) and (f"{100 * worst:g} %", costs[worst]),
         "curve": [*((f"{p.x:g}", p.figure) for p in curve), *rules],
         "poison": [
             *((f"{100 * p.x:g} %", p.figure, costs[p.x]) for p in spoilt),
@@ -77,10 +79,11 @@ def _noise(found: Row) -> Row:
     told = {
         name: figure(found.get(name))
         for name in (
-            "contradicted", "likely_contradicted", "random_flips_at_most", "random_flips",
+            "contradicted", "likely_contradicted", "held_out", "random_flips_at_most",
+            "random_flips",
         )
     }  # fmt: skip
-    people, rate = told["contradicted"], told["random_flips"] or told["random_flips_at_most"]
+    people, rate = told["contradicted"], told["random_flips"]
     beyond = people and rate and (people.low or 0.0) > (1.0 if rate.high is None else rate.high)
     return {**told, "beyond": bool(beyond), "suspects": found.get("suspects", [])}
 
