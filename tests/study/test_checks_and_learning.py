@@ -1,11 +1,15 @@
 """Which labels to check, what checks correct, and what a reward model makes of the labels."""
 
+import json
+
 import numpy as np
 import pytest
 
+from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.records import Preference
 from hrlaif.statistics import Calibration
+from hrlaif.study import learning
 from hrlaif.study.calibrate import calibrated
 from hrlaif.study.checks import Checkable, corrected, to_check
 from hrlaif.study.learning import Lesson, curve, doubtful, linear, poisoned
@@ -118,13 +122,18 @@ def test_ties_of_people_are_in_no_check():
     assert found["all"]["checked"] == 25
 
 
-def taught(count, wrong=0.0, seed=0):
-    """Labels of a judge that likes the longer response, as people here do, some turned round."""
+def by_length(count, seed=0):
+    """Pairs of which people prefer the longer response, which features can tell."""
     items = []
     for item in make(count, seed=seed):
         truth = {"human_preference": item.longer}
         items.append(item._replace(comparison=item.comparison.model_copy(update=truth)))
-    items = [i for i in items if i.decided]
+    return [i for i in items if i.decided]
+
+
+def taught(count, wrong=0.0, seed=0):
+    """Labels of a judge that likes the longer response, as people here do, some turned round."""
+    items = by_length(count, seed)
     coins = np.random.default_rng(seed)
     made = [
         Preference(
@@ -135,6 +144,10 @@ def taught(count, wrong=0.0, seed=0):
         for i in items
     ]
     return items, made
+
+
+def prompts(items):
+    return {item.prompt for item in items}
 
 
 def test_a_linear_reward_model_learns_length_from_labels_of_length():
@@ -149,26 +162,162 @@ def test_more_labels_teach_more_and_poison_less():
     items, _ = taught(120, seed=1)
     lesson = Lesson(made, items)
     grown = curve(lesson, linear, seed=0)
-    counts = [int(n) for n in grown]
+    counts = [int(n) for n in grown["accuracy"]]
     assert counts == [round(len(made) * s) for s in (0.125, 0.25, 0.5, 1.0)]
-    values = [f["value"] for f in grown.values()]
+    values = [f["value"] for f in grown["accuracy"].values()]
     assert values[-1] > values[0]
     spoilt = poisoned(lesson, linear, seed=0)
     assert list(spoilt) == ["0", "0.05", "0.1", "0.2", "0.3"]
-    assert spoilt["0"]["value"] == values[-1]
-    assert spoilt["0.3"]["value"] < spoilt["0"]["value"] - 0.05
+    clean, worst = spoilt["0"], spoilt["0.3"]
+    assert clean == {"accuracy": grown["accuracy"][str(len(made))], "difference": None}
+    lost = worst["accuracy"]["value"] - clean["accuracy"]["value"]
+    assert worst["difference"]["value"] == pytest.approx(lost)
+    assert lost < -0.05
+    assert worst["difference"]["high"] < 0
     assert curve(Lesson(made[:4], items), linear, seed=0) == {}
     assert poisoned(Lesson(made[:4], items), linear, seed=0) == {}
 
 
-def test_labels_that_look_flipped_are_mostly_those_that_people_contradict():
-    _, made = taught(300, wrong=0.15)
-    found = doubtful(made, seed=0)
-    assert found["contradicted"]["value"] == pytest.approx(0.15, abs=0.05)
-    assert found["rate"]["low"] <= 0.15 <= found["rate"]["high"]
-    assert found["likely_contradicted"]["value"] > 0.8
-    assert len(found["likely"]) == 20
-    assert doubtful(made[:5], seed=0) == {}
+def test_what_needs_no_labels_stands_beside_what_they_teach_on_the_same_pairs():
+    _, made = taught(40)
+    items, _ = taught(60, seed=1)
+    found = curve(Lesson(made, items), linear, seed=0)
+    assert found["always_longer"]["value"] == 1.0
+    assert found["always_first"]["value"] == pytest.approx(np.mean([i.truth for i in items]))
+    sizes = {f["n"] for f in (found["always_longer"], *found["accuracy"].values())}
+    assert sizes == {len(items)}
+
+
+def drawn(monkeypatch, chance):
+    """A trainer whose model names what people do in a share of pairs that `chance` draws."""
+
+    def trainer(train, test):
+        coins = np.random.default_rng(int(sum(p.prob_a * n for n, p in enumerate(train)) * 1e6))
+        right = coins.random(len(test)) < chance(coins)
+        return [1.0 if (p.prob_a > 0.5) == r else -1.0 for p, r in zip(test, right, strict=True)]
+
+    monkeypatch.setattr(learning, "linear", trainer)  # drawn as often as the linear one
+    return trainer
+
+
+def widths(spoilt):
+    return [one["accuracy"]["high"] - one["accuracy"]["low"] for one in spoilt.values()]
+
+
+def test_poison_is_known_no_better_than_the_clean_labels_it_spoils(monkeypatch):
+    """Means of ten draws of 0.6 vary by a third of what one does; one is what is trained."""
+    _, made = taught(60)
+    items, _ = taught(100, seed=1)
+    trainer = drawn(monkeypatch, lambda coins: 0.6)
+    clean, *rest = widths(poisoned(Lesson(made, items), trainer, seed=0))
+    assert min(rest) > 0.9 * clean
+    assert clean == pytest.approx(2 * 1.96 * (0.24 / 100) ** 0.5, rel=0.15)
+
+
+def test_an_interval_holds_what_the_draw_decides(monkeypatch):
+    _, made = taught(60)
+    items, _ = taught(100, seed=1)
+    trainer = drawn(monkeypatch, lambda coins: coins.choice([0.4, 0.9]))
+    found = poisoned(Lesson(made, items), trainer, seed=0)["0.2"]["accuracy"]
+    assert found["low"] < 0.45
+    assert found["high"] > 0.85
+
+
+def test_poison_that_changes_nothing_seen_may_still_cost_something():
+    _, made = taught(60)
+    items, _ = taught(40, seed=1)
+    found = poisoned(Lesson(made, items), lambda train, test: [1.0] * len(test), seed=0)
+    unseen = 1.96**2 / (len(items) + 1.96**2)
+    assert found["0.3"]["difference"]["value"] == 0.0
+    assert found["0.3"]["difference"]["low"] == pytest.approx(-unseen, abs=1e-3)
+    assert found["0.3"]["difference"]["high"] == pytest.approx(unseen, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def scripted():
+    """100 judges, each at random wrong about 0.15 of 150 pairs that features tell apart."""
+    items, found = by_length(150), []
+    single = Pairwise(single_order=True)
+    for seed in range(100):
+        made = labels(items, Scripted(accuracy=0.85, seed=seed), single)
+        found.append(doubtful(made, linear, test=prompts(items), seed=0))
+    return found
+
+
+def test_random_flips_are_in_their_interval_in_at_least_93_of_100_seeds(scripted):
+    inside = [f["random_flips"]["low"] <= 0.15 <= f["random_flips"]["high"] for f in scripted]
+    assert sum(inside) >= 93
+    assert np.mean([f["random_flips"]["high"] for f in scripted]) < 0.3
+    assert sum(f["random_flips_at_most"]["high"] >= 0.15 for f in scripted) >= 98
+
+
+def test_suspects_are_mostly_labels_that_people_contradict(scripted):
+    assert np.mean([f["contradicted"]["value"] for f in scripted]) == pytest.approx(0.15, abs=0.02)
+    assert np.mean([f["likely_contradicted"]["value"] for f in scripted]) > 0.6
+    for found in scripted[:5]:
+        margins = [row["margin"] for row in found["suspects"]]
+        assert margins == sorted(margins, reverse=True)
+        assert margins[-1] > 0
+        assert [row["rank"] for row in found["suspects"]] == [*range(1, len(margins) + 1)]
+
+
+def test_suspects_are_those_of_the_trainer_in_force_which_never_saw_their_prompt():
+    items = make(60, per_prompt=3)
+    made = labels(items, Scripted(accuracy=1.0))
+    made[0] = made[0].model_copy(update={"prob_a": 1 - made[0].prob_a})
+    made[1] = made[1].model_copy(update={"prob_a": 0.5})
+    calls = []
+
+    def knowing(train, test):
+        calls.append([{p.comparison.prompt.id for p in part} for part in (train, test)])
+        return [2.5 if p.comparison.human_preference == 1.0 else -2.5 for p in test]
+
+    found = doubtful(made, knowing, test=prompts(items), seed=0)
+    assert found["suspects"] == [{"rank": 1, "id": "c0", "margin": 2.5}]
+    assert found["likely_contradicted"] == {"value": 1.0, "low": pytest.approx(0.21, abs=0.01),
+                                            "high": 1.0, "n": 1}  # fmt: skip
+    assert found["held_out"]["value"] == pytest.approx(58 / 59)
+    assert len(calls) == found["folds"] == 3
+    assert all(not learnt & asked for learnt, asked in calls)
+    assert set.union(*(asked for _, asked in calls)) == prompts(items)
+    assert doubtful(made[:5], knowing, test=set(), seed=0) == {}
+    of_one = [p for p in made if p.comparison.prompt.id == "p0"] * 4
+    assert doubtful(of_one, knowing, test=set(), seed=0) == {}
+
+
+def test_people_are_asked_about_prompts_of_the_test_half_alone():
+    items, made = taught(60)
+    turned = [p.model_copy(update={"prob_a": 1 - p.prob_a}) for p in made[:30]]
+    found = doubtful(turned + made[30:], linear, test=prompts(items[30:]), seed=0)
+    assert (found["contradicted"]["value"], found["contradicted"]["n"]) == (0.0, len(items) - 30)
+
+
+def test_a_judge_that_follows_length_is_not_called_nearly_free_of_noise(hrlaif, rows, tmp_path):
+    """Here people do not care for length: half of such labels are wrong, and none at random."""
+    judge = "scripted:accuracy=0.5,length_bias=0.4999"
+    few = ("--variants", "base", "--probes", 0)
+    hrlaif.here("study", rows(120), "-o", tmp_path, "--judge", judge, *few)
+    (one,) = json.loads((tmp_path / "study.json").read_text())["judges"].values()
+    found, page = one["noise"], (tmp_path / "study.html").read_text()
+    assert found["contradicted"]["low"] > 0.3
+    assert found["random_flips"]["high"] < 0.15
+    assert not any("probability" in row for row in found["suspects"])
+    lead = page.index(f"People contradict {100 * found['contradicted']['value']:.1f} %")
+    assert lead < page.index("Random flips, which depend on nothing in the responses, are at most")
+    assert "more than random flips account for: most of these errors are no accidents" in page
+    assert "such as a taste for length, are invisible here" in page
+    assert "log-odds tell the truth" not in page
+
+
+def test_where_the_model_foretells_no_labels_the_page_says_nothing_of_flips(hrlaif, rows, tmp_path):
+    few = ("--variants", "base", "--probes", 0)
+    hrlaif.here("study", rows(60), "-o", tmp_path, "--judge", "scripted:accuracy=0.5", *few)
+    (one,) = json.loads((tmp_path / "study.json").read_text())["judges"].values()
+    assert one["noise"]["held_out"]["low"] < 0.5
+    assert one["noise"]["random_flips"]["value"] is None
+    page = (tmp_path / "study.html").read_text()
+    assert "not shown to be more than a coin does: it says nothing of which are wrong" in page
+    assert "Random flips" not in page
 
 
 def test_disagreements_come_worst_first_and_agreements_not_at_all():

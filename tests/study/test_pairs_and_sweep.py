@@ -151,9 +151,45 @@ def test_single_raters_stand_beside_the_judge_and_beside_one_another():
 def test_a_judge_never_wrong_ranks_the_models_as_people_do():
     items = make(150)
     found = ranking(items, labels(items, Scripted(accuracy=1.0)), seed=0)
-    assert found["same_order"] == {"alike": 3, "of": 3}
+    # It wins what people's favourites win, so no draw of prompts tells the two orders apart.
+    tau = {"value": 1.0, "low": None, "high": None, "n": 150}
+    assert found["same_order"] == {"alike": 3, "of": 3, "tau": tau}
     assert set(found["by"]) == {
-        "people", "people at equal style", "judge", "judge at equal style",
+        "people", "people at equal style", "judge", "judge at equal style", "judge, soft",
     }  # fmt: skip
     two = [i._replace(models=("x", "y")) for i in items]
     assert ranking(two, labels(two, Scripted()), seed=0) == {}
+
+
+def test_an_unsure_judge_that_names_what_people_prefer_ranks_as_steeply_as_they_do():
+    items = make(150)
+    faint = [
+        Preference(comparison=i.comparison, prob_a=0.49 + 0.02 * i.truth, labeler="x")
+        for i in items
+    ]
+    by = ranking(items, faint, seed=0)["by"]
+    assert by["judge"] == by["people"]
+    assert by["judge at equal style"] == by["people at equal style"]
+    best = max(by["people"]["strength"].values(), key=lambda f: f["value"])["value"]
+    soft = max(f["value"] for f in by["judge, soft"]["strength"].values())
+    assert 0 < soft < 0.05 * best
+
+
+def test_a_trait_in_which_few_pairs_differ_is_not_asked_for_its_pull():
+    def listed(item, yes):
+        b = item.comparison.b.model_copy(update={"text": "- one\n- two\n# Title"} if yes else {})
+        return item._replace(comparison=item.comparison.model_copy(update={"b": b}))
+
+    for most, traits in ((9, {"length"}), (10, {"length", "list_items", "headers"})):
+        items = [listed(item, n < most) for n, item in enumerate(make(150))]
+        found = ranking(items, labels(items, Scripted()), seed=0)["by"]
+        assert set(found["judge at equal style"]["style"]) == traits
+
+
+def test_models_of_which_one_wins_everything_are_not_ranked():
+    def won(item):
+        better = 1.0 if "x" not in item.models else float(item.models[0] == "x")
+        return item.comparison.model_copy(update={"human_preference": better})
+
+    items = [item._replace(comparison=won(item)) for item in make(60)]
+    assert ranking(items, labels(items, Scripted(accuracy=1.0)), seed=0) == {}

@@ -7,7 +7,13 @@ from hrlaif.statistics.agreement import (
     krippendorff_alpha,
 )
 from hrlaif.statistics.alignment import right, right_for_one_rater
-from hrlaif.statistics.bradley_terry import Games, Ranking, bradley_terry, difficulties
+from hrlaif.statistics.bradley_terry import (
+    Games,
+    Ranking,
+    bradley_terry,
+    difficulties,
+    same_order,
+)
 from hrlaif.statistics.calibration import (
     Bin,
     Calibration,
@@ -95,6 +101,7 @@ __all__ = [
     "right",
     "right_for_one_rater",
     "rogan_gladen",
+    "same_order",
     "sign_test",
     "temperature",
     "wilson",

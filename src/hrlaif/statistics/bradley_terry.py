@@ -24,6 +24,8 @@ from hrlaif.statistics.figures import (
 )
 from hrlaif.statistics.logistic import RIDGE, fit, sigmoid
 
+_EQUAL = 1e-6  # strengths nearer than this differ by what the fit left over
+
 
 class Games(NamedTuple):
     """Comparisons of models: first against second, [N] each."""
@@ -56,10 +58,7 @@ def bradley_terry(
 ) -> Ranking:
     """Strengths from games; `style` holds differences, first minus second, a trait a name."""
     y = np.asarray(games.wins, np.float64)
-    models = sorted({*games.first, *games.second})
-    place = {name: n for n, name in enumerate(models)}
-    codes_of = [np.array([place[name] for name in side]) for side in (games.first, games.second)]
-    sides = np.eye(len(models))[codes_of[0]] - np.eye(len(models))[codes_of[1]]
+    models, sides = _sides(games)
     traits = {k: scaled(np.asarray(v, np.float64)) for k, v in (style or {}).items()}
     x = np.column_stack([sides, *traits.values()]) if traits else sides
     whole = fit(x, y, np.ones((1, y.size)), ridge=RIDGE)
@@ -83,6 +82,54 @@ def bradley_terry(
         win_rate=dict(zip(models, figures[m : 2 * m], strict=True)),
         style=dict(zip(traits, figures[2 * m :], strict=True)),
     )
+
+
+def same_order(
+    games: Games, others: Sequence[float] | Floats, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Figure:
+    """Kendall's tau-b of the models' strengths by the wins of `games` and by `others`, [N].
+
+    1: the same order, -1: the reverse. Both are fitted again on the same drawn prompts. Without an
+    interval where all draws have one order, which says no more than that; unknown where a side
+    tells no two models apart.
+    """
+    models, x = _sides(games)
+    codes, count = numbered(games.clusters, len(x))
+
+    def taus(weights: Floats) -> Floats:
+        sides = [
+            fit(x, np.asarray(y, np.float64), weights, ridge=RIDGE) for y in (games.wins, others)
+        ]
+        return _tau(sides[0][:, : len(models)], sides[1][:, : len(models)])
+
+    found = float(taus(np.ones((1, len(x))))[0])
+    if np.isnan(found):
+        return Figure(value=None, low=None, high=None, n=len(x))
+    blocks = draws(count, seed=seed, resamples=resamples, width=len(x))
+    drawn = np.concatenate([taus(block[:, codes]) for block in blocks])
+    drawn = drawn[~np.isnan(drawn)]
+    if count < 2 or not drawn.size or np.ptp(drawn) == 0:
+        return Figure(value=found, low=None, high=None, n=len(x))
+    return interval(found, drawn, n=len(x), clusters=count)
+
+
+def _tau(one: Floats, other: Floats) -> Floats:
+    """Kendall's tau-b [B] of values [B, M]; NaN where all of a side are equal."""
+    first, second = np.triu_indices(one.shape[1], 1)
+    a, b = (
+        np.where(np.abs(gap) < _EQUAL, 0.0, np.sign(gap))
+        for gap in (one[:, first] - one[:, second], other[:, first] - other[:, second])
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray((a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1)), np.float64)
+
+
+def _sides(games: Games) -> tuple[list[str], Floats]:
+    """The models by name, and a row a game: 1 at the first of the two, -1 at the second."""
+    models = sorted({*games.first, *games.second})
+    place = {name: n for n, name in enumerate(models)}
+    first, second = ([place[name] for name in side] for side in (games.first, games.second))
+    return models, np.eye(len(models))[first] - np.eye(len(models))[second]
 
 
 def scaled(values: Floats) -> Floats:

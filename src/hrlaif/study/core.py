@@ -129,9 +129,12 @@ def _judge(
         "checking": plan | {"corrected": corrected(pool, asked.settings.budget, seed=seed)},
         "learning": learning.curve(lesson, asked.trainer, seed=seed),
         "poison": learning.poisoned(lesson, asked.trainer, seed=seed),
-        "noise": learning.doubtful([a for a in answers if isinstance(a, Preference)], seed=seed),
+        "noise": learning.doubtful(
+            [a for a in answers if isinstance(a, Preference)], asked.trainer,
+            test={item.prompt for item in test}, seed=seed,
+        ),
         "disagreements": disagreements(asked.items, answers, most=asked.settings.disagreements),
-    }
+    }  # fmt: skip
     return Judged(row, labels, fitted.maps, best, rows)
 
 

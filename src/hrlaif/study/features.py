@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,7 @@ from hrlaif.records import Comparison
 from hrlaif.statistics import Floats
 
 _WORDS = 48
-STYLES = 9
-"""How many of the features are style: the first ones; the others are hashed words."""
+_STYLES = 9  # the first features; the others are hashed words
 _LIST = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 _HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*")
@@ -66,19 +66,24 @@ def differences(comparisons: list[Comparison]) -> Floats:
     A linear reward model on these is a small stand-in for one of a language model: seconds, no
     weights, the same on every machine.
     """
-    rows = np.array([_features(c, "a") - _features(c, "b") for c in comparisons])
+    rows = np.array([_gap(c) for c in comparisons])
     if not rows.size:
-        return np.zeros((0, STYLES + _WORDS))
+        return np.zeros((0, _STYLES + _WORDS))
     scale = np.sqrt((rows**2).mean(0))
     return np.asarray(rows / np.where(scale > 0, scale, 1.0), np.float64)
 
 
-def _features(comparison: Comparison, side: str) -> Floats:
-    text: str = getattr(comparison, side).text
+def _gap(comparison: Comparison) -> Floats:
+    asked = " ".join(message.content for message in comparison.prompt.messages)
+    return _features(comparison.a.text, asked) - _features(comparison.b.text, asked)
+
+
+@lru_cache(maxsize=8192)  # the same few texts are learnt from again and again
+def _features(text: str, asked: str) -> Floats:
     traits = style(text)
     words = _WORD.findall(text.lower())
-    asked = set(_WORD.findall(" ".join(m.content for m in comparison.prompt.messages).lower()))
-    known = len(asked & set(words)) / max(len(asked), 1)
+    wanted = set(_WORD.findall(asked.lower()))
+    known = len(wanted & set(words)) / max(len(wanted), 1)
     counted = np.zeros(_WORDS)
     for word in set(words):
         counted[zlib.crc32(word.encode("utf-8", "replace")) % _WORDS] += 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Figure, mean, noise, right
+from hrlaif.statistics import RESAMPLES, Figure, Floats, mean, noise, right, wilson
+from hrlaif.statistics.figures import draws, interval, numbered
 from hrlaif.statistics.logistic import fit
-from hrlaif.study.features import STYLES, differences
+from hrlaif.study.agreement import baselines
+from hrlaif.study.features import differences
 from hrlaif.study.pairs import Item
 
 Trainer = Callable[[Sequence[Preference], Sequence[Preference]], Sequence[float]]
@@ -19,10 +21,10 @@ Trainer = Callable[[Sequence[Preference], Sequence[Preference]], Sequence[float]
 SHARES = (0.125, 0.25, 0.5, 1.0)
 POISON = (0.0, 0.05, 0.1, 0.2, 0.3)
 _RIDGE = 3.0
-_NOISE_RIDGE = 0.1
 _SHOWN = 20
-_REPEATS = 5
 _LEAST = 8
+_DRAWS, _FOLDS = 10, 5
+_FEW_DRAWS, _FEW_FOLDS = 1, 3  # other trainers than the linear one take minutes
 
 
 class Lesson(NamedTuple):
@@ -42,58 +44,91 @@ def linear(train: Sequence[Preference], test: Sequence[Preference]) -> Sequence[
 
 
 def curve(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
-    """Accuracy on people's preferences by the number of AI labels learnt from."""
-    found = {}
-    for share in SHARES:
-        count = round(share * len(lesson.train))
-        if count >= _LEAST:
-            found[str(count)] = _accuracy(lesson, trainer, count=count, seed=seed).row()
-    return found
+    """Accuracy on people's preferences by the number of AI labels learnt from.
 
-
-def poisoned(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
-    """The same with a share of the labels turned round, by an attacker or a careless rater."""
-    if len(lesson.train) < _LEAST:
+    Beside it, on the same pairs, what needs no labels. `draws`: of which labels are learnt from.
+    """
+    counts = [c for share in SHARES if (c := round(share * len(lesson.train))) >= _LEAST]
+    if not counts:
         return {}
+    found = {str(count): _marks(lesson, trainer, count=count, seed=seed) for count in counts}
     return {
-        f"{share:g}": _accuracy(
-            lesson, trainer, count=len(lesson.train), poison=share, seed=seed
-        ).row()
-        for share in POISON
+        "accuracy": {name: _one_training(lesson, m, seed=seed).row() for name, m in found.items()},
+        **baselines(lesson.test, seed=seed),
+        "draws": _several(trainer, _DRAWS, _FEW_DRAWS),
     }
 
 
-def doubtful(labels: Sequence[Preference], *, seed: int) -> Row:
-    """How many labels look flipped to a model of the other folds, and which most.
+def poisoned(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
+    """The same with a share of the labels turned round, by an attacker or a careless rater.
 
-    Ties of the labeler are left out. The model knows style alone, so it tells little, and the
-    interval of the rate says so; what good taste beyond style decides looks like noise to it. Where
-    people's preference is known, `contradicted` is their share of wrong labels, and
-    `likely_contradicted` that of the labels that look most flipped.
+    `difference` is the accuracy minus that of the same labels unturned, paired by the test pairs.
+    """
+    if len(lesson.train) < _LEAST:
+        return {}
+    count, found = len(lesson.train), {}
+    clean = _marks(lesson, trainer, count=count, seed=seed)
+    for share in POISON:
+        marks = _marks(lesson, trainer, count=count, seed=seed, poison=share) if share else clean
+        change = _one_training(lesson, marks - clean, seed=seed, least=-1.0) if share else None
+        found[f"{share:g}"] = {
+            "accuracy": _one_training(lesson, marks, seed=seed).row(),
+            "difference": change.row() if change else None,
+        }
+    return found
+
+
+def doubtful(
+    labels: Sequence[Preference], trainer: Trainer, *, test: Collection[str], seed: int
+) -> Row:
+    """Which labels does a reward model speak against that has not seen them, and how many err?
+
+    Ties of the labeler are left out, and no prompt is in two folds. A suspect's `margin` is by how
+    much, in log-odds, the model of the other folds prefers the response that the label does not
+    name. Errors which follow what the model sees, such as a taste for length, it learns and
+    repeats: no figure here but those of people knows of them. `contradicted` is the share of labels
+    that name the other response than people do, among prompts of `test`, and `likely_contradicted`
+    that of the first suspects there.
     """
     told = [p for p in labels if p.prob_a != 0.5]
-    if len(told) < _LEAST:
-        return {}
-    hard = [float(p.prob_a > 0.5) for p in told]
     names = [p.comparison.prompt.id for p in told]
-    x = differences([p.comparison for p in told])[:, :STYLES]
-    found = noise(x, hard, clusters=names, ridge=_NOISE_RIDGE)
-    worst = np.argsort(-found.flipped, kind="stable")[:_SHOWN]
+    codes, prompts = numbered(names, len(told))
+    folds = min(_several(trainer, _FOLDS, _FEW_FOLDS), prompts)
+    if len(told) < _LEAST or folds < 2:
+        return {}
+    margins = np.zeros(len(told))
+    for fold in range(folds):
+        aside = codes % folds == fold
+        rest = [p for p, out in zip(told, aside, strict=True) if not out]
+        margins[aside] = trainer(rest, [told[i] for i in np.flatnonzero(aside)])
+    named = np.array([p.prob_a > 0.5 for p in told])
+    found = noise(margins, named.astype(np.float64), clusters=names, seed=seed)
+    against = np.where(named, -margins, margins)
+    order = [i for i in np.argsort(-against, kind="stable") if against[i] > 0]
+    known = [i for i in order if names[i] in test and _right(told[i]) is not None]
     return {
-        "rate": found.rate.row(),
-        "contradicted": _contradicted(told, seed).row(),
-        "likely_contradicted": _contradicted([told[i] for i in worst], seed).row(),
-        "likely": [
-            {"id": told[i].comparison.id, "probability": round(float(found.flipped[i]), 4)}
-            for i in worst
+        "contradicted": _contradicted([p for p in told if p.comparison.prompt.id in test], seed),
+        "likely_contradicted": _contradicted([told[i] for i in known[:_SHOWN]], seed),
+        "held_out": found.held_out.row(),
+        "random_flips_at_most": found.at_most.row(),
+        "random_flips": found.rate.row(),
+        "folds": folds,
+        "suspects": [
+            {"rank": n, "id": told[i].comparison.id, "margin": round(float(against[i]), 4)}
+            for n, i in enumerate(order[:_SHOWN], start=1)
         ],
     }
 
 
-def _contradicted(labels: Sequence[Preference], seed: int) -> Figure:
+def _several(trainer: Trainer, many: int, few: int) -> int:
+    return many if trainer is linear else few
+
+
+def _contradicted(labels: Sequence[Preference], seed: int) -> Row:
     """Share of labels that name the other response than people do."""
     rows = [(p.comparison.prompt.id, 1.0 - mark) for p in labels if (mark := _right(p)) is not None]
-    return mean([v for _, v in rows], clusters=[n for n, _ in rows], share=True, seed=seed)
+    values, names = [v for _, v in rows], [n for n, _ in rows]
+    return mean(values, clusters=names, share=True, seed=seed).row()
 
 
 def _right(label: Preference) -> float | None:
@@ -102,17 +137,19 @@ def _right(label: Preference) -> float | None:
     return None if known in (None, 0.5) else right(label.prob_a, known or 0.0)
 
 
-def _accuracy(
+def _marks(
     lesson: Lesson, trainer: Trainer, *, count: int, seed: int, poison: float = 0.0
-) -> Figure:
-    """Mean over a few draws of which labels are learnt from, and which of them turned round."""
+) -> Floats:
+    """[draws, decided test pairs]: whether the reward model of each draw names what people do.
+
+    A draw says which labels are learnt from, and which of them are turned round. Where that is all
+    and none, draws are the same.
+    """
     asked = [_plain(item) for item in lesson.test if item.decided]
-    truths = [item.truth or 0.0 for item in lesson.test if item.decided]
-    # Other trainers than the linear one take minutes, so they get one draw.
-    several = trainer is linear and (count < len(lesson.train) or poison)
-    repeats = _REPEATS if several else 1
-    marks = np.zeros(len(asked))
-    for repeat in range(repeats):
+    repeats = _several(trainer, _DRAWS, _FEW_DRAWS)
+    same = count == len(lesson.train) and not poison
+    rows = []
+    for repeat in range(1 if same else repeats):
         coins = np.random.default_rng([seed, 3, repeat])
         order = coins.permutation(len(lesson.train))[:count]
         turned = set(coins.permutation(count)[: round(poison * count)].tolist())
@@ -120,11 +157,32 @@ def _accuracy(
             _turned(lesson.train[i]) if n in turned else lesson.train[i]
             for n, i in enumerate(order)
         ]
-        gaps = trainer(train, asked)
-        probabilities = [0.5 if g == 0 else float(g > 0) for g in gaps]
-        marks += [right(p, t) for p, t in zip(probabilities, truths, strict=True)]
-    names = [p.comparison.prompt.id for p in asked]
-    return mean(marks / repeats, clusters=names, share=True, seed=seed)
+        gaps = np.sign(trainer(train, asked))
+        rows.append([right(0.5 + g / 2, p.prob_a) for g, p in zip(gaps, asked, strict=True)])
+    return np.array(rows * (repeats if same else 1), np.float64)
+
+
+def _one_training(lesson: Lesson, marks: Floats, *, seed: int, least: float = 0.0) -> Figure:
+    """Mean of marks [draws, decided test pairs], from `least` to 1, as one training may have it.
+
+    Each resample takes one of the draws, and whole prompts again.
+    """
+    n = marks.shape[1]
+    codes, count = numbered([item.prompt for item in lesson.test if item.decided], n)
+    if not count:
+        return Figure(value=None, low=None, high=None, n=0)
+    value = float(marks.mean())
+    if np.ptp(marks) == 0:  # a bootstrap sees no spread: what a share this large may not have shown
+        unseen = wilson(0, count)[1]
+        low, high = value - unseen * (value - least), value + unseen * (1 - value)
+        return Figure(value=value, low=low, high=high, n=n)
+    if count < 2:
+        return Figure(value=value, low=None, high=None, n=n)
+    sums = np.array([np.bincount(codes, weights=row, minlength=count) for row in marks])
+    sizes = np.bincount(codes, minlength=count).astype(np.float64)
+    means = [(drawn @ sums.T) / (drawn @ sizes)[:, None] for drawn in draws(count, seed=seed)]
+    taken = np.random.default_rng([seed, 4]).integers(0, len(marks), RESAMPLES)
+    return interval(value, np.concatenate(means)[range(RESAMPLES), taken], n=n, clusters=count)
 
 
 def _turned(preference: Preference) -> Preference:

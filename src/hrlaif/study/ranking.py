@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Games, bradley_terry
+from hrlaif.statistics import Games, bradley_terry, same_order
 from hrlaif.study.features import style_gaps
 from hrlaif.study.labels import Answer
 from hrlaif.study.pairs import Item
 
 _LEAST = 3
+_DIFFERING = 10  # pairs that differ in a trait, below which its pull is not asked for
 
 
 def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
     """Bradley-Terry of the models by people and by the judge, with and without style.
 
-    On the pairs whose two authors are known and that both decided on; empty with fewer than three
-    models, or where some model met no other.
+    On the pairs whose two authors are known and that both decided on. People win by the share of
+    their votes, the judge by what it names; "judge, soft" takes its probabilities, by which
+    strengths shrink where it is unsure. Empty with fewer than three models, and where some of them
+    won, or lost, every game against the others: no strength is large enough for that.
     """
     known = [
         (item, a)
@@ -27,43 +30,38 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
         and item.models[0] != item.models[1]
     ]  # fmt: skip
     models = sorted({name for item, _ in known for name in item.models})
-    if len(models) < _LEAST or not _connected(known, models):
+    people = [item.truth or 0.0 for item, _ in known]
+    judge = [0.5 if a.prob_a == 0.5 else float(a.prob_a > 0.5) for _, a in known]
+    if len(models) < _LEAST or not all(_bounded(known, wins) for wins in (people, judge)):
         return {}
     gaps = [style_gaps(item.comparison) for item, _ in known]
     style: dict[str, Sequence[float]] = {
-        name: [g[name] for g in gaps] for name in gaps[0] if any(g[name] for g in gaps)
+        name: [g[name] for g in gaps]
+        for name in gaps[0]
+        if sum(g[name] != 0 for g in gaps) >= _DIFFERING
     }
 
-    def ranked(wins: Callable[[Item, Preference], float], *, styled: bool) -> Row:
-        games = Games(
-            [item.models[0] for item, _ in known],
-            [item.models[1] for item, _ in known],
-            [wins(item, a) for item, a in known],
-            [item.prompt for item, _ in known],
-        )
-        return bradley_terry(games, style=style if styled else None, seed=seed).row()
+    def games(wins: Sequence[float]) -> Games:
+        first, second = ([item.models[side] for item, _ in known] for side in (0, 1))
+        return Games(first, second, wins, [item.prompt for item, _ in known])
 
-    found = {
-        f"{who}{' at equal style' if styled else ''}": ranked(wins, styled=styled)
-        for who, wins in (("people", _by_people), ("judge", _by_judge))
-        for styled in (False, True)
+    ways = {
+        "people": (people, None),
+        "people at equal style": (people, style),
+        "judge": (judge, None),
+        "judge at equal style": (judge, style),
+        "judge, soft": ([a.prob_a for _, a in known], None),
     }
-    return {
-        "games": len(known),
-        "by": found,
-        "same_order": _same_order(found["people"]["strength"], found["judge"]["strength"]),
+    by = {
+        name: bradley_terry(games(wins), style=with_style, seed=seed).row()
+        for name, (wins, with_style) in ways.items()
     }
+    order = _alike(by["people"]["strength"], by["judge"]["strength"])
+    tau = same_order(games(people), judge, seed=seed)
+    return {"games": len(known), "by": by, "same_order": order | {"tau": tau.row()}}
 
 
-def _by_people(item: Item, label: Preference) -> float:
-    return item.truth or 0.0
-
-
-def _by_judge(item: Item, label: Preference) -> float:
-    return label.prob_a
-
-
-def _same_order(one: Row, other: Row) -> Row:
+def _alike(one: Row, other: Row) -> Row:
     """How many pairs of models both rank alike."""
     pairs = list(combinations(sorted(one), 2))
     alike = sum(
@@ -73,11 +71,19 @@ def _same_order(one: Row, other: Row) -> Row:
     return {"alike": alike, "of": len(pairs)}
 
 
-def _connected(known: Sequence[tuple[Item, Preference]], models: Sequence[str]) -> bool:
-    """True when every model met every other at least through others."""
-    reached, grown = {models[0]}, True
+def _bounded(known: Sequence[tuple[Item, Preference]], wins: Sequence[float]) -> bool:
+    """True when every model won against every other, at least through others (Ford 1957)."""
+    won = [item.models for (item, _), win in zip(known, wins, strict=True) if win > 0]
+    won += [item.models[::-1] for (item, _), win in zip(known, wins, strict=True) if win < 1]
+    models = {name for pair in won for name in pair}
+    return all(_reached(next(iter(models)), way) == models for way in (won, [p[::-1] for p in won]))
+
+
+def _reached(start: str, won: Sequence[tuple[str, str]]) -> set[str]:
+    """Whom a model beats, whom those beat, and so on."""
+    reached, grown = {start}, True
     while grown:
-        more = {name for item, _ in known if reached & set(item.models) for name in item.models}
+        more = {beaten for winner, beaten in won if winner in reached}
         grown = not more <= reached
         reached |= more
-    return len(reached) == len(models)
+    return reached

@@ -93,7 +93,7 @@ def ranking(one: Row, charts: Charts) -> Row:
     found = one["ranking"]
     if not found:
         return {}
-    ways = list(found["by"])
+    ways = [way for way in found["by"] if way != "judge, soft"]
     models = list(found["by"]["people"]["strength"])
     models.sort(key=lambda m: -(found["by"]["people"]["win_rate"][m]["value"] or 0))
     rows = [(m, [figure(found["by"][w]["win_rate"][m]) for w in ways]) for m in models]
@@ -111,6 +111,7 @@ def ranking(one: Row, charts: Charts) -> Row:
         "style": style,
         "games": found["games"],
         "order": found["same_order"],
+        "tau": figure(found["same_order"]["tau"]),
         "chart": charts.grouped(
             both, unit="mean share of wins against the others", references=[0.5],
             alt="Win rates of the models by people and by the judge",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from hrlaif.pages.charts import Charts, Point
 from hrlaif.pages.values import figure, folded, is_harmful, turns
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
 
+_RULES = (("always_longer", "always the longer"), ("always_first", "always the first"))
 _WAYS = ("random", "doubt", "disagreement")
 
 
@@ -39,26 +42,50 @@ def _estimates(row: Row) -> list[Figure | None]:
 
 
 def learning(one: Row, charts: Charts) -> Row:
-    """What reward models learn from the labels, and which labels look flipped."""
-    curve = [Point(float(n), f) for n, v in one["learning"].items() if (f := figure(v))]
-    poison = [Point(float(n), f) for n, v in one["poison"].items() if (f := figure(v))]
-    labels = ("accuracy",)
+    """What reward models learn from the labels, and which labels they speak against."""
+    learnt, poison = one["learning"], one["poison"]
+    rules = [(name, f) for key, name in _RULES if (f := figure(learnt.get(key)))]
+    curve = [Point(float(n), f) for n, v in learnt.get("accuracy", {}).items() if (f := figure(v))]
+    spoilt = [Point(float(x), f) for x, v in poison.items() if (f := figure(v["accuracy"]))]
+    costs = {float(x): figure(v["difference"]) for x, v in poison.items()}
+    worst = spoilt[-1].x if spoilt else 0.0
     return {
-        "curve": [(f"{p.x:g}", p.figure) for p in curve],
-        "poison": [(f"{100 * p.x:g} %", p.figure) for p in poison],
-        "rate": figure(one["noise"].get("rate")),
-        "contradicted": figure(one["noise"].get("contradicted")),
-        "likely_contradicted": figure(one["noise"].get("likely_contradicted")),
-        "likely": one["noise"].get("likely", []),
-        "curve_chart": charts.points(
-            [curve], labels=("labels learnt from", *labels), reference=0.5,
-            alt="Accuracy of a reward model by the number of labels",
-        ),
-        "poison_chart": charts.points(
-            [poison], labels=("share of labels turned round", *labels), reference=0.5,
-            alt="Accuracy of a reward model by the share of poisoned labels",
-        ),
+        "draws": learnt.get("draws"),
+        "cost": costs.get(worst) and (f"{100 * worst:g} %", costs[worst]),
+        "curve": [*((f"{p.x:g}", p.figure) for p in curve), *rules],
+        "poison": [
+            *((f"{100 * p.x:g} %", p.figure, costs[p.x]) for p in spoilt),
+            *((name, f, None) for name, f in rules),
+        ],
+        "curve_chart": _over(curve, rules, charts, "labels learnt from"),
+        "poison_chart": _over(spoilt, rules, charts, "share of labels turned round"),
+        **_noise(one["noise"]),
+    }
+
+
+def _over(
+    points: list[Point], rules: list[tuple[str, Figure]], charts: Charts, what: str
+) -> Markup | None:
+    """Accuracies, and level with them what needs no labels."""
+    bare = [f.model_copy(update={"low": None, "high": None}) for _, f in rules]
+    return charts.points(
+        [points, *([Point(p.x, f) for p in points] for f in bare)],
+        labels=(what, "accuracy"), reference=0.5, alt=f"Accuracy of a reward model by {what}",
+    )  # fmt: skip
+
+
+def _noise(found: Row) -> Row:
+    """`beyond`: people contradict more labels than random flips account for."""
+    told = {
+        name: figure(found.get(name))
+        for name in (
+            "contradicted", "likely_contradicted", "held_out", "random_flips_at_most",
+            "random_flips",
+        )
     }  # fmt: skip
+    people, rate = told["contradicted"], told["random_flips"]
+    beyond = people and rate and (people.low or 0.0) > (1.0 if rate.high is None else rate.high)
+    return {**told, "beyond": bool(beyond), "suspects": found.get("suspects", [])}
 
 
 def worst(row: Row) -> Row:
