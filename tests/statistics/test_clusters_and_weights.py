@@ -12,6 +12,7 @@ from hrlaif.statistics import (
     equal_parts,
     fleiss_kappa,
     isotonic,
+    kendall_w,
     krippendorff_alpha,
     light_kappa,
     mean,
@@ -65,12 +66,18 @@ def test_agreement_that_prompts_share_is_in_its_interval_in_at_least_93_of_100_s
     found = [estimate(*shared_effect(seed), seed) for seed in range(100)]
     assert sum(f.low <= truth <= f.high for f in found) >= 93
     assert all(f.n == 320 for f in found)
+    # And no wider than what their own spread asks for.
+    widths, values = [f.high - f.low for f in found], [f.value for f in found]
+    assert np.mean(widths) < 1.2 * 3.92 * np.std(values)
 
 
 def test_a_prompt_a_unit_is_what_it_was_and_copies_of_units_say_no_more():
     first, second, _ = shared_effect(0)
     once = cohen_kappa(first, second)
     assert cohen_kappa(first, second, clusters=list(range(320))) == once
+    ranks = [[[1, 2, 3], [1, 2, 3]], [[1, 2, 3], [3, 2, 1]], [[1, 2, 3], [2, 1, 3]]]
+    one, three = kendall_w(ranks), kendall_w(ranks * 3, clusters=[1, 2, 3] * 3)
+    assert (one.low, one.high) == pytest.approx((three.low, three.high))
     copied = cohen_kappa(first * 3, second * 3, clusters=list(range(320)) * 3)
     assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
 

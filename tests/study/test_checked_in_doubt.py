@@ -35,16 +35,18 @@ def doubted(items, seed, budget):
 
 def test_agreement_of_doubted_checks_is_in_its_interval_in_at_least_93_of_100_seeds():
     items = make(600)
-    inside, errors, plain = 0, [], []
+    inside, errors, plain, width = 0, [], [], 0.0
     for seed in range(100):
         rows, truth = doubted(items, seed, 120)
         found = Scored(rows).share(seed)
         inside += found.low <= truth <= found.high
+        width += (found.high - found.low) / 100
         errors.append(found.value - truth)
         bare = Scored([(item._replace(chance=None), p) for item, p in rows])
         plain.append(bare.share(seed).value - truth)
     assert inside >= 93
     assert abs(np.mean(errors)) < 0.01
+    assert width < 1.3 * 3.92 * np.std(errors)
     # What the same checks say unweighed: people were asked where the judge errs.
     assert np.mean(plain) < -0.05
 

@@ -217,11 +217,15 @@ def _fleiss(units: Sequence[Unit], resamples: int) -> Figure:
 
 def _concordance(votes: Sequence[Vote], resamples: int) -> Figure:
     found: dict[str, list[list[float]]] = defaultdict(list)
+    prompts: dict[str, str] = {}
     for vote in votes:
         if vote.answer.ranking is not None:
             places = sorted(range(len(vote.answer.ranking)), key=vote.answer.ranking.__getitem__)
             found[vote.item.key].append([place + 1.0 for place in places])
-    return kendall_w(list(found.values()), resamples=resamples)
+            prompts[vote.item.key] = vote.item.prompt.id
+    return kendall_w(
+        list(found.values()), clusters=[prompts[key] for key in found], resamples=resamples
+    )
 
 
 def _with_judge(

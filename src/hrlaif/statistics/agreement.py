@@ -176,18 +176,24 @@ def krippendorff_alpha(
 
 
 def kendall_w(
-    rankings: Sequence[Sequence[Sequence[float]]], *, seed: int = 0, resamples: int = RESAMPLES
+    rankings: Sequence[Sequence[Sequence[float]]],
+    *,
+    clusters: Names | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Figure:
     """Concordance of rankings (Kendall and Smith 1939), the mean over units, corrected for ties.
 
     rankings [units, raters, objects] holds ranks (1 is best, equal ranks are ties). Units with
     fewer than two raters, or in which everything is tied, have no W and are left out of `n`.
     """
-    found = [w for unit in rankings if (w := _concordance(unit)) is not None]
+    known = [(n, w) for n, unit in enumerate(rankings) if (w := _concordance(unit)) is not None]
+    found = [w for _, w in known]
     if not resamples:
         value = math.fsum(found) / len(found) if found else None
         return Figure(value=value, low=None, high=None, n=len(found))
-    return mean(found, share=True, seed=seed)
+    names = None if clusters is None else [clusters[n] for n, _ in known]
+    return mean(found, clusters=names, share=True, seed=seed)
 
 
 def _cells(first: Sequence[Hashable], second: Sequence[Hashable]) -> Floats:
