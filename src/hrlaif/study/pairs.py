@@ -27,7 +27,7 @@ class Item(NamedTuple):
 
     @property
     def weight(self) -> float:
-        """How many pairs this one stands for: two where people were asked about half of its like."""
+        """How many pairs this one stands for: two, where people saw half of its like."""
         return 1.0 if self.chance is None else 1.0 / self.chance
 
     @property
