@@ -53,6 +53,17 @@ def test_the_confident_half_is_the_two_furthest_from_one_half():
     assert found.faint_half.value == 0.25
 
 
+def test_labels_as_sure_are_all_in_one_half_and_halves_of_them_are_unknown():
+    # 1 - 0.8526 is 0.14739999999999998, no less sure than 0.8526.
+    rows = [row(n, 0.8526 if n % 2 else 1 - 0.8526, float(n % 3 > 0)) for n in range(12)]
+    found = agreement(rows)
+    assert found.overall.n == 12
+    assert (found.confident_half.value, found.faint_half.n) == (None, 0)
+    rows += [row(n, 0.99, 1.0) for n in range(12, 22)]
+    found = agreement(rows)
+    assert (found.confident_half.n, found.faint_half.n) == (10, 12)
+
+
 def test_one_order_alone_is_the_mean_over_either_order():
     found = agreement(ROWS)
     # Row 2: one of two orders right; row 3: one of two; rows 1 and 4: both.

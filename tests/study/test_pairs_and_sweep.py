@@ -7,7 +7,7 @@ from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.llm.call import NO_CALLS
 from hrlaif.llm.ledger import Ledger
-from hrlaif.records import Preference
+from hrlaif.records import Abstention, Preference
 from hrlaif.rows import read_rows
 from hrlaif.study import Variant, read_items
 from hrlaif.study.agreement import agreement, baselines, breakdown, raters
@@ -35,12 +35,18 @@ def test_votes_of_raters_are_read_and_their_mean_is_peoples_preference(write):
     assert items[1].votes == {"rater 1": 1.0, "rater 2": 0.5}
     assert (items[2].chance, items[2].models) == (0.25, ("x", "y"))
     assert [i.decided for i in items] == [True, True, True, False]
+    assert [i.weight for i in items] == [1, 1, 4, 1]
     assert items[0].longer == 1.0
 
 
 @pytest.mark.parametrize(
     ("column", "what"),
-    [({"votes": "yes"}, "votes 'yes'"), ({"votes": [2]}, "votes"), ({"chance": 0}, "chance 0")],
+    [
+        ({"votes": "yes"}, "votes 'yes'"),
+        ({"votes": [2]}, "votes"),
+        ({"chance": 0}, "chance 0"),
+        ({"raters": 0}, "raters 0"),
+    ],
 )
 def test_votes_that_are_none_are_refused_with_their_row(write, column, what):
     path = write("p.jsonl", [{"prompt": "q", "responses": ["a", "b"], **column}])
@@ -55,6 +61,34 @@ def test_no_prompt_is_in_both_halves_and_the_seed_moves_them():
     assert sorted([*dev, *test]) == list(range(60))
     assert len(dev) == len(test) == 30
     assert halves(items, seed=1)[0] != dev
+
+
+def test_raters_agree_only_where_two_or_more_are_known_of(write):
+    row = {"prompt": "q", "responses": ["aa", "b"]}
+    path = write(
+        "p.jsonl",
+        [
+            {**row, "id": "one rater", "human_preference": 1.0},
+            {**row, "id": "said to be one", "human_preference": 1.0, "raters": 1},
+            {**row, "id": "majority of three", "human_preference": 0.75, "raters": 4},
+            {**row, "id": "three", "human_preference": 0.0, "meta": {"n_annotators": 3}},
+            {**row, "id": "unread", "human_preference": 0.0, "meta": {"n_annotators": "some"}},
+            {**row, "id": "two votes", "votes": [1, 0.5], "human_preference": 1.0},
+            {**row, "id": "a vote", "votes": [1]},
+        ],
+    )
+    items = read_items(read_rows(path))
+    assert [i.rater_share for i in items] == [None, None, 0.75, 0.0, None, 0.75, None]
+    assert [i.unanimous for i in items] == [False, False, False, True, False, False, False]
+    answers = [Preference(comparison=i.comparison, prob_a=0.9, labeler="x") for i in items]
+    found = agreement(items, answers, seed=0)
+    # a is named in all; of the three pairs, 0.75, 0 and 0.75 of the raters prefer it.
+    assert found["one_rater"]["value"] == pytest.approx(0.5)
+    assert found["ceiling"]["value"] == pytest.approx((0.75 + 1 + 0.75) / 3)
+    assert (found["unanimous"]["value"], found["unanimous"]["n"]) == (0.0, 1)
+    single = agreement(items[:2], answers[:2], seed=0)
+    for name in ("unanimous", "one_rater", "ceiling"):
+        assert (single[name]["value"], single[name]["n"]) == (None, 0)
 
 
 def said(items, right):
@@ -87,6 +121,53 @@ def test_the_choice_is_made_on_the_dev_half_alone():
     assert found["on test"]["against_base"] is None
 
 
+def silent(items, made, keep):
+    """The same labels, with no verdict where `keep` is not so."""
+    answers = [
+        a if keep(n) else Abstention(comparison=i.comparison, labeler="x", reason="no")
+        for n, (i, a) in enumerate(zip(items, made.answers, strict=True))
+    ]
+    return Labels(answers, NO_CALLS)
+
+
+def test_a_way_that_answers_three_pairs_rightly_is_not_chosen_over_one_right_in_nine_of_ten():
+    items = make(100)
+    parts = Halves(items, *halves(items, seed=0))
+    few = set(parts.dev[:3])
+    good = said(items, lambda n: n % 10 > 0)
+    made = {"few": silent(items, said(items, lambda n: True), few.__contains__), "good": good}
+    assert chosen(parts, made, seed=0) == "good"
+    rows = table(parts, made, seed=0)
+    assert (rows["few"]["agreement_dev"]["value"], rows["few"]["agreement_dev"]["n"]) == (1.0, 3)
+    # Three right, and 47 coins.
+    assert rows["few"]["points_dev"]["value"] == pytest.approx((3 + 47 / 2) / 50)
+    assert rows["few"]["points_dev"]["n"] == 50
+
+
+def test_a_silent_way_leaves_the_differences_of_the_others():
+    items = make(100)
+    parts = Halves(items, *halves(items, seed=0))
+    first, right = said(items, lambda n: n % 2 > 0), said(items, lambda n: True)
+    half = set(parts.test[:20])
+    made = {
+        "first": first,
+        "right": right,
+        "half": silent(items, right, half.__contains__),
+        "none": silent(items, right, lambda n: False),
+    }
+    found = table(parts, made, seed=0)
+    gaps = {name: row["against_base"] for name, row in found.items()}
+    assert gaps["first"] is None
+    assert [gaps[n]["difference"]["n"] for n in ("right", "half", "none")] == [50, 20, 0]
+    wrong = [n for n in parts.test if n % 2 == 0]
+    assert gaps["right"]["difference"]["value"] == pytest.approx(len(wrong) / 50)
+    assert gaps["half"]["difference"]["value"] == pytest.approx(len(half & set(wrong)) / 20)
+    assert (gaps["none"]["difference"]["value"], gaps["none"]["p_holm"]) == (None, None)
+    # Holm over the two that were tested.
+    two = sorted([gaps["right"]["p"], gaps["half"]["p"]])
+    assert gaps["right"]["p_holm"] == pytest.approx(2 * two[0])
+
+
 def test_one_order_is_asked_no_second_time(tmp_path):
     items = [item.comparison for item in make(12)]
     judge = Scripted()
@@ -104,27 +185,60 @@ def test_one_order_is_asked_no_second_time(tmp_path):
 
 
 def test_agreement_of_a_judge_never_wrong_is_1_and_its_kappa_too():
-    items = make(50)
+    items = [i._replace(raters=3) for i in make(50)]
     found = agreement(items, labels(items, Scripted(accuracy=1.0)), seed=0)
-    for name in ("agreement", "kappa", "unanimous", "one_rater"):
+    for name in ("agreement", "kappa", "unanimous", "one_rater", "ceiling"):
         assert found[name]["value"] == 1.0
+        assert found[name]["low"] < 1.0
     assert found["same_position"]["value"] == 0.0
     assert found["mass"]["value"] == 1.0
 
 
-def test_the_longer_response_is_a_baseline_and_a_breakdown():
-    items = make(120)
+def test_the_longer_response_is_a_baseline_and_lengths_that_differ_little_stand_apart():
+    items = [i for i in make(130) if i.longer != 0.5][:120]
     longer = [float(i.longer == i.truth) for i in items]
     found = baselines(items, seed=0)
     assert found["always_longer"]["value"] == pytest.approx(sum(longer) / 120, abs=0.02)
     answers = said(items, lambda n: items[n].longer == items[n].truth).answers
     parts = breakdown(items, answers, seed=0)
-    longer, shorter = parts["by_length"].values()
-    assert longer["agreement"]["value"] == longer["always_longer"]["value"] == 1.0
-    assert shorter["agreement"]["value"] == shorter["always_longer"]["value"] == 0.0
-    unequal = sum(i.longer != 0.5 for i in items)
-    assert longer["agreement"]["n"] + shorter["agreement"]["n"] == unequal
-    assert list(parts["by_confidence"]) == ["surest", "sure", "unsure", "unsurest"]
+    groups = parts["by_length"]
+    assert list(groups) == ["nearly equal", "somewhat different", "different", "very different"]
+    for group in groups.values():  # a judge of length is always the longer in every group
+        assert group["agreement"]["value"] == group["always_longer"]["value"]
+        assert 0.1 < group["always_longer"]["value"] < 0.9
+        inside = [i for i in items if group["from"] <= round(i.length_difference, 6) <= group["to"]]
+        assert group["agreement"]["n"] == len(inside) == pytest.approx(30, abs=3)
+    assert groups["nearly equal"]["to"] < groups["very different"]["from"]
+    # All labels say 1 or 0: none is surer than another.
+    assert list(parts["by_confidence"]) == ["all alike"]
+
+
+def test_labels_as_sure_are_in_one_part_whichever_side_they_name():
+    items = make(80)
+    # Float noise: 1 - 0.8526 is 0.14739999999999998, no less sure.
+    answers = [
+        Preference(comparison=i.comparison, prob_a=0.8526 if n % 2 else 1 - 0.8526, labeler="x")
+        for n, i in enumerate(items)
+    ]
+    found = agreement(items, answers, seed=0)
+    assert found["agreement"]["n"] == 80
+    assert found["confident_half"] == found["faint_half"]
+    assert found["confident_half"]["value"] is None
+    mixed = [
+        a.model_copy(update={"prob_a": 0.99 if n % 2 else 0.01}) if n < 30 else a
+        for n, a in enumerate(answers)
+    ]
+    parts = breakdown(items, mixed, seed=0)["by_confidence"]
+    assert {name: group["agreement"]["n"] for name, group in parts.items()} == {
+        "surest": 30, "unsurest": 50,
+    }  # fmt: skip
+    turned = [i._replace(comparison=i.comparison.swapped()) for i in items]
+    others = [
+        Preference(comparison=i.comparison, prob_a=1 - a.prob_a, labeler="x")
+        for i, a in zip(turned, mixed, strict=True)
+    ]
+    again = breakdown(turned, others, seed=0)["by_confidence"]
+    assert [g["agreement"] for g in again.values()] == [g["agreement"] for g in parts.values()]
 
 
 def test_single_raters_stand_beside_the_judge_and_beside_one_another():
@@ -141,8 +255,13 @@ def test_single_raters_stand_beside_the_judge_and_beside_one_another():
     assert {n: r["judge"]["value"] for n, r in found["raters"].items()} == {
         "ann": 1.0, "bob": 1.0, "eve": 0.0,
     }  # fmt: skip
+    assert {n: r["kappa"]["value"] for n, r in found["raters"].items()} == {
+        "ann": 1.0, "bob": 1.0, "eve": -1.0,
+    }  # fmt: skip
     assert found["raters"]["ann"]["others"]["value"] == 0.5
     assert found["between_raters"]["value"] == pytest.approx(1 / 3)
+    # Three pairs of raters, of kappa 1, -1 and -1.
+    assert found["kappa_raters"]["value"] == pytest.approx(-1 / 3)
     # With the judge as a fourth rater, three of four agree: 3 of 6 pairs instead of 1 of 3.
     assert found["alpha_with_judge"]["value"] > found["alpha_raters"]["value"]
     assert raters(make(3), answers[:3], seed=0) == {}

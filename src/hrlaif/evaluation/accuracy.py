@@ -107,4 +107,5 @@ def _gain(
         if then is not None and (now := new.get(key)) is not None
     ]
     names = [name for name, _, _ in pairs]
-    return difference([n for _, n, _ in pairs], [t for _, _, t in pairs], clusters=names, seed=seed)
+    after, before = [n for _, n, _ in pairs], [t for _, _, t in pairs]
+    return difference(after, before, clusters=names, share=True, seed=seed)

@@ -15,7 +15,7 @@ from typing import NamedTuple, final
 from hrlaif.evaluation.win_rate import NO_CATEGORY, same_position
 from hrlaif.messages import spoken
 from hrlaif.records import Preference
-from hrlaif.statistics import Figure, Measured, mean, right
+from hrlaif.statistics import Figure, Measured, equal_parts, mean, right
 
 
 @final
@@ -26,7 +26,7 @@ class Agreement(Measured):
     unanimous: Figure
     """Only rows on which all people agree (0 or 1)."""
     confident_half: Figure
-    """The half of the rows on which the labeler was surest."""
+    """The half of the rows on which the labeler was surest; rows as sure are in the same half."""
     faint_half: Figure
     by_category: dict[str, Figure]
     one_order: Figure
@@ -70,8 +70,8 @@ def agreement(preferences: Sequence[Preference], *, seed: int = 0) -> Agreement:
         names = [item.row.comparison.prompt.id for item in rows]
         return mean([right(item) for item in rows], clusters=names, share=True, seed=seed)
 
-    surest = sorted(judged, key=lambda item: -abs(item.row.prob_a - 0.5))
-    half = (len(surest) + 1) // 2
+    halves = equal_parts([-abs(item.row.prob_a - 0.5) for item in judged], 2)
+    surest, faintest = halves if len(halves) == 2 else ([], [])
     both = [item for item in judged if _orders(item.row)]
     categories: dict[str, list[_Judged]] = defaultdict(list)
     for item in judged:
@@ -79,8 +79,8 @@ def agreement(preferences: Sequence[Preference], *, seed: int = 0) -> Agreement:
     return Agreement(
         overall=share(judged),
         unanimous=share([item for item in judged if item.truth in (0.0, 1.0)]),
-        confident_half=share(surest[:half]),
-        faint_half=share(surest[half:]),
+        confident_half=share([judged[n] for n in surest]),
+        faint_half=share([judged[n] for n in faintest]),
         by_category={name: share(rows) for name, rows in sorted(categories.items())},
         one_order=share(both, _one_order_right),
         both_orders=share(both),

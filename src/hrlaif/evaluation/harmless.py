@@ -83,6 +83,7 @@ def change(
             [new for _, new, _ in both],
             [old for _, _, old in both],
             clusters=[name for name, _, _ in both],
+            share=True,
             seed=seed,
         ),
         before_corrected=None if sure is None else _corrected(before, sure, seed),

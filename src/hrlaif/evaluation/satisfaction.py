@@ -133,5 +133,6 @@ def _change(before: Sequence[_Level], after: Sequence[_Level], *, share: bool, s
         if x.value is not None and (new := now.get((x.prompt, x.nth))) is not None
     ]
     names = [name for name, _, _ in pairs]
-    gain = difference([n for *_, n in pairs], [o for _, o, _ in pairs], clusters=names, seed=seed)
+    now_said, then_said = [n for *_, n in pairs], [o for _, o, _ in pairs]
+    gain = difference(now_said, then_said, clusters=names, share=share, seed=seed)
     return Change(before=of(before), after=of(after), gain=gain)

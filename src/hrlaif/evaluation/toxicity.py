@@ -95,6 +95,7 @@ def toxicity(
             [sides[1][place] for place in both],
             [sides[0][place] for place in both],
             clusters=[name for name, _ in both],
+            share=True,
             seed=seed,
         ),
         by_kind={

@@ -53,6 +53,7 @@ def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
         [mine[key][1] for key in common],
         [theirs[key][1] for key in common],
         clusters=[mine[key][0] for key in common],
+        share=True,
         seed=seed,
     )
     return TwoRuns(

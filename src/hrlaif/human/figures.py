@@ -30,6 +30,8 @@ _HARM = {"no": 0.0, "yes": 1.0}
 
 Valued = tuple[Item, float]
 """An item, and what was said of it as a number."""
+Unit = tuple[str, list[float]]
+"""The prompt of one item, and what its raters said."""
 
 
 def rates(cast: Sequence[Vote]) -> Row:
@@ -188,36 +190,42 @@ def _sided(prob_a: float | None) -> float | None:
     return None if prob_a is None or prob_a == 0.5 else float(prob_a > 0.5)
 
 
-def _by_item(votes: Iterable[Vote], value: Callable[[Vote], float | None]) -> list[list[float]]:
-    found: dict[str, list[float]] = defaultdict(list)
+def _by_item(votes: Iterable[Vote], value: Callable[[Vote], float | None]) -> list[Unit]:
+    found: dict[str, Unit] = {}
     for vote in votes:
         if (said := value(vote)) is not None:
-            found[vote.item.key].append(said)
+            found.setdefault(vote.item.key, (vote.item.prompt.id, []))[1].append(said)
     return list(found.values())
 
 
-def _alpha(units: Sequence[Sequence[float]], level: Any, resamples: int) -> Figure:
-    return krippendorff_alpha(units, level=level, resamples=resamples)
+def _alpha(units: Sequence[Unit], level: Any, resamples: int) -> Figure:
+    said, prompts = [values for _, values in units], [prompt for prompt, _ in units]
+    return krippendorff_alpha(said, level=level, clusters=prompts, resamples=resamples)
 
 
-def _fleiss(units: Sequence[Sequence[float]], resamples: int) -> Figure:
+def _fleiss(units: Sequence[Unit], resamples: int) -> Figure:
     """Over the items with the most common number of raters above one: kappa needs equal numbers."""
-    sizes = Counter(len(unit) for unit in units if len(unit) > 1)
+    sizes = Counter(len(said) for _, said in units if len(said) > 1)
     if not sizes:
         return NOTHING
     size = max(sizes, key=lambda n: (sizes[n], n))
-    values = sorted({value for unit in units for value in unit})
-    whole = [unit for unit in units if len(unit) == size]
-    return fleiss_kappa([[unit.count(v) for v in values] for unit in whole], resamples=resamples)
+    values = sorted({value for _, said in units for value in said})
+    whole = [unit for unit in units if len(unit[1]) == size]
+    counts = [[said.count(v) for v in values] for _, said in whole]
+    return fleiss_kappa(counts, clusters=[prompt for prompt, _ in whole], resamples=resamples)
 
 
 def _concordance(votes: Sequence[Vote], resamples: int) -> Figure:
     found: dict[str, list[list[float]]] = defaultdict(list)
+    prompts: dict[str, str] = {}
     for vote in votes:
         if vote.answer.ranking is not None:
             places = sorted(range(len(vote.answer.ranking)), key=vote.answer.ranking.__getitem__)
             found[vote.item.key].append([place + 1.0 for place in places])
-    return kendall_w(list(found.values()), resamples=resamples)
+            prompts[vote.item.key] = vote.item.prompt.id
+    return kendall_w(
+        list(found.values()), clusters=[prompts[key] for key in found], resamples=resamples
+    )
 
 
 def _with_judge(

@@ -29,7 +29,7 @@ _TWICE = "give each row its own id, or drop one of the two"
 # What stands in these speaks of the first response, and would be wrong of the second.
 _OF_THE_FIRST = ("prob_a", "votes", "models")
 # What some command reads of a row besides its record.
-_ALSO_READ = (*_OF_THE_FIRST, "labeler", "chance")
+_ALSO_READ = (*_OF_THE_FIRST, "labeler", "chance", "raters")
 
 R = TypeVar("R", bound=Record)
 

@@ -5,6 +5,7 @@ from hrlaif.statistics.agreement import (
     fleiss_kappa,
     kendall_w,
     krippendorff_alpha,
+    light_kappa,
 )
 from hrlaif.statistics.alignment import right, right_for_one_rater
 from hrlaif.statistics.bradley_terry import (
@@ -39,6 +40,7 @@ from hrlaif.statistics.figures import (
     Measured,
     bootstrapped,
     difference,
+    effective,
     entropy_floor,
     mean,
     wilson,
@@ -54,6 +56,7 @@ from hrlaif.statistics.length import (
 )
 from hrlaif.statistics.noise import Noise, noise
 from hrlaif.statistics.paired import Paired, against_base, holm, mcnemar, paired, sign_test
+from hrlaif.statistics.parts import equal_parts
 
 __all__ = [
     "NOTHING",
@@ -81,7 +84,9 @@ __all__ = [
     "difference",
     "difficulties",
     "ece",
+    "effective",
     "entropy_floor",
+    "equal_parts",
     "fleiss_kappa",
     "holm",
     "isotonic",
@@ -91,6 +96,7 @@ __all__ = [
     "lc_difficulty",
     "lc_minimal",
     "lc_ratio",
+    "light_kappa",
     "mcnemar",
     "mean",
     "noise",

@@ -25,11 +25,15 @@ from hrlaif.statistics.figures import (
     mean,
     numbered,
     student,
+    weighed,
+    wilson,
 )
 from hrlaif.statistics.logistic import fit, logit, sigmoid
 
 BINS = 10
 _RESAMPLES = 1000
+_TINY = 1e-9
+Weights = Sequence[float] | Floats
 
 
 @final
@@ -69,11 +73,12 @@ def brier(
     y: Sequence[float] | Floats,
     *,
     clusters: Sequence[Hashable] | None = None,
+    weights: Weights | None = None,
     seed: int = 0,
 ) -> Figure:
     """Mean of (p - y)^2: probabilities against outcomes in [0, 1]."""
     gaps = np.asarray(p, np.float64) - np.asarray(y, np.float64)
-    return mean(gaps**2, clusters=clusters, seed=seed)
+    return mean(gaps**2, clusters=clusters, weights=weights, share=True, seed=seed)
 
 
 def reliability(
@@ -82,22 +87,32 @@ def reliability(
     *,
     bins: int = BINS,
     clusters: Sequence[Hashable] | None = None,
+    weights: Weights | None = None,
     seed: int = 0,
 ) -> list[Bin]:
-    """Bins that hold about equally many probabilities; equal ones are never split."""
+    """Bins that hold about equally many probabilities; equal ones are never split.
+
+    `weights`: how many each stands for, as in `mean`; the bins hold equally many all the same.
+    """
     said, found = np.asarray(p, np.float64), np.asarray(y, np.float64)
     if not said.size:
         return []
     which = _bins(said, bins)
-    names = np.arange(said.size) if clusters is None else numbered(clusters, said.size)[0]
+    names = numbered(clusters, said.size)[0]
+    weight = weighed(weights, said.size)
     return [
         Bin(
-            said=float(said[which == b].mean()),
+            said=float(np.average(said[among], weights=weight[among])),
             happened=mean(
-                found[which == b], clusters=names[which == b].tolist(), share=True, seed=seed
+                found[among],
+                clusters=names[among].tolist(),
+                weights=weight[among],
+                share=True,
+                seed=seed,
             ),
         )
         for b in np.unique(which)
+        for among in [which == b]
     ]
 
 
@@ -107,6 +122,7 @@ def ece(
     *,
     bins: int = BINS,
     clusters: Sequence[Hashable] | None = None,
+    weights: Weights | None = None,
     seed: int = 0,
 ) -> Figure:
     """Expected calibration error: sum over equal-mass bins of their share times |said - happened|.
@@ -114,41 +130,50 @@ def ece(
     The value is the usual one, which chance alone makes positive. The interval is around the value
     less its bias as the bootstrap sees it, as wide as its spread and that correction together, and
     it begins at 0 where outcomes drawn from the probabilities themselves give as much in 2.5 % of
-    draws (consistency resampling, Broecker and Smith, 2007). So it can end below the value.
+    draws (consistency resampling, Broecker and Smith, 2007). So it can end below the value. Where
+    prompts have several values, they are not independent: there the errors seen, with one random
+    sign a prompt, stand in for drawn ones (wild cluster bootstrap, Cameron et al., 2008).
     """
     said, found = np.asarray(p, np.float64), np.asarray(y, np.float64)
     if not said.size:
         return NOTHING
-    which = _bins(said, bins)
-    value = float(_ece(np.ones((1, said.size)), said - found, which)[0])
+    which, gaps, weight = _bins(said, bins), said - found, weighed(weights, said.size)
+    value = float(_ece(weight[None], gaps, which)[0])
     codes, count = numbered(clusters, said.size)
     if count < 2:
         return Figure(value=value, low=None, high=None, n=said.size)
-    gaps = said - found
     # Each bin with its own sign: near 0 the absolute values of resamples hide their spread.
-    signs = np.sign(np.bincount(which, weights=gaps))[which]
+    signs = np.sign(np.bincount(which, weights=weight * gaps))[which]
     errors, signed = [], []
     for drawn in draws(count, seed=seed, resamples=_RESAMPLES, width=said.size):
-        weights = drawn[:, codes]
-        errors.append(_ece(weights, gaps, which))
-        signed.append(weights @ (gaps * signs) / weights.sum(1))
+        times = drawn[:, codes] * weight
+        errors.append(_ece(times, gaps, which))
+        signed.append(times @ (gaps * signs) / times.sum(1))
     bias = float(np.concatenate(errors).mean()) - value
-    half = student(count - 1) * math.hypot(float(np.concatenate(signed).std()), bias)
-    low = 0.0 if value <= _by_chance(said, which, seed) else max(0.0, value - bias - half)
+    spread = float(np.concatenate(signed).std())
+    half = student(count - 1) * math.hypot(spread, bias)
+    if spread < _TINY:  # equal errors: one in a prompt not seen yet is as rare as Wilson's bound
+        half = wilson(0, count)[1]
+    by_chance = _by_chance(_null(said, gaps, codes, seed=seed), weight, which)
+    low = 0.0 if value <= by_chance else max(0.0, value - bias - half)
     return Figure(value=value, low=low, high=min(1.0, value - bias + half), n=said.size)
 
 
-def temperature(p: Sequence[float] | Floats, y: Sequence[float] | Floats) -> Calibration:
+def temperature(
+    p: Sequence[float] | Floats, y: Sequence[float] | Floats, *, weights: Weights | None = None
+) -> Calibration:
     """sigmoid(logit(p) / T) with the T of the highest likelihood; outcomes y in [0, 1].
 
     A judge that is wrong more often than right gets slope 0: every label becomes 0.5.
     """
     x = logit(np.asarray(p, np.float64))[:, None]
-    slope = float(fit(x, np.asarray(y, np.float64), np.ones((1, len(x))))[0, 0])
+    slope = float(fit(x, np.asarray(y, np.float64), weighed(weights, len(x))[None])[0, 0])
     return Calibration(method="temperature", slope=max(0.0, slope), n=len(x))
 
 
-def isotonic(p: Sequence[float] | Floats, y: Sequence[float] | Floats) -> Calibration:
+def isotonic(
+    p: Sequence[float] | Floats, y: Sequence[float] | Floats, *, weights: Weights | None = None
+) -> Calibration:
     """The best monotone map in squares (pool adjacent violators), fitted to both orientations.
 
     Every (p, y) also counts as (1 - p, 1 - y), so that swapping a and b mirrors the label.
@@ -156,8 +181,9 @@ def isotonic(p: Sequence[float] | Floats, y: Sequence[float] | Floats) -> Calibr
     said = np.concatenate([np.asarray(p, np.float64), 1 - np.asarray(p, np.float64)])
     found = np.concatenate([np.asarray(y, np.float64), 1 - np.asarray(y, np.float64)])
     knots, inverse = np.unique(said.round(12), return_inverse=True)
-    sizes = np.bincount(inverse).astype(np.float64)
-    values = pooled(np.bincount(inverse, weights=found) / sizes, sizes)
+    weight = np.tile(weighed(weights, len(said) // 2), 2)
+    sizes = np.asarray(np.bincount(inverse, weights=weight), np.float64)
+    values = pooled(np.bincount(inverse, weights=weight * found) / sizes, sizes)
     return Calibration(
         method="isotonic", x=tuple(knots.tolist()), y=tuple(values.tolist()), n=len(said) // 2
     )
@@ -192,8 +218,12 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def _bins(said: Floats, bins: int) -> Codes:
-    """The number of each value's bin; the edges are quantiles, as in scikit-learn."""
-    edges = np.quantile(said, np.linspace(0, 1, bins + 1)[1:-1])
+    """The number of each value's bin; the edges are quantiles, as in scikit-learn.
+
+    Values within 1e-9 are equal: what a map leaves of a sum is no difference.
+    """
+    said = np.round(said, 9)
+    edges = np.round(np.quantile(said, np.linspace(0, 1, bins + 1)[1:-1]), 12)
     return np.asarray(np.searchsorted(edges, said), np.intp)
 
 
@@ -204,9 +234,17 @@ def _ece(weights: Floats, gaps: Floats, which: Codes) -> Floats:
     return np.asarray(np.abs(sums).sum(1) / weights.sum(1))
 
 
-def _by_chance(said: Floats, which: Codes, seed: int) -> float:
-    """The error that a perfectly calibrated judge exceeds in 2.5 % of draws."""
+def _null(said: Floats, gaps: Floats, codes: Codes, *, seed: int) -> Floats:
+    """[500, N] errors of a perfectly calibrated judge."""
     coins = np.random.default_rng([seed, 1])
-    drawn = coins.random((500, said.size)) < said
+    count = int(codes.max()) + 1
+    if count == said.size:
+        return np.asarray(said - (coins.random((500, said.size)) < said))
+    return np.asarray(coins.choice((-1.0, 1.0), (500, count))[:, codes] * gaps)
+
+
+def _by_chance(errors: Floats, weight: Floats, which: Codes) -> float:
+    """The calibration error that 2.5 % of these rows of errors exceed."""
     member = (which[:, None] == np.unique(which)).astype(np.float64)
-    return float(np.quantile(np.abs((said - drawn) @ member).sum(1) / said.size, 0.975))
+    sums = np.abs((errors * weight) @ member).sum(1)
+    return float(np.quantile(sums / weight.sum(), 0.975))

@@ -8,7 +8,15 @@ from typing import final
 
 import numpy as np
 
-from hrlaif.statistics.figures import Figure, Floats, Measured, difference, draws, numbered
+from hrlaif.statistics.figures import (
+    Figure,
+    Floats,
+    Measured,
+    difference,
+    drawn_means,
+    numbered,
+    weighed,
+)
 
 
 @final
@@ -28,44 +36,58 @@ def paired(
     others: Sequence[float] | Floats,
     *,
     clusters: Sequence[Hashable] | None = None,
+    weights: Sequence[float] | Floats | None = None,
+    share: bool = False,
     seed: int = 0,
 ) -> Paired:
     """Values of two methods, or of two runs, on the same items in the same order.
 
+    `weights` and `share` are those of `difference`.
+
     p = (1 + #{|d* - d| >= |d|}) / (1 + resamples): how often resampling moves the mean as far from
     itself as it lies from zero (Efron and Tibshirani, An introduction to the bootstrap, 16.4).
     """
-    found = difference(these, others, clusters=clusters, seed=seed)
+    found = difference(these, others, clusters=clusters, weights=weights, share=share, seed=seed)
     gaps = np.asarray(these, np.float64) - np.asarray(others, np.float64)
     codes, count = numbered(clusters, gaps.size)
     if count < 2:
         return Paired(difference=found, p=None)
     if np.ptp(gaps) == 0:
         return Paired(difference=found, p=1.0 if gaps[0] == 0 else 2.0 ** (1 - count))
-    sums = np.bincount(codes, weights=gaps, minlength=count)
-    sizes = np.bincount(codes, minlength=count).astype(np.float64)
-    moved = np.concatenate(
-        [(drawn @ sums) / (drawn @ sizes) for drawn in draws(count, seed=seed)]
-    ) - float(gaps.mean())
+    weight = weighed(weights, gaps.size)
+    gap = float((weight * gaps).sum() / weight.sum())
+    moved = drawn_means(gaps, weight, codes, seed=seed) - gap
     # The bootstrap's spread is that of n values with divisor n; see figures.tail_of.
     moved *= math.sqrt(count / (count - 1))
-    extreme = int((np.abs(moved) >= abs(float(gaps.mean())) - 1e-12).sum())
+    extreme = int((np.abs(moved) >= abs(gap) - 1e-12).sum())
     return Paired(difference=found, p=(1 + extreme) / (1 + moved.size))
 
 
 def against_base(
-    values: Mapping[str, Sequence[float]],
+    values: Mapping[str, Sequence[float | None]],
     base: str,
     *,
     clusters: Sequence[Hashable] | None = None,
+    weights: Sequence[float] | Floats | None = None,
+    share: bool = False,
     seed: int = 0,
 ) -> dict[str, Paired]:
-    """Each method against the base on the same items, Holm-corrected over all of them."""
-    found = {
-        name: paired(own, values[base], clusters=clusters, seed=seed)
-        for name, own in values.items()
-        if name != base
-    }
+    """Each method against the base on the items that both have a value of, else None.
+
+    Holm-corrected over the methods that could be tested.
+    """
+    found = {}
+    for name, own in values.items():
+        both = [n for n, pair in enumerate(zip(own, values[base], strict=True)) if None not in pair]
+        if name != base:
+            found[name] = paired(
+                [own[n] or 0.0 for n in both],
+                [values[base][n] or 0.0 for n in both],
+                clusters=None if clusters is None else [clusters[n] for n in both],
+                weights=None if weights is None else [weights[n] for n in both],
+                share=share,
+                seed=seed,
+            )
     return corrected(found)
 
 

@@ -25,7 +25,7 @@ def calibrate(dev: Scored, test: Scored, *, judge: str, labeler: str, seed: int)
     said, truth = [p for _, p in dev.rows], [item.truth or 0.0 for item, _ in dev.rows]
     maps: dict[str, Calibration] = {
         c.method: c.model_copy(update={"judge": judge, "labeler": labeler})
-        for c in (temperature(said, truth), isotonic(said, truth))
+        for c in (fit(said, truth, weights=dev.weights) for fit in (temperature, isotonic))
     }
     figures: Row = {"raw": quality(test, None, seed=seed)}
     figures |= {name: quality(test, c, seed=seed) for name, c in maps.items()}
@@ -36,7 +36,7 @@ def calibrate(dev: Scored, test: Scored, *, judge: str, labeler: str, seed: int)
 
 def quality(scored: Scored, calibration: Calibration | None, *, seed: int) -> Row:
     """ECE, Brier and bins of confidences max(p, 1 - p) against being right, soft truths kept."""
-    names = [item.prompt for item, _ in scored.rows]
+    drawn: Row = {"clusters": scored.prompts, "weights": scored.weights, "seed": seed}
     sure, outcome = [], []
     for item, p in scored.rows:
         q = p if calibration is None else calibration.apply(p)
@@ -45,9 +45,9 @@ def quality(scored: Scored, calibration: Calibration | None, *, seed: int) -> Ro
         # The label names the response that p favours, whatever the map does to its strength.
         outcome.append(0.5 if p == 0.5 else truth if p > 0.5 else 1 - truth)
     return {
-        "ece": ece(sure, outcome, clusters=names, seed=seed).row(),
-        "brier": brier(sure, outcome, clusters=names, seed=seed).row(),
-        "bins": [b.row() for b in reliability(sure, outcome, clusters=names, seed=seed)],
+        "ece": ece(sure, outcome, **drawn).row(),
+        "brier": brier(sure, outcome, **drawn).row(),
+        "bins": [b.row() for b in reliability(sure, outcome, **drawn)],
     }
 
 

@@ -141,7 +141,7 @@ def _judge(
 def _between(
     parts: sweep.Halves, judges: Sequence[LanguageModel], judged: Sequence[Judged], seed: int
 ) -> Row:
-    """Each judge's chosen labels minus the first judge's, on the test rows that all answered."""
+    """Each judge's chosen labels minus the first judge's, on the test rows that both answered."""
     best = {j.name: one.labels[one.chosen] for j, one in zip(judges, judged, strict=True)}
     return sweep.against_first(parts, best, seed=seed)
 
@@ -169,4 +169,5 @@ def _counted(parts: sweep.Halves) -> Row:
         "without_preference": sum(item.truth is None for item in items),
         "gold": sum(item.comparison.human_preference is None and item.decided for item in items),
         "with_votes": sum(bool(item.votes) for item in items),
+        "weighed": sum(item.chance is not None and item.decided for item in items),
     }

@@ -21,7 +21,14 @@ class Item(NamedTuple):
     models: tuple[str, str]
     """Who wrote a and b; empty where that is not known."""
     chance: float | None = None
-    """How probable it was that people were asked about this pair; None: as likely as any."""
+    """How probable it was that people were asked about this pair; None: certain."""
+    raters: int | None = None
+    """How many people's word the preference is the mean of; None where that is not known."""
+
+    @property
+    def weight(self) -> float:
+        """How many pairs this one stands for: two, where people saw half of its like."""
+        return 1.0 if self.chance is None else 1.0 / self.chance
 
     @property
     def prompt(self) -> str:
@@ -40,9 +47,27 @@ class Item(NamedTuple):
         return self.truth not in (None, 0.5)
 
     @property
+    def rater_share(self) -> float | None:
+        """Share of its raters that prefer a, ties as half; None unless two or more are known of."""
+        if len(self.votes) > 1:
+            return sum(self.votes.values()) / len(self.votes)
+        return self.comparison.human_preference if (self.raters or 0) > 1 else None
+
+    @property
+    def unanimous(self) -> bool:
+        """True when two or more raters are known of, and all prefer the same response."""
+        return self.rater_share in (0.0, 1.0)
+
+    @property
     def length_gap(self) -> int:
         """Characters that a says more than b, without thoughts."""
         return len(spoken(self.comparison.a.text)) - len(spoken(self.comparison.b.text))
+
+    @property
+    def length_difference(self) -> float:
+        """By what share of the longer response the other is shorter, from 0 to 1."""
+        longest = max(len(spoken(side.text)) for side in (self.comparison.a, self.comparison.b))
+        return abs(self.length_gap) / max(longest, 1)
 
     @property
     def longer(self) -> float:
@@ -52,14 +77,21 @@ class Item(NamedTuple):
 
 
 def read_items(rows: Sequence[SourceRow]) -> list[Item]:
-    """Rows as in every command, with three more columns where there are any.
+    """Rows as in every command, with four more columns where there are any.
 
     `votes`: each rater's preference for responses[0], as {rater: p} or [p, ...]. `models`: the two
     authors. `chance`: how probable it was that people were asked, as in the `checks.jsonl` of an
-    earlier study. Raises DataError naming the row.
+    earlier study. `raters`, or `meta.n_annotators`: of how many people's word the preference is the
+    mean. Raises DataError naming the row.
     """
     return [
-        Item(_with_truth(comparison, votes), votes, _models(comparison, row), _chance(row))
+        Item(
+            _with_truth(comparison, votes),
+            votes,
+            _models(comparison, row),
+            _chance(row),
+            _raters(row),
+        )
         for comparison, row in comparisons_and_rows(rows)
         for votes in [_votes(row)]
     ]
@@ -86,6 +118,22 @@ def _chance(row: SourceRow) -> float | None:
             f"{row.where}: chance {given!r:.40} is no probability above 0: mend or drop it"
         )
     return None if given is None else float(given)
+
+
+def _raters(row: SourceRow) -> int | None:
+    given, meta = row.values.get("raters"), row.values.get("meta")
+    if given is None:
+        given = meta.get("n_annotators") if isinstance(meta, Mapping) else None
+        return given if _is_count(given) else None
+    if not _is_count(given):
+        raise DataError(
+            f"{row.where}: raters {given!r:.40} is no number of people: mend or drop it"
+        )
+    return int(given)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _is_share(value: Any) -> bool:

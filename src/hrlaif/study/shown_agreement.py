@@ -13,6 +13,7 @@ _VARIANT_FIGURES = (
     "agreement",
     "unanimous",
     "one_rater",
+    "ceiling",
     "kappa",
     "confident_half",
     "faint_half",
@@ -30,10 +31,11 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
             {
                 "name": name,
                 "chosen": name == one["chosen"],
-                "dev": figure(v["agreement_dev"]),
+                "dev": figure(v["points_dev"]),
                 "figures": {k: figure(v[k]) for k in _VARIANT_FIGURES},
                 "difference": figure(base.get("difference")),
                 "p": base.get("p_holm"),
+                "effective": v["effective"],
                 "silent": sum(v["abstentions"].values()),
                 "reasons": list(v["abstentions"].items()),
                 "cost": v["cost"],
@@ -46,21 +48,27 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
     chart = charts.intervals(
         shown, unit="names what people prefer, test half, %", alt="Agreement of every way of asking"
     )
-    return {"rows": rows, "chart": chart}
+    best = next(r for r in rows if r["chosen"])
+    weighed = best["effective"] if found["pairs"].get("weighed") else None
+    rated = any(r["figures"]["one_rater"] for r in rows)
+    return {"rows": rows, "chart": chart, "rated": rated, "effective": weighed}
 
 
 def breakdown(one: Row, charts: Charts) -> list[Row]:
     """Groups of pairs, each beside the baselines."""
     titles = (
         ("by_confidence", "By how sure the judge is"),
-        ("by_length", "By which response is longer"),
+        ("by_length", "By how different the lengths are"),
         ("by_language", "By language"),
         ("by_category", "By category"),
     )
     parts = []
     for key, title in titles:
         rows = [
-            (name, [figure(group[k]) for k in ("agreement", "always_longer", "always_first")])
+            (
+                _ranged(name, group),
+                [figure(group[k]) for k in ("agreement", "always_longer", "always_first")],
+            )
             for name, group in one["breakdown"][key].items()
         ]
         if len(rows) > 1:
@@ -72,6 +80,13 @@ def breakdown(one: Row, charts: Charts) -> list[Row]:
     return parts
 
 
+def _ranged(name: str, group: Row) -> str:
+    """`surest, 0.81 to 0.97`."""
+    if "from" not in group:
+        return name
+    return f"{name}, {words.digits(group['from'])} to {words.digits(group['to'])}"
+
+
 def raters(one: Row) -> Row:
     """Single raters; empty where rows carry no votes."""
     found = one["raters"]
@@ -79,10 +94,11 @@ def raters(one: Row) -> Row:
         return {}
     return {
         "rows": [
-            {"name": name, "judge": figure(r["judge"]), "others": figure(r["others"])}
+            {"name": name, **{k: figure(r[k]) for k in ("judge", "kappa", "others")}}
             for name, r in found["raters"].items()
         ],
         "between": figure(found["between_raters"]),
+        "kappa": figure(found["kappa_raters"]),
         "alpha": figure(found["alpha_raters"]),
         "with_judge": figure(found["alpha_with_judge"]),
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import against_base, paired, right
+from hrlaif.statistics import Figure, against_base, mean, paired, right
 from hrlaif.study.agreement import Scored, agreement
 from hrlaif.study.labels import Labels
 from hrlaif.study.pairs import Item
@@ -29,12 +29,24 @@ class Halves(NamedTuple):
 
 
 def chosen(halves: Halves, labels: Mapping[str, Labels], *, seed: int) -> str:
-    """The variant with the highest agreement on the dev half; the first listed among equals."""
-    scores = {}
-    for name, made in labels.items():
-        scored = Scored.of(halves.of(halves.dev), [made.answers[n] for n in halves.dev])
-        scores[name] = scored.share(seed).value or 0.0
+    """The variant with the highest `points` on the dev half; the first listed among equals."""
+    scores = {name: points(halves, made, seed=seed).value or 0.0 for name, made in labels.items()}
     return max(scores, key=lambda name: scores[name])
+
+
+def points(halves: Halves, made: Labels, *, seed: int) -> Figure:
+    """Agreement on all decided pairs of the dev half, where a pair without a verdict is a coin.
+
+    By this the choice is made: a way that answers a few easy pairs is not the best.
+    """
+    said = [(halves.items[n], made.answers[n]) for n in halves.dev if halves.items[n].decided]
+    return mean(
+        [right(a.prob_a if isinstance(a, Preference) else 0.5, i.truth or 0.0) for i, a in said],
+        clusters=[i.prompt for i, _ in said],
+        weights=[i.weight for i, _ in said],
+        share=True,
+        seed=seed,
+    )
 
 
 def table(halves: Halves, labels: Mapping[str, Labels], *, seed: int) -> Row:
@@ -48,6 +60,7 @@ def table(halves: Halves, labels: Mapping[str, Labels], *, seed: int) -> Row:
         rows[name] = {
             **found,
             "agreement_dev": on_dev.row(),
+            "points_dev": points(halves, made, seed=seed).row(),
             "against_base": differences.get(name),
             "abstentions": made.abstentions(),
             "cost": made.cost(),
@@ -56,22 +69,26 @@ def table(halves: Halves, labels: Mapping[str, Labels], *, seed: int) -> Row:
 
 
 def against_first(halves: Halves, labels: Mapping[str, Labels], *, seed: int) -> Row:
-    """Each variant minus the first on the test rows that all of them answered, Holm-corrected."""
-    common = [
-        n
-        for n in halves.test
-        if halves.items[n].decided
-        and all(isinstance(made.answers[n], Preference) for made in labels.values())
-    ]
-    if len(labels) < 2 or not common:
+    """Each variant minus the first on the test rows that both answered, Holm-corrected."""
+    known = [n for n in halves.test if halves.items[n].decided]
+    if len(labels) < 2 or not known:
         return {}
-    truths = [halves.items[n].truth or 0.0 for n in common]
+    items = halves.of(known)
     marks = {}
     for name, made in labels.items():
-        said = made.probabilities
-        marks[name] = [right(said[n] or 0.0, t) for n, t in zip(common, truths, strict=True)]
-    names = [halves.items[n].prompt for n in common]
-    found = against_base(marks, next(iter(labels)), clusters=names, seed=seed)
+        said = [made.answers[n] for n in known]
+        marks[name] = [
+            right(a.prob_a, i.truth or 0.0) if isinstance(a, Preference) else None
+            for i, a in zip(items, said, strict=True)
+        ]
+    found = against_base(
+        marks,
+        next(iter(labels)),
+        clusters=[i.prompt for i in items],
+        weights=[i.weight for i in items],
+        share=True,
+        seed=seed,
+    )
     return {name: one.row() for name, one in found.items()}
 
 
@@ -83,7 +100,9 @@ def against_longer(halves: Halves, made: Labels, *, seed: int) -> Row:
     found = paired(
         [right(p, item.truth or 0.0) for item, p in scored.rows],
         [right(item.longer, item.truth or 0.0) for item, _ in scored.rows],
-        clusters=[item.prompt for item, _ in scored.rows],
+        clusters=scored.prompts,
+        weights=scored.weights,
+        share=True,
         seed=seed,
     )
     return {"difference": found.difference.row(), "p": found.p}
