@@ -149,7 +149,10 @@ def test_agreement_in_two_languages_on_other_pairs_needs_ten_of_each():
     # Right in all 40 and in none: each share's Wilson interval, joined.
     off = 1.96**2 / (40 + 1.96**2)
     assert line["figure"]["high"] == pytest.approx(-1 + off * 2**0.5, abs=1e-4)
-    shares = [line["beside"][name]["value"] for name in ("in Chinese", "in English")]
+    shares = [
+        line["beside"][name]["value"]
+        for name in ("agreement on Chinese pairs", "agreement on English pairs")
+    ]
     assert shares == [0.0, 1.0]
     assert bias.by_language(both[:50], answers[:50], seed=0)
     assert bias.by_language(both[:49], answers[:49], seed=0) == []

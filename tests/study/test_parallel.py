@@ -51,10 +51,10 @@ def test_a_judge_that_is_weak_in_chinese_is_seen_on_the_questions_that_both_answ
     assert line["figure"]["value"] == pytest.approx(right / 24 - 1)
     assert line["figure"]["high"] < 0
     assert line["figure"]["n"] == 24
-    assert line["beside"]["in Chinese"]["value"] == pytest.approx(right / 24)
+    assert line["beside"]["agreement in Chinese"]["value"] == pytest.approx(right / 24)
     silent = Abstention(comparison=other[0].comparison, labeler="x", reason="none")
     (line,) = bias.same_questions([*english, silent, *other[1:]], seed=0)
-    assert line["figure"]["n"] == line["beside"]["in English"]["n"] == 23
+    assert line["figure"]["n"] == line["beside"]["agreement in English"]["n"] == 23
     assert bias.same_questions(english, seed=0) == []
 
 

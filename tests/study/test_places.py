@@ -51,4 +51,4 @@ def test_the_picture_stands_before_its_table_on_the_page(hrlaif, rows, tmp_path,
     for n, one in enumerate(row["judges"].values()):
         one["parameters"] = 1_777_088_000 - n
     (tmp_path / "study.json").write_text(json.dumps(row))
-    assert (", 1.8 B" in write_page(tmp_path).read_text()) == (ways == "base")
+    assert (", 1.8B" in write_page(tmp_path).read_text()) == (ways == "base")

@@ -104,7 +104,6 @@ def study(
 
     The same command goes on after any stop; what is known already is not asked again.
     """
-    from hrlaif.labeling.pairwise import asks_for_the_worse
     from hrlaif.rows import read_rows
     from hrlaif.study import Asked, Study, read_items
     from hrlaif.studying import of_study
@@ -113,16 +112,11 @@ def study(
     ways, models = ways_of(variants, asking), judges_of(judge, base_url)
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
-    worse = asks_for_the_worse(task)
-    attacks = attacks and _may_be_attacked(task, worse)
+    worse = _asks_for_the_worse(task)
     settings = Study(
-        probes=probes,
-        attacks=attacks,
-        parallel=not worse,
-        budget=budget,
-        disagreements=disagreements,
-        seed=seed,
-    )
+        probes=probes, attacks=attacks and not worse, parallel=not worse,
+        budget=budget, disagreements=disagreements, seed=seed,
+    )  # fmt: skip
     grader = _grader(asking) if grades else None
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
@@ -140,12 +134,15 @@ def study(
     _not_too_silent(row, max_abstentions)
 
 
-def _may_be_attacked(task: str, worse: bool) -> bool:
-    if not worse:
-        return True
-    # An attacker would ask for the other response.
-    say(f"no injections with --task {task}: it asks which response is worse, not better")
-    return False
+def _asks_for_the_worse(task: str) -> bool:
+    from hrlaif.labeling.pairwise import asks_for_the_worse
+
+    if not asks_for_the_worse(task):
+        return False
+    # An attacker would ask for the other response, and none of two plain answers does harm.
+    beside = f"no injections with --task {task}, nor questions in two languages"
+    say(f"{beside}: it asks which response is worse, not better")
+    return True
 
 
 def _grader(asking: Mapping[str, Any]) -> Any:

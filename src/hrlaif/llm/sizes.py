@@ -34,7 +34,7 @@ def parameters(model: LanguageModel) -> int | None:
         return None
     if not tensors or any(not t["dtype"].startswith(("F", "BF")) for t in tensors):
         return None
-    return sum(math.prod(tensor["shape"]) for tensor in tensors)
+    return sum(int(math.prod(tensor["shape"])) for tensor in tensors)
 
 
 def _tensors(file: Path) -> list[Any]:

@@ -92,8 +92,8 @@ def errs_towards(
     pairs, and the ones that people do not decide, are left out. 0 for a judge whose errors do not
     follow the trait, however many; None with fewer than 10 pairs on either side.
 
-    People's word is taken for the truth, so their noise counts as the judge's errors: where people
-    prefer the trait in 70 % and are wrong in 10 % at random, a judge that is never wrong gets 0.16.
+    People's word is taken for the truth, so their noise counts as the judge's errors: where the
+    side with the trait is better in 70 % and people are wrong in 10 %, a perfect judge gets 0.16.
     """
     sides: tuple[list[tuple[str, float]], list[tuple[str, float]]] = ([], [])
     for t in told(items, answers):
@@ -161,7 +161,7 @@ def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     if min(map(len, groups.values())) < LEAST:
         return []
     found = gap(groups["zh"], groups["en"], seed=seed)
-    return [_of_languages("agreement on Chinese less on English pairs, different ones", found)]
+    return [_of_languages("agreement on {} pairs", "less on {} pairs, other ones", found)]
 
 
 def same_questions(answers: Sequence[Answer], *, seed: int) -> list[Row]:
@@ -179,7 +179,7 @@ def same_questions(answers: Sequence[Answer], *, seed: int) -> list[Row]:
         return []
     chinese, english = ([(name, marks[key][name]) for name in both] for key in ("zh", "en"))
     found = gap(chinese, english, paired=True, seed=seed)
-    return [_of_languages("agreement in Chinese less in English, the same questions", found)]
+    return [_of_languages("agreement in {}", "less in {}, the same questions", found)]
 
 
 def self_preference(
@@ -236,8 +236,10 @@ def _sign(to_first: Sequence[tuple[str, float]]) -> float:
     return sign_test(sum(towards), len(towards))
 
 
-def _of_languages(name: str, found: Gap) -> Row:
-    beside = {"in Chinese": found.first.row(), "in English": found.second.row()}
+def _of_languages(of: str, less: str, found: Gap) -> Row:
+    chinese, english = of.format("Chinese"), of.format("English")
+    beside = {chinese: found.first.row(), english: found.second.row()}
+    name = f"{chinese} {less.format('English')}"
     return line("language", name, found.difference) | {"beside": beside}
 
 

@@ -72,11 +72,11 @@ def places(found: Row, charts: Charts) -> Row:
 
 
 def _size(row: Row) -> str:
-    """`, 1.8 B`, or nothing where it is not known."""
+    """`, 1.8B`, or nothing where it is not known."""
     count = row["parameters"]
     if count is None:
         return ""
-    return f", {count / 1e9:.1f} B" if count >= 1e9 else f", {count / 1e6:.0f} M"
+    return f", {count / 1e9:.1f}B" if count >= 1e9 else f", {count / 1e6:.0f}M"
 
 
 def calibration(one: Row, charts: Charts) -> Row:
