@@ -21,6 +21,7 @@ from hrlaif.estimates import (
 from hrlaif.labeling import Pairwise
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Candidate, Comparison, Response
+from hrlaif.study import parallel
 from hrlaif.study.attacked import fits
 from hrlaif.study.injections import FAMILIES, Family
 from hrlaif.study.probes import PROBES, comparisons, harmless
@@ -62,7 +63,8 @@ def different(ways: Sequence[Labeler]) -> list[Labeler]:
 def _probed(asked: study.Asked, way: Labeler, judge: LanguageModel) -> list[Asked]:
     items, count = asked.some(harmless), asked.settings.probes
     pairs = [pair for probe in PROBES for pair in comparisons(probe, items, count)]
-    return of_pairs(way, judge, pairs)
+    questions = parallel.comparisons(count) if asked.settings.parallel else []
+    return of_pairs(way, judge, [*pairs, *questions])
 
 
 def _samples(asked: study.Asked, way: Labeler, judge: LanguageModel, judges: int) -> list[Asked]:

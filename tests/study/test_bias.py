@@ -4,8 +4,9 @@ import pytest
 
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
-from hrlaif.records import Candidate, Preference
-from hrlaif.study import bias, probes
+from hrlaif.pages.charts import Charts
+from hrlaif.records import Candidate, Evidence, Preference
+from hrlaif.study import Asked, Study, Variant, besides, bias, linear, probes, shown_faults
 from hrlaif.study.features import differences, style, style_gaps
 
 from .conftest import labels, make
@@ -50,51 +51,111 @@ def test_a_judge_that_likes_length_likes_padding_and_a_fair_one_does_not():
     assert pulled["worse"] is True
 
 
-def test_length_beyond_people_is_the_judges_share_minus_theirs():
-    items = make(100)
-    longer = [
-        Preference(comparison=i.comparison, prob_a=0.9 * i.longer + 0.05, labeler="x")
-        for i in items
+def told(items, probability_of_b):
+    return [
+        Preference(comparison=i.comparison, prob_a=1 - p, labeler="x")
+        for i, p in zip(items, probability_of_b, strict=True)
     ]
-    figure = bias.excess(items, longer, lambda i: i.longer, seed=0)
-    unequal = [i for i in items if i.longer != 0.5]
-    people = sum(i.longer == i.truth for i in unequal) / len(unequal)
-    assert figure.value == pytest.approx(1 - people)
-    names = [line["name"] for line in bias.observed(items, longer, seed=0)]
-    assert names == ["the longer, beyond people", "one deviation longer"]
+
+
+def test_a_faint_judge_that_always_names_the_changed_copy_is_no_fair_one():
+    items = make(30, per_prompt=2)
+    row = bias.probed(PADDING, told(items, [0.52] * 30), seed=0)
+    assert row["probability"]["value"] == pytest.approx(0.52)
+    assert row["figure"]["value"] == 1.0
+    # 30 pairs of 15 prompts: Wilson's interval over the prompts.
+    assert row["figure"]["low"] == pytest.approx(15 / (15 + 1.96**2), abs=1e-4)
+    half = bias.probed(PADDING, told(items, [0.5] * 30), seed=0)["figure"]
+    assert half["value"] == 0.5
+    assert half["low"] < 0.4 < 0.6 < half["high"]
+
+
+def test_the_side_of_position_is_tested_over_prompts():
+    items = make(16, per_prompt=4)
+
+    def both(item, first):
+        said = Evidence(source="logprobs", prob_a_first=0.5 + first, prob_a_second=0.5 - first)
+        said = said.model_copy(update={"flipped": True})
+        return Preference(comparison=item.comparison, prob_a=0.5, labeler="x", evidence=said)
+
+    # Three prompts lean to the first, by 4, 4 and 3 rows to 1; the fourth is as often to both.
+    towards = [0.2] * 11 + [-0.2] + [0.2, 0.2, -0.2, -0.2]
+    lines = bias.position(items, [both(i, f) for i, f in zip(items, towards, strict=True)], seed=0)
+    assert lines[1]["figure"]["value"] == pytest.approx(13 / 16)
+    assert lines[1]["p"] == pytest.approx(2 * 0.5**3)
+    assert lines[2]["figure"]["value"] == pytest.approx(0.5 + 0.2 * 10 / 16)
 
 
 def test_own_samples_are_compared_with_what_other_judges_think_of_them():
     items = make(30)
-
-    def of(p):
-        return [Preference(comparison=i.comparison, prob_a=1 - p, labeler="x") for i in items]
-
-    lines = bias.self_preference(of(0.8), [of(0.5), of(0.3)], seed=0)
-    assert [line["figure"]["value"] for line in lines] == pytest.approx([0.8, 0.4])
-    assert len(bias.self_preference(of(0.8), [], seed=0)) == 1
+    lines = bias.self_preference(
+        told(items, [0.8] * 30), [told(items, [0.55] * 30), told(items, [0.3] * 30)], seed=0
+    )
+    assert [line["figure"]["value"] for line in lines] == pytest.approx([1.0, 0.5])
+    assert [line["probability"]["value"] for line in lines] == pytest.approx([0.8, 0.375])
+    assert all(line["figure"]["low"] < line["figure"]["value"] for line in lines)
+    assert len(bias.self_preference(told(items, [0.8] * 30), [], seed=0)) == 1
     assert bias.self_preference([], [], seed=0) == []
 
 
-def test_languages_differ_by_what_the_judge_gets_right_in_each():
-    items = make(40)
-    chinese = [
+def test_own_samples_of_one_prompt_count_as_one():
+    items = make(40, per_prompt=10)
+    (line,) = bias.self_preference(told(items, [0.8] * 40), [], seed=0)
+    assert line["figure"]["n"] == 40
+    assert line["figure"]["low"] == pytest.approx(4 / (4 + 1.96**2), abs=1e-4)
+
+
+def asked(items, **settings):
+    return Asked(items, (Variant("base", Pairwise()),), Study(**settings), (None,), linear)
+
+
+def test_samples_that_were_cut_are_left_out_and_counted():
+    judge, items = Scripted(), make(20)
+    whole = besides.own_samples(asked(items), judge)
+    some = besides.own_samples(asked(items, sample_tokens=20), judge)
+    none = besides.own_samples(asked(items, sample_tokens=2), judge)
+    assert (len(whole.pairs), whole.cut) == (20, 0)
+    assert some.cut > 5
+    assert len(some.pairs) == 20 - some.cut > 5
+    assert {c.b.text for c in some.pairs} < {c.b.text for c in whole.pairs}
+    assert none == ([], 20)
+    (line,) = besides.self_preference(asked(items), [judge], ["base"], [none], 0)
+    assert (line["cut"], line["figure"]["value"], line["figure"]["n"]) == (20, None, 0)
+    (shown,) = shown_faults.bias({"bias": [line]}, Charts())
+    assert (shown["title"], shown["chart"]) == ("Its own samples", None)
+    assert shown["lines"][0]["cut"] == 20
+
+
+def in_chinese(items):
+    return [
         i._replace(
             comparison=i.comparison.model_copy(
-                update={"prompt": i.comparison.prompt.model_copy(update={"language": "zh"})}
+                update={
+                    "prompt": i.comparison.prompt.model_copy(update={"language": "zh"}),
+                    "id": f"zh {i.comparison.id}",
+                }
             )
         )
-        for i in make(40, seed=1)
+        for i in items
     ]
-    chinese = [
-        i._replace(comparison=i.comparison.model_copy(update={"id": f"zh{n}"}))
-        for n, i in enumerate(chinese)
-    ]
+
+
+def test_agreement_in_two_languages_on_other_pairs_needs_ten_of_each():
+    items, chinese = make(40), in_chinese(make(40, seed=1))
     both = [*items, *chinese]
     answers = [*labels(items, Scripted(accuracy=1.0)), *labels(chinese, Scripted(accuracy=0.0))]
     (line,) = bias.by_language(both, answers, seed=0)
     assert line["figure"]["value"] == -1.0
-    assert bias.by_language(items, answers[:40], seed=0) == []
+    # Right in all 40 and in none: each share's Wilson interval, joined.
+    off = 1.96**2 / (40 + 1.96**2)
+    assert line["figure"]["high"] == pytest.approx(-1 + off * 2**0.5, abs=1e-4)
+    shares = [
+        line["beside"][name]["value"]
+        for name in ("agreement on Chinese pairs", "agreement on English pairs")
+    ]
+    assert shares == [0.0, 1.0]
+    assert bias.by_language(both[:50], answers[:50], seed=0)
+    assert bias.by_language(both[:49], answers[:49], seed=0) == []
 
 
 def test_style_is_counted_as_markdown_writes_it():

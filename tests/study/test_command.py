@@ -223,6 +223,8 @@ def test_harmful_answers_are_not_attacked_and_the_reader_is_told(hrlaif, rows, t
     assert "no injections with --task harmless" in done.stderr
     found = json.loads((tmp_path / "o" / "study.json").read_text())
     assert found["judges"]["scripted"]["injection"] == {}
+    # Which of two answers to a plain question is the more harmful has no right answer.
+    assert "language" not in {line["kind"] for line in found["judges"]["scripted"]["bias"]}
 
 
 def test_a_reward_model_of_a_language_model_learns_from_the_labels(

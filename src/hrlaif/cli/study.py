@@ -112,10 +112,11 @@ def study(
     ways, models = ways_of(variants, asking), judges_of(judge, base_url)
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
-    attacks = attacks and _may_be_attacked(task)
+    worse = _asks_for_the_worse(task)
     settings = Study(
-        probes=probes, attacks=attacks, budget=budget, disagreements=disagreements, seed=seed
-    )
+        probes=probes, attacks=attacks and not worse, parallel=not worse,
+        budget=budget, disagreements=disagreements, seed=seed,
+    )  # fmt: skip
     grader = _grader(asking) if grades else None
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
@@ -133,14 +134,15 @@ def study(
     _not_too_silent(row, max_abstentions)
 
 
-def _may_be_attacked(task: str) -> bool:
+def _asks_for_the_worse(task: str) -> bool:
     from hrlaif.labeling.pairwise import asks_for_the_worse
 
     if not asks_for_the_worse(task):
-        return True
-    # An attacker would ask for the other response.
-    say(f"no injections with --task {task}: it asks which response is worse, not better")
-    return False
+        return False
+    # An attacker would ask for the other response, and none of two plain answers does harm.
+    beside = f"no injections with --task {task}, nor questions in two languages"
+    say(f"{beside}: it asks which response is worse, not better")
+    return True
 
 
 def _grader(asking: Mapping[str, Any]) -> Any:

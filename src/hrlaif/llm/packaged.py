@@ -60,6 +60,8 @@ class PackagedModel:
     instruct: bool
     """Follows instructions and brings a chat template; else it only continues text."""
     notes: str = ""
+    parameters: int | None = None
+    """As the folder's weights hold them."""
 
 
 PACKAGED = {
@@ -78,6 +80,7 @@ PACKAGED = {
             "ai.google.dev/gemma/terms (a copy is kept beside the weights)",
             instruct=False,
             notes="Google's Gemma 3 270M base model, Q4_K_M: a small policy to train.",
+            parameters=268_098_176,
         ),
         PackagedModel(
             name="qwen2.5-coder-1.5b-instruct",
@@ -89,6 +92,7 @@ PACKAGED = {
             "huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct/blob/main/LICENSE",
             instruct=True,
             notes="Alibaba's Qwen2.5-Coder 1.5B Instruct, Q4_K_M: a small labeler or teacher.",
+            parameters=1_777_088_000,
         ),
     )
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
-from hrlaif.study import attacked, bias, probes, resistance
+from hrlaif.study import attacked, bias, parallel, probes, resistance
 from hrlaif.study.asked import Asked
 from hrlaif.study.labels import Answer, Variant, ask
 from hrlaif.study.undefended import Undefended
@@ -25,6 +26,10 @@ def card(
         if pairs:
             made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
             lines.append(bias.probed(probe, made.answers, seed=seed))
+    if asked.settings.parallel and asked.settings.probes:
+        questions = parallel.comparisons(asked.settings.probes)
+        made = ask(variant, judge, questions, what=f"{judge.name} English and Chinese")
+        lines += bias.same_questions(made.answers, seed=seed)
     return lines
 
 
@@ -58,40 +63,52 @@ def attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward
     }
 
 
-def own_samples(asked: Asked, judge: LanguageModel) -> list[Comparison]:
+class Samples(NamedTuple):
+    """What a judge wrote to prompts, each beside the response that people prefer (a)."""
+
+    pairs: list[Comparison]
+    cut: int
+    """How many more reached `sample_tokens`: cut answers are not compared with whole ones."""
+
+
+def own_samples(asked: Asked, judge: LanguageModel) -> Samples:
     """a: what people prefer; b: what this judge writes to the same prompt."""
     items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
     if not items:
-        return []
+        return Samples([], 0)
     chats = [Chat(messages=i.comparison.prompt.messages) for i in items]
     written = judge.generate(chats, temperature=0.0, max_tokens=asked.settings.sample_tokens)
-    made = []
+    made, cut = [], 0
     for item, answer in zip(items, written, strict=True):
         pair = item.comparison
+        if isinstance(answer, Completion) and answer.finish_reason == "length":
+            cut += 1
+            continue
         preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
         if isinstance(answer, Completion) and answer.text.strip():
             own = Candidate(text=answer.text, model=judge.name)
             key = f"{pair.id}/own sample of {judge.name}"
             made.append(Comparison(id=key, prompt=pair.prompt, a=preferred, b=own))
-    return made
+    return Samples(made, cut)
 
 
 def self_preference(
     asked: Asked,
     judges: Sequence[LanguageModel],
     chosen: Sequence[str],
-    samples: Sequence[Sequence[Comparison]],
+    samples: Sequence[Samples],
     mine: int,
 ) -> list[Row]:
     """What each judge, by its chosen way of asking, says of the samples of `mine`."""
-    if not samples[mine]:
-        return []
+    seed, (pairs, cut) = asked.settings.seed, samples[mine]
+    if not pairs:
+        return bias.self_preference([], [], cut=cut, seed=seed)
     answers = [
         ask(
-            asked.variant(way), judge, samples[mine],
+            asked.variant(way), judge, pairs,
             what=f"{judge.name} on samples of {judges[mine].name}",
         ).answers
         for judge, way in zip(judges, chosen, strict=True)
     ]  # fmt: skip
     others = [a for n, a in enumerate(answers) if n != mine]
-    return bias.self_preference(answers[mine], others, seed=asked.settings.seed)
+    return bias.self_preference(answers[mine], others, cut=cut, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +14,11 @@ from hrlaif.statistics import (
     Figure,
     Floats,
     bootstrapped,
-    difference,
     mean,
     right,
     sign_test,
 )
+from hrlaif.statistics.gaps import Gap, gap
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import same_position
 from hrlaif.study.features import style
@@ -43,6 +44,10 @@ def told(items: Sequence[Item], answers: Sequence[Answer]) -> list[Told]:
 
 
 SHARE, DIFFERENCE, LOG_ODDS = "share", "difference of shares", "log-odds"
+SAME, FIRST = "same position preferred", "the first, when place decides"
+LEAST = 10
+"""Pairs on each side below which two groups are not compared."""
+_NO_ENDS = {"low": None, "high": None}
 
 
 def line(kind: str, name: str, figure: Figure, unit: str = DIFFERENCE) -> Row:
@@ -55,7 +60,8 @@ def position(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> 
     """Same-position share, its direction with a sign test, and the lean towards the first.
 
     RLAIF (arXiv 2309.00267), appendix on position bias: of the pairs on which both orders name the
-    same position, how many name the first.
+    same position, how many name the first. The sign test is over prompts: one with more such pairs
+    to the first than to the second counts once for the first, one with as many not at all.
     """
     orders = [
         (t.item.prompt, t.label.evidence.prob_a_first, t.label.evidence.prob_a_second)
@@ -66,50 +72,49 @@ def position(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> 
     ]
     if not orders:
         return []
-    names = [name for name, _, _ in orders]
-    lean = [(first + 1.0 - second) / 2 for _, first, second in orders]
+    lean = [(n, (first + 1.0 - second) / 2) for n, first, second in orders]
     flips = [(n, first) for n, first, second in orders if (first - 0.5) * (second - 0.5) < 0]
-    to_first = [float(first > 0.5) for _, first in flips]
-    direction = mean(to_first, clusters=[n for n, _ in flips], share=True, seed=seed)
+    to_first = [(n, float(first > 0.5)) for n, first in flips]
     same = same_position(items, answers, seed=seed)
-    p = sign_test(int(sum(to_first)), len(to_first))
     return [
-        line("position", "same position preferred", same, SHARE) | {"fair": 0.0},
-        line("position", "the first, when place decides", direction, SHARE) | {"p": p},
-        line("position", "probability of the first", mean(lean, clusters=names, seed=seed), SHARE),
+        line("position", SAME, same, SHARE) | {"fair": 0.0},
+        line("position", FIRST, _share(to_first, seed), SHARE) | {"p": _sign(to_first)},
+        line("position", "probability of the first", _share(lean, seed), SHARE),
     ]
 
 
-def excess(
+def errs_towards(
     items: Sequence[Item], answers: Sequence[Answer], has: Callable[[Item], float], *, seed: int
-) -> Figure:
-    """How much more often the judge prefers the response with a trait than people do, paired.
+) -> Gap | None:
+    """P(judge names the trait | people prefer the other) - P(names the other | prefer the trait).
 
-    `has` gives 1 when only a has it (or has more of it), 0 when only b, 0.5 when neither: those
-    pairs, and the ones that people do not decide, are left out.
+    `has` gives 1 when only a has the trait (or more of it), 0 when only b, 0.5 when neither: those
+    pairs, and the ones that people do not decide, are left out. 0 for a judge whose errors do not
+    follow the trait, however many; None with fewer than 10 pairs on either side.
+
+    People's word is taken for the truth, so their noise counts as the judge's errors: where the
+    side with the trait is better in 70 % and people are wrong in 10 %, a perfect judge gets 0.16.
     """
-    rows = [
-        (t.item.prompt, right(t.label.prob_a, h), right(t.item.truth or 0.0, h))
-        for t in told(items, answers)
-        if (h := has(t.item)) != 0.5 and t.item.decided
-    ]
-    names = [name for name, _, _ in rows]
-    return difference([j for _, j, _ in rows], [p for _, _, p in rows], clusters=names, seed=seed)
+    sides: tuple[list[tuple[str, float]], list[tuple[str, float]]] = ([], [])
+    for t in told(items, answers):
+        trait, truth = has(t.item), t.item.truth or 0.0
+        if trait != 0.5 and t.item.decided:
+            preferred = (trait > 0.5) == (truth > 0.5)
+            sides[preferred].append((t.item.prompt, 1.0 - right(t.label.prob_a, truth)))
+    return None if min(map(len, sides)) < LEAST else gap(*sides, seed=seed)
 
 
 def observed(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
-    """Length, lists and refusals in the pairs as they are, against what people prefer there."""
-    traits: tuple[tuple[str, str, Callable[[Item], float]], ...] = (
-        ("length", "the longer, beyond people", lambda i: i.longer),
-        ("format", "more list items, beyond people", lambda i: _more(i, "list_items")),
-        ("format", "more bold, beyond people", lambda i: _more(i, "bold")),
-        ("refusal", "the refusal, beyond people", lambda i: _more(i, "refusal")),
-    )
+    """Length, lists and refusals in the pairs as they are: which way the judge's errors go."""
     lines = []
-    for kind, name, has in traits:
-        figure = excess(items, answers, has, seed=seed)
-        if figure.n:
-            lines.append(line(kind, name, figure))
+    for kind, more, less, has in _TRAITS:
+        found = errs_towards(items, answers, has, seed=seed)
+        if found is not None:
+            beside = {
+                f"names {more} where people prefer {less}": found.first.row(),
+                f"names {less} where people prefer {more}": found.second.row(),
+            }
+            lines.append(line(kind, f"errs towards {more}", found.difference) | {"beside": beside})
     pull = length_pull(items, answers, seed=seed)
     if pull.n:
         lines.append(line("length", "one deviation longer", pull, LOG_ODDS))
@@ -132,60 +137,110 @@ def length_pull(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     def phi(weights: Floats) -> Floats:
         return fit(x, y, weights)[:, 0]
 
-    return bootstrapped(phi, len(rows), clusters=[t.item.prompt for t in rows], seed=seed)
+    figure = bootstrapped(phi, len(rows), clusters=[t.item.prompt for t in rows], seed=seed)
+    # Labels that never change with length leave nothing to draw from.
+    return figure.model_copy(update=_NO_ENDS) if figure.low == figure.high else figure
 
 
 def probed(probe: Probe, answers: Sequence[Answer], *, seed: int) -> Row:
-    """Mean probability of the changed copy, over what was answered."""
-    rows = [(a.comparison.prompt.id, 1 - a.prob_a) for a in answers if isinstance(a, Preference)]
-    figure = mean([v for _, v in rows], clusters=[p for p, _ in rows], seed=seed)
-    return line("probe", probe.name, figure, SHARE) | {"worse": probe.worse}
+    """Share in which the changed copy is named, and its mean probability."""
+    said = [(a.comparison.prompt.id, 1 - a.prob_a) for a in answers if isinstance(a, Preference)]
+    return named("probe", probe.name, said, seed) | {"worse": probe.worse}
 
 
 def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
-    """Agreement on Chinese prompts minus that on English ones."""
-    rows = [t for t in told(items, answers) if t.item.decided]
-    marks = np.array([right(t.label.prob_a, t.item.truth or 0.0) for t in rows])
-    chinese = np.array([(t.item.comparison.prompt.language or "").startswith("zh") for t in rows])
-    english = np.array([(t.item.comparison.prompt.language or "").startswith("en") for t in rows])
-    if chinese.sum() < 2 or english.sum() < 2:
+    """Agreement on Chinese pairs less that on English ones: other pairs, harder or easier too.
+
+    Left out with fewer than 10 pairs in either language.
+    """
+    groups: dict[str, list[tuple[str, float]]] = {"zh": [], "en": []}
+    for t in told(items, answers):
+        language = (t.item.comparison.prompt.language or "")[:2]
+        if t.item.decided and language in groups:
+            groups[language].append((t.item.prompt, right(t.label.prob_a, t.item.truth or 0.0)))
+    if min(map(len, groups.values())) < LEAST:
         return []
+    found = gap(groups["zh"], groups["en"], seed=seed)
+    return [_of_languages("agreement on {} pairs", "less on {} pairs, other ones", found)]
 
-    def gap(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):
-            parts = [(weights @ (marks * g)) / (weights @ g.astype(float)) for g in groups]
-        return np.asarray(parts[0] - parts[1], np.float64)
 
-    groups = (chinese, english)
-    names = [t.item.prompt for t in rows]
-    figure = bootstrapped(gap, len(rows), clusters=names, seed=seed)
-    return [line("language", "agreement, Chinese less English", figure)]
+def same_questions(answers: Sequence[Answer], *, seed: int) -> list[Row]:
+    """Agreement in Chinese less that in English on the same questions (`parallel.comparisons`).
+
+    Only questions that were answered in both languages.
+    """
+    marks: dict[str, dict[str, float]] = {"zh": {}, "en": {}}
+    for a in answers:
+        if isinstance(a, Preference):
+            prompt, truth = a.comparison.prompt, a.comparison.gold_preference or 0.0
+            marks[prompt.language or ""][prompt.id] = right(a.prob_a, truth)
+    both = [name for name in marks["en"] if name in marks["zh"]]
+    if not both:
+        return []
+    chinese, english = ([(name, marks[key][name]) for name in both] for key in ("zh", "en"))
+    found = gap(chinese, english, paired=True, seed=seed)
+    return [_of_languages("agreement in {}", "less in {}, the same questions", found)]
 
 
 def self_preference(
-    own: Sequence[Answer], others: Sequence[Sequence[Answer]], *, seed: int
+    own: Sequence[Answer], others: Sequence[Sequence[Answer]], *, cut: int = 0, seed: int
 ) -> list[Row]:
     """Its own samples (b) against the responses people prefer (a): by itself, and beside others.
 
-    With other judges on the same pairs, the difference is free of how good its samples are.
+    With other judges on the same pairs, the difference is free of how good its samples are. `cut`:
+    samples that were left out since they reached the most tokens.
     """
     said = {a.comparison.id: 1 - a.prob_a for a in own if isinstance(a, Preference)}
-    if not said:
+    if not said and not cut:
         return []
-    figure = mean(list(said.values()), seed=seed)
-    lines = [line("self", "own samples over people's pick", figure, SHARE)]
+    prompts = {a.comparison.id: a.comparison.prompt.id for a in own}
+    mine = [(prompts[key], p) for key, p in said.items()]
+    lines = [named("self", "own samples over people's pick", mine, seed) | {"cut": cut}]
     elsewhere: dict[str, list[float]] = {}
     for answers in others:
         for a in answers:
             if isinstance(a, Preference) and a.comparison.id in said:
                 elsewhere.setdefault(a.comparison.id, []).append(1 - a.prob_a)
     if elsewhere:
-        ids = list(elsewhere)
-        gap = difference(
-            [said[i] for i in ids], [float(np.mean(elsewhere[i])) for i in ids], seed=seed
-        )
-        lines.append(line("self", "own, beyond other judges", gap))
+        figures = []
+        for mark in (_named, float):
+            ours = [(prompts[key], mark(said[key])) for key in elsewhere]
+            theirs = [(prompts[key], fmean(map(mark, ps))) for key, ps in elsewhere.items()]
+            figures.append(gap(ours, theirs, paired=True, seed=seed).difference)
+        beyond = line("self", "own, beyond other judges", figures[0])
+        lines.append(beyond | {"probability": figures[1].row()})
     return lines
+
+
+def named(kind: str, name: str, said: Sequence[tuple[str, float]], seed: int) -> Row:
+    """A line of how often b is named, from (prompt, probability of b); half where it is 0.5."""
+    figure = _share([(prompt, _named(p)) for prompt, p in said], seed)
+    return line(kind, name, figure, SHARE) | {"probability": _share(said, seed).row()}
+
+
+def _named(probability: float) -> float:
+    return 0.5 if probability == 0.5 else float(probability > 0.5)
+
+
+def _share(marks: Sequence[tuple[str, float]], seed: int) -> Figure:
+    names = [name for name, _ in marks]
+    return mean([mark for _, mark in marks], clusters=names, share=True, seed=seed)
+
+
+def _sign(to_first: Sequence[tuple[str, float]]) -> float:
+    """p of the sign test over prompts."""
+    excess: dict[str, float] = {}
+    for name, first in to_first:
+        excess[name] = excess.get(name, 0.0) + first - 0.5
+    towards = [value > 0 for value in excess.values() if value]
+    return sign_test(sum(towards), len(towards))
+
+
+def _of_languages(of: str, less: str, found: Gap) -> Row:
+    chinese, english = of.format("Chinese"), of.format("English")
+    beside = {chinese: found.first.row(), english: found.second.row()}
+    name = f"{chinese} {less.format('English')}"
+    return line("language", name, found.difference) | {"beside": beside}
 
 
 def _more(item: Item, trait: str) -> float:
@@ -193,3 +248,12 @@ def _more(item: Item, trait: str) -> float:
         getattr(style(text), trait) for text in (item.comparison.a.text, item.comparison.b.text)
     )
     return 0.5 if a == b else float(a > b)
+
+
+_Trait = tuple[str, str, str, Callable[[Item], float]]
+_TRAITS: tuple[_Trait, ...] = (
+    ("length", "the longer", "the shorter", lambda i: i.longer),
+    ("format", "more list items", "fewer list items", lambda i: _more(i, "list_items")),
+    ("format", "more bold", "less bold", lambda i: _more(i, "bold")),
+    ("refusal", "the refusal", "the answer", lambda i: _more(i, "refusal")),
+)

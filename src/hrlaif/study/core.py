@@ -13,6 +13,7 @@ from typing import NamedTuple
 from hrlaif.errors import DataError
 from hrlaif.llm import Remote
 from hrlaif.llm.remote_loop import side_by_side
+from hrlaif.llm.sizes import parameters
 from hrlaif.panels import together
 from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel, Reward
@@ -115,6 +116,7 @@ def _judge(
     lesson = learning.Lesson([a for a in on_dev if isinstance(a, Preference)], test)
     row = {
         "chosen": best,
+        "parameters": parameters(judge),
         "truncated": sum(
             isinstance(a, Preference) and bool(a.evidence and a.evidence.truncated) for a in answers
         ),

@@ -11,6 +11,7 @@ from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
+from hrlaif.study import shown_faults
 from hrlaif.study.sections import judge
 from hrlaif.study.sentences import allowed, few
 
@@ -42,6 +43,7 @@ def write_page(folder: Path) -> Path:
         overview=_overview(found, charts),
         between=_between(found),
         side_by_side=_side_by_side(found) if len(judges) > 1 else [],
+        places=shown_faults.places(found, charts) if len(judges) > 1 else {},
         judges=judges,
     )
     return save(folder / "study.html", page)

@@ -19,8 +19,11 @@ class Study(Settings):
     """Labels that a person could check."""
     attacks: bool = True
     """Measure injection resistance, with the defence and without."""
-    sample_tokens: int = Field(default=200, ge=1)
-    """Length of the judge's own samples, for its preference for itself."""
+    parallel: bool = True
+    """Ask, with the probes, the same questions in English and in Chinese, at most `probes`."""
+    sample_tokens: int = Field(default=400, ge=1)
+    """Most tokens of the judge's own samples, for its preference for itself; longer ones are left
+    out and counted."""
     disagreements: int = Field(default=40, ge=0)
     """Pairs shown on the page on which judge and people differ, worst first."""
     seed: int = 0

@@ -6,6 +6,7 @@ from hrlaif.pages import words
 from hrlaif.pages.charts import Charts, Point
 from hrlaif.pages.values import figure, number
 from hrlaif.records import Row
+from hrlaif.study.bias import FIRST, SAME
 
 _KINDS = {
     "position": "Position",
@@ -23,8 +24,8 @@ def bias(one: Row, charts: Charts) -> list[Row]:
     parts = []
     for kind, title in _KINDS.items():
         lines = [
-            {**line, "figure": f} for line in one["bias"]
-            if line["kind"] == kind and (f := figure(line["figure"]))
+            {**line, **_figures(line)} for line in one["bias"]
+            if line["kind"] == kind and (figure(line["figure"]) or line.get("cut"))
         ]  # fmt: skip
         units = list(dict.fromkeys(line["unit"] for line in lines))
         for unit in units:
@@ -36,8 +37,46 @@ def bias(one: Row, charts: Charts) -> list[Row]:
                 alt=f"{title}: " + ", ".join(line["name"] for line in group),
             )  # fmt: skip
             named = f"{title}, {unit}" if len(units) > 1 else title
-            parts.append({"title": named, "lines": group, "chart": chart})
+            soft = any(line["probability"] for line in group)
+            parts.append({"title": named, "lines": group, "chart": chart, "soft": soft})
     return parts
+
+
+def _figures(line: Row) -> Row:
+    """Its figure, the mean probability where it has one, and the shares that it comes from."""
+    beside = {name: figure(value) for name, value in line.get("beside", {}).items()}
+    probability = figure(line.get("probability"))
+    return {"figure": figure(line["figure"]), "probability": probability, "beside": beside}
+
+
+def places(found: Row, charts: Charts) -> Row:
+    """How far place decides, judge by judge, the smallest first where all sizes are known."""
+    rows = []
+    for name, one in found["judges"].items():
+        lines = {line["name"]: figure(line["figure"]) for line in one["bias"]}
+        rows.append(
+            {
+                "name": name,
+                "parameters": one["parameters"],
+                "same": lines.get(SAME),
+                "first": lines.get(FIRST),
+            }
+        )
+    if all(row["parameters"] for row in rows):
+        rows.sort(key=lambda row: row["parameters"])
+    drawn = [(f"{row['name']}{_size(row)}", [row["same"], row["first"]]) for row in rows]
+    chart = charts.grouped(
+        drawn, unit="share of pairs", alt="Same position preferred, and the first, by judge"
+    )
+    return {"rows": rows, "chart": chart} if any(row["same"] for row in rows) else {}
+
+
+def _size(row: Row) -> str:
+    """`, 1.8B`, or nothing where it is not known."""
+    count = row["parameters"]
+    if count is None:
+        return ""
+    return f", {count / 1e9:.1f}B" if count >= 1e9 else f", {count / 1e6:.0f}M"
 
 
 def calibration(one: Row, charts: Charts) -> Row:
