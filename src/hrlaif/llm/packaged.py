@@ -61,7 +61,7 @@ class PackagedModel:
     """Follows instructions and brings a chat template; else it only continues text."""
     notes: str = ""
     parameters: int | None = None
-    """As the folder's weights hold them."""
+    """A head that is the embedding counted once, as in the name."""
 
 
 PACKAGED = {
@@ -92,7 +92,7 @@ PACKAGED = {
             "huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct/blob/main/LICENSE",
             instruct=True,
             notes="Alibaba's Qwen2.5-Coder 1.5B Instruct, Q4_K_M: a small labeler or teacher.",
-            parameters=1_777_088_000,
+            parameters=1_543_714_304,
         ),
     )
 }

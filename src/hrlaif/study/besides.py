@@ -10,17 +10,25 @@ from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
 from hrlaif.study import attacked, bias, parallel, probes, resistance
 from hrlaif.study.asked import Asked
 from hrlaif.study.labels import Answer, Variant, ask
+from hrlaif.study.pairs import Item
 from hrlaif.study.undefended import Undefended
 
 
 def card(
-    asked: Asked, judge: LanguageModel, variant: Variant, answers: Sequence[Answer]
+    asked: Asked,
+    judge: LanguageModel,
+    variant: Variant,
+    items: Sequence[Item],
+    answers: Sequence[Answer],
 ) -> list[Row]:
-    """Its bias card, but for what is compared with other judges."""
+    """Its bias card, from answers of some of the items, and of probes of all.
+
+    Without what is compared with other judges.
+    """
     seed = asked.settings.seed
-    lines = bias.position(asked.items, answers, seed=seed)
-    lines += bias.observed(asked.items, answers, seed=seed)
-    lines += bias.by_language(asked.items, answers, seed=seed)
+    lines = bias.position(items, answers, seed=seed)
+    lines += bias.observed(items, answers, seed=seed)
+    lines += bias.by_language(items, answers, seed=seed)
     for probe in probes.PROBES if asked.settings.probes else ():
         pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
         if pairs:
