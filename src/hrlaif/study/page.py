@@ -13,6 +13,7 @@ from hrlaif.pages.values import figure
 from hrlaif.records import Row
 from hrlaif.study.sections import judge
 from hrlaif.study.sentences import allowed, few
+from hrlaif.study.shown_agreement import marks
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -42,6 +43,7 @@ def write_page(folder: Path) -> Path:
         overview=_overview(found, charts),
         between=_between(found),
         side_by_side=_side_by_side(found) if len(judges) > 1 else [],
+        together=_together(found),
         judges=judges,
     )
     return save(folder / "study.html", page)
@@ -62,9 +64,10 @@ def _overview(found: Row, charts: Charts) -> Row:
     return {
         "rows": shown,
         "chart": charts.intervals(
-            shown, unit="names what people prefer, %", alt="Agreement of each judge with people"
+            shown, unit="names what people prefer, %", marks=marks(shown),
+            alt="Agreement of each judge with people",
         ),
-    }
+    }  # fmt: skip
 
 
 def _between(found: Row) -> list[Row]:
@@ -72,6 +75,12 @@ def _between(found: Row) -> list[Row]:
         {"name": name, "difference": figure(one["difference"]), "p": one["p_holm"]}
         for name, one in found["between_judges"].items()
     ]
+
+
+def _together(found: Row) -> Row:
+    """The panel less the judge that is best on the dev half, on the test rows of both."""
+    against = found.get("together", {}).get("against_best") or {}
+    return {"best": against.get("judge"), "difference": figure(against.get("difference"))}
 
 
 def _side_by_side(found: Row) -> list[Row]:

@@ -46,12 +46,20 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
         if f := figure(found["baselines"][key]):
             shown.append((key.replace("_", " the "), f))
     chart = charts.intervals(
-        shown, unit="names what people prefer, test half, %", alt="Agreement of every way of asking"
-    )
+        shown, unit="names what people prefer, test half, %", marks=marks(shown),
+        alt="Agreement of every way of asking",
+    )  # fmt: skip
     best = next(r for r in rows if r["chosen"])
     weighed = best["effective"] if found["pairs"].get("weighed") else None
     rated = any(r["figures"]["one_rater"] for r in rows)
-    return {"rows": rows, "chart": chart, "rated": rated, "effective": weighed}
+    told = {"rated": rated, "effective": weighed}
+    return {"rows": rows, "chart": chart, "drawn": shown, **told}
+
+
+def marks(shown: Named) -> list[int]:
+    """The mark of each row: a dot, a square for always the longer, a triangle for the first."""
+    rules = {"always the longer": 1, "always the first": 2}
+    return [rules.get(name, 0) for name, _ in shown]
 
 
 def breakdown(one: Row, charts: Charts) -> list[Row]:
@@ -73,9 +81,7 @@ def breakdown(one: Row, charts: Charts) -> list[Row]:
         ]
         if len(rows) > 1:
             unit = "share that names what people prefer"
-            chart = charts.grouped(
-                [(name, cells[:2]) for name, cells in rows], unit=unit, references=[0.5], alt=title
-            )
+            chart = charts.grouped(rows, unit=unit, references=[0.5], alt=title)
             parts.append({"title": title, "rows": rows, "chart": chart})
     return parts
 
