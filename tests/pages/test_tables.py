@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hrlaif.pages.charts import binned
+from hrlaif.pages.charts import binned, marks
 from hrlaif.report import write, write_comparison, write_votes
 
 FIGURE = {"value": 0.62, "low": 0.55, "high": 0.69, "n": 40}
@@ -72,6 +72,14 @@ def test_each_drawing_of_a_comparison_and_of_votes_has_its_numbers(run, untold, 
     page = make(home).read_text("utf-8")
     assert page.count('class="chart"') >= 1
     assert untold(page) == []
+
+
+def test_rules_have_marks_of_their_own_and_changes_of_shares_are_in_points(run):
+    named = [("labeler", None), ("always the first", None), ("always the longer", None)]
+    assert marks(named) == [0, 2, 1]
+    page = write(run).read_text("utf-8")
+    assert "● the labels, ■ always the longer response, ▲ always the first. Dashed: a coin." in page
+    assert page.count("paired: +62.0 points (+55.0 to +69.0)") == 2
 
 
 def test_a_histogram_counts_what_it_draws():

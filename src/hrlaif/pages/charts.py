@@ -14,6 +14,7 @@ from hrlaif.pages.svg import ACCENT, FAINT, INK, MUTED, SECOND, Canvas
 from hrlaif.statistics import Figure
 
 _MARKS = ((ACCENT, "o"), (SECOND, "s"), (MUTED, "^"))
+_RULES = {"always the longer": 1, "always the first": 2}
 _WIDE, _MOST = 24, 3  # characters a line of a label, lines a label
 _PIECE = re.compile(r"[^\s,:/=_@-]{1,23}[\s,:/=_@-]?|[\s,:/=_@-]")  # none wider than a line
 _LINE, _PITCH = 0.15, 0.27  # inches: a further line of a label, a row of one line
@@ -222,6 +223,11 @@ class Charts:
             axes.locator_params(axis="y", nbins=4, integer=True)
 
         return self._canvas.svg(draw, height=1.9, alt=alt)
+
+
+def marks(rows: Sequence[tuple[str, Figure]]) -> list[int]:
+    """For `intervals`: a square for always the longer, a triangle for the first, else a dot."""
+    return [_RULES.get(name, 0) for name, _ in rows]
 
 
 def binned(values: Sequence[float]) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hrlaif.pages import words
-from hrlaif.pages.charts import Charts, Curve, binned
+from hrlaif.pages.charts import Charts, Curve, binned, marks
 from hrlaif.pages.values import figure, number
 from hrlaif.reasons import counted
 from hrlaif.records import Row
@@ -207,7 +207,10 @@ def _agreement(run: Run, charts: Charts) -> Row:
     return {
         "agreement": figures,
         "agreement_chart": charts.intervals(
-            figures, unit="names the response people prefer, %", alt="Agreement with people"
+            figures,
+            unit="names the response people prefer, %",
+            marks=marks(figures),
+            alt="Agreement with people",
         ),
         "evaluated": bool(metrics),
         "human_ties": number(found.get("human_ties")),

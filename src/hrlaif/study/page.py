@@ -7,13 +7,12 @@ from pathlib import Path
 
 from hrlaif.errors import DataError
 from hrlaif.pages import words
-from hrlaif.pages.charts import Charts
+from hrlaif.pages.charts import Charts, marks
 from hrlaif.pages.render import render, save
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
 from hrlaif.study.sections import judge
 from hrlaif.study.sentences import allowed, few
-from hrlaif.study.shown_agreement import marks
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hrlaif.pages import words
-from hrlaif.pages.charts import Charts
+from hrlaif.pages.charts import Charts, marks
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
@@ -54,12 +54,6 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
     rated = any(r["figures"]["one_rater"] for r in rows)
     told = {"rated": rated, "effective": weighed}
     return {"rows": rows, "chart": chart, "drawn": shown, **told}
-
-
-def marks(shown: Named) -> list[int]:
-    """The mark of each row: a dot, a square for always the longer, a triangle for the first."""
-    rules = {"always the longer": 1, "always the first": 2}
-    return [rules.get(name, 0) for name, _ in shown]
 
 
 def breakdown(one: Row, charts: Charts) -> list[Row]:
