@@ -160,8 +160,8 @@ def test_the_panel_stands_beside_its_best_judge_on_the_rows_of_both(made):
     against = found["together"]["against_best"]
     best = found["judges"][against["judge"]]
     ways = [one["variants"][one["chosen"]] for one in found["judges"].values()]
-    dev = [way["agreement_dev"]["value"] for way in ways]
-    assert best["variants"][best["chosen"]]["agreement_dev"]["value"] == max(dev)
+    dev = [way["points_dev"]["value"] for way in ways]
+    assert best["variants"][best["chosen"]]["points_dev"]["value"] == max(dev)
     # The panel answers only where both do, so its rows are the common ones.
     assert against["difference"]["n"] == found["together"]["agreement"]["n"]
     page = (out / "study.html").read_text()
