@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -342,3 +344,63 @@ def server(
     fake = FakeServer()
     yield fake
     fake.stop()
+
+
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Of the pages written in this test: what a drawing shows and the table behind it does not.
+
+    A drawing's own table stands before the next drawing or heading. Of a long curve the first and
+    the last value must be there.
+    """
+    from hrlaif.pages import charts, words
+
+    drawn: dict[str, list[list[str]]] = {}
+
+    def shown(kind: str, data: Any) -> list[Any]:
+        if kind == "histogram":
+            return [n for _, n in charts.binned(data)]
+        if kind == "curves":
+            return [value for curve in data for _, value in curve.some()]
+        if kind == "points":
+            return [p.figure for one in data for p in (one if len(one) < 13 else (one[0], one[-1]))]
+        rows = [value for _, value in data]
+        return rows if kind == "intervals" else [f for row in rows for f in row]
+
+    def ways(value: Any) -> str:
+        """Every way in which a table may write it."""
+        if isinstance(value, charts.Figure):
+            told = [words.percent(value), words.points(value), words.plain(value)]
+            told += [words.plain(value, signed=True), words.digits(value.value)]
+            if value.low is None:  # drawn as a level: the table may add its interval
+                return rf"{100 * value.value:.1f} %[^<]*|" + "|".join(map(re.escape, told))
+        else:
+            told = [words.digits(value), words.count(value)]
+        return "|".join(re.escape(text) for text in told)
+
+    def spy(kind: str, draw: Any) -> Any:
+        def drawing(self: Any, data: Any, **more: Any) -> Any:
+            values = [ways(v) for v in shown(kind, data) if getattr(v, "value", v) is not None]
+            made = draw(self, data, **more)
+            if made is not None:
+                drawn.setdefault(more["alt"], []).append(values)
+            return made
+
+        return drawing
+
+    for kind in ("intervals", "grouped", "points", "curves", "histogram"):
+        monkeypatch.setattr(charts.Charts, kind, spy(kind, getattr(charts.Charts, kind)))
+
+    def found(page: str) -> list[str]:
+        missing = []
+        for piece in page.split('<svg class="chart"')[1:]:
+            alt = html.unescape(re.findall(r'aria-label="([^"]*)"', piece)[0])
+            own = re.split(r"<h[1-6]", piece)[0]
+            cells = "".join(re.findall(r"<td[^>]*>.*?</td>", own, re.S))
+            wanted = drawn[alt].pop(0)
+            missing += [
+                f"{alt}: {text}" for text in wanted if not re.search(f">(?:{text})<", cells)
+            ]
+        return missing
+
+    return found

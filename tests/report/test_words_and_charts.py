@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 from hrlaif.pages import words
+from hrlaif.pages.axes import reliability
 from hrlaif.pages.charts import Charts, Curve, Point
 from hrlaif.report.samples import side_by_side
 from hrlaif.statistics import Figure
@@ -90,10 +93,48 @@ def test_points_have_their_intervals_and_a_diagonal():
     charts = Charts()
     points = [Point(x, Figure(value=x, low=x - 0.1, high=None, n=3)) for x in (0.5, 0.9)]
     bare = [Point(0.7, Figure(value=0.7, low=None, high=None, n=1))]
-    svg = charts.points([points, bare], labels=("said", "found"), diagonal=(0.5, 1.0), alt="R")
+    svg = charts.points([points, bare], labels=("said", "found"), diagonal=True, alt="R")
     assert "said" in svg
     assert "found" in svg
     assert charts.points([[], []], labels=("", ""), alt="") is None
+
+
+def test_a_reliability_diagram_has_one_range_for_both_axes_and_a_faint_judge_fills_it():
+    both, up = reliability([0.55, 0.95], [0.4, 1.0])
+    assert both == up == pytest.approx((0.376, 1.024))
+    both, up = reliability([0.6, 0.64], [0.6, 0.64])
+    assert both == up == pytest.approx((0.57, 0.67))
+    # All labels between 0.50 and 0.55, right in 0.1 to 1.0 of the pairs.
+    across, up = reliability([0.501, 0.52, 0.549], [0.1, 1.0])
+    assert across == pytest.approx((0.49908, 0.55092))
+    assert up == pytest.approx((0.064, 1.036))
+
+
+def test_three_series_have_three_shapes_also_where_each_has_its_own_diagram():
+    one = [Point(0.5, Figure(value=0.5, low=0.4, high=0.6, n=9))]
+
+    def shape(*series):
+        svg = Charts().points(series, labels=("x", "y"), diagonal=True, alt="x")
+        # The paths of ticks and of the empty series end where those of the mark begin.
+        return [d for d in re.findall(r'<path[^>]* d="([^"]*)"', svg) if d.count("\n") > 2][-1]
+
+    marks = [shape(one), shape([], one), shape([], [], one)]
+    assert len(set(marks)) == 3
+
+
+def test_each_row_of_a_chart_may_have_a_mark_of_its_kind():
+    charts, one = Charts(), Figure(value=0.6, low=0.5, high=0.7, n=9)
+    names = [
+        ("judge", one),
+        ("nothing", Figure(value=None, low=None, high=None, n=0)),
+        ("rule", one),
+    ]
+    svg = charts.intervals(names, unit="%", marks=[0, 1, 2], alt="x")
+    fills = {color for color in ("accent", "second", "muted") if any(
+        f"fill: var(--{color})" in rule and "stroke" in rule for rule in charts.rules.values()
+    )}  # fmt: skip
+    assert fills == {"accent", "muted"}
+    assert "nothing" not in svg
 
 
 def test_a_table_of_a_long_curve_has_twelve_lines_from_first_to_last():
@@ -108,7 +149,7 @@ def test_a_table_of_a_long_curve_has_twelve_lines_from_first_to_last():
 
 def test_a_difference_of_shares_is_in_points():
     assert words.points(Figure(value=-0.0048, low=-0.0102, high=0.0, n=9)) == (
-        "−0.5 points (−1.0 to +0.0)"
+        "−0.5 points (−1.0 to 0.0)"
     )
     assert words.points(None) == words.UNKNOWN
 

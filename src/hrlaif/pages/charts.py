@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from hrlaif.pages import axes as reach
 from hrlaif.pages.svg import ACCENT, FAINT, INK, MUTED, SECOND, Canvas
 from hrlaif.statistics import Figure
 
 _MARKS = ((ACCENT, "o"), (SECOND, "s"), (MUTED, "^"))
+_RULES = {"always the longer": 1, "always the first": 2}
 _WIDE, _MOST = 24, 3  # characters a line of a label, lines a label
 _PIECE = re.compile(r"[^\s,:/=_@-]{1,23}[\s,:/=_@-]?|[\s,:/=_@-]")  # none wider than a line
 _LINE, _PITCH = 0.15, 0.27  # inches: a further line of a label, a row of one line
@@ -61,26 +64,30 @@ class Charts:
         *,
         unit: str,
         reference: float | None = 0.5,
+        marks: Sequence[int] = (),
         alt: str,
     ) -> Markup | None:
-        """A dot and its interval a line, on a scale of percent, with a line at `reference`.
+        """A mark and its interval a line, on a scale of percent, with a line at `reference`.
 
         The scale is all percents, or, where everything lies near the reference, those round it.
+        `marks`: of each row 0 for a dot, 1 for a square, 2 for a triangle; all dots without.
         """
-        shown = [(name, f) for name, f in figures if f.value is not None]
+        kinds = marks or [0] * len(figures)
+        shown = [(*row, n) for row, n in zip(figures, kinds, strict=True) if _known(row[1])]
         if not shown or not self.available:
             return None
-        names = _Names([name for name, _ in shown])
+        names = _Names([name for name, *_ in shown])
 
         def draw(axes: Any) -> None:
-            for y, (_, f) in enumerate(reversed(shown)):
+            for y, (_, f, kind) in enumerate(reversed(shown)):
+                color, mark = _MARKS[kind]
                 if f.low is not None and f.high is not None:
-                    axes.plot([100 * f.low, 100 * f.high], [y, y], color=ACCENT, lw=2.2)
-                axes.plot([100 * (f.value or 0)], [y], "o", color=ACCENT, ms=6.5, clip_on=False)
+                    axes.plot([100 * f.low, 100 * f.high], [y, y], color=color, lw=2.2)
+                axes.plot([100 * (f.value or 0)], [y], mark, color=color, ms=6.5, clip_on=False)
             if reference is not None:
                 axes.axvline(100 * reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
             names.write(axes)
-            low, high = _scale([v for _, f in shown for v in _ends(f)], reference)
+            low, high = reach.percents([v for _, f, _ in shown for v in _ends(f)], reference)
             axes.set_xlim(low, high)
             axes.set_xticks([low + (high - low) * quarter / 4 for quarter in range(5)])
             axes.set_xlabel(unit, loc="right")  # a long one reaches below the names
@@ -123,17 +130,18 @@ class Charts:
         unit: str,
         references: Sequence[float] = (),
         span: tuple[float, float] = (0.0, 1.0),
+        percent: str | None = " %",
         alt: str,
     ) -> Markup | None:
-        """Several dots with intervals a line, told apart by shape as well as by colour.
+        """Several marks with intervals a line, told apart by shape as well as by colour.
 
-        Values are not percent; `span` is the axis, widened by what goes beyond it. `references`:
-        a dashed tick a row, or one for all.
+        `span` is the axis, widened by what goes beyond it, written as percent followed by
+        `percent`; None: as it is. `references`: a dashed tick a row, or one for all.
         """
         shown = [(name, figures) for name, figures in rows if any(_known(f) for f in figures)]
         if not shown or not self.available:
             return None
-        names = _Names([name for name, _ in shown])
+        names = _Names([name for name, _ in shown], marks=max(len(row) for _, row in shown))
         ends = [v for _, figures in shown for f in figures if f for v in _ends(f)]
 
         def draw(axes: Any) -> None:
@@ -153,6 +161,8 @@ class Charts:
             margin = 0.02 * (span[1] - span[0])
             axes.set_xlim(min([span[0], *ends]) - margin, max([span[1], *ends]) + margin)
             axes.locator_params(axis="x", nbins=5)
+            if percent is not None:
+                axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.3g}{percent}")
             axes.set_xlabel(unit, loc="right")  # a long one reaches below the names
 
         return self._canvas.svg(draw, height=names.height, alt=alt)
@@ -162,12 +172,16 @@ class Charts:
         series: Sequence[Sequence[Point]],
         *,
         labels: tuple[str, str],
-        diagonal: tuple[float, float] | None = None,
+        diagonal: bool = False,
         reference: float | None = None,
         alt: str,
     ) -> Markup | None:
-        """Figures over a quantity; `labels` name the axes, `diagonal` are the ends of y = x."""
-        if not any(series) or not self.available:
+        """Figures over a quantity; `labels` name the axes, `diagonal` draws y = x.
+
+        Series are told apart by shape; an empty one keeps its shape for itself.
+        """
+        every = [p for points in series for p in points if _known(p.figure)]
+        if not every or not self.available:
             return None
 
         def draw(axes: Any) -> None:
@@ -179,13 +193,16 @@ class Charts:
                     [p.x for p in known], [p.figure.value for p in known], mark + "-",
                     color=color, ms=5, lw=1.1,
                 )  # fmt: skip
+            axes.margins(x=0.05, y=0.08)
             if diagonal:
-                axes.plot(diagonal, diagonal, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+                ends = [v for p in every for v in _ends(p.figure)]
+                across, up = reach.reliability([p.x for p in every], ends)
+                axes.plot(up, up, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
+                axes.set(xlim=across, ylim=up)
             if reference is not None:
                 axes.axhline(reference, color=MUTED, lw=0.9, ls=(0, (3, 3)), zorder=0)
             axes.set_xlabel(labels[0])
             axes.set_ylabel(labels[1])
-            axes.margins(x=0.05, y=0.08)
             axes.locator_params(axis="both", nbins=5)
 
         return self._canvas.svg(draw, height=2.3, alt=alt)
@@ -196,7 +213,9 @@ class Charts:
             return None
 
         def draw(axes: Any) -> None:
-            axes.hist(values, bins=20, range=(0, 1), color=FAINT, edgecolor=ACCENT, lw=0.8)
+            counts, lefts = [n for _, n in binned(values)], [n / 20 for n in range(20)]
+            looks = {"color": FAINT, "edgecolor": ACCENT, "lw": 0.8}
+            axes.bar(lefts, counts, 0.05, align="edge", **looks)
             axes.axvline(0.5, color=MUTED, lw=0.9, ls=(0, (3, 3)))
             axes.set_xlim(0, 1)
             axes.set_xlabel(unit)
@@ -204,6 +223,17 @@ class Charts:
             axes.locator_params(axis="y", nbins=4, integer=True)
 
         return self._canvas.svg(draw, height=1.9, alt=alt)
+
+
+def marks(rows: Sequence[tuple[str, Figure]]) -> list[int]:
+    """For `intervals`: a square for always the longer, a triangle for the first, else a dot."""
+    return [_RULES.get(name, 0) for name, _ in rows]
+
+
+def binned(values: Sequence[float]) -> list[tuple[str, int]]:
+    """What a histogram draws: from where to where, and how many; the last bin holds 1."""
+    found = Counter(min(int(20 * value), 19) for value in values if 0 <= value <= 1)
+    return [(f"{n / 20:.2f} to {(n + 1) / 20:.2f}", found[n]) for n in range(20)]
 
 
 def _known(figure: Figure | None) -> bool:
@@ -216,22 +246,13 @@ def _ends(figure: Figure) -> list[float]:
     return [end for end in ends if end is not None]
 
 
-def _scale(ends: Sequence[float], reference: float | None) -> tuple[float, float]:
-    """Percent at the axis' ends: all of them, or a step round the reference that holds `ends`."""
-    if reference is not None and ends:
-        farthest = 100 * max(abs(end - reference) for end in ends)
-        half = next((step for step in (2, 4, 10, 20) if farthest <= step), None)
-        if half is not None:
-            return 100 * reference - half, 100 * reference + half
-    return 0.0, 100.0
-
-
 class _Names:
     """What stands before each row of a chart, the first on top, long ones in several lines."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], marks: int = 1) -> None:
         self._lines = [_lines(name) for name in names]
-        self._pitch = _PITCH + _LINE * (max(map(len, self._lines)) - 1)
+        lines = max(max(map(len, self._lines)), marks - 1)
+        self._pitch = _PITCH + _LINE * (lines - 1)
         self.height = 0.62 + self._pitch * len(names)
 
     def write(self, axes: Any) -> None:

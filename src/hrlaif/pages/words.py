@@ -29,12 +29,13 @@ def plain(figure: Figure | None, *, signed: bool = False) -> str:
 
 
 def points(figure: Figure | None) -> str:
-    """A difference of two shares: `-0.5 points (-1.0 to 0.0)`."""
+    """A difference of two shares: `−0.5 points (−1.0 to 0.0)`."""
     if figure is None or figure.value is None:
         return UNKNOWN
 
     def one(value: float) -> str:
-        return f"{100 * value:+.1f}".replace("-", "−")
+        text = f"{100 * value:+.1f}".replace("-", "−")
+        return "0.0" if text[1:] == "0.0" else text
 
     if figure.low is None or figure.high is None:
         return f"{one(figure.value)} points (no interval)"

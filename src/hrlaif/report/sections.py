@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hrlaif.pages import words
-from hrlaif.pages.charts import Charts, Curve
+from hrlaif.pages.charts import Charts, Curve, binned, marks
 from hrlaif.pages.values import figure, number
 from hrlaif.reasons import counted
 from hrlaif.records import Row
@@ -41,6 +41,8 @@ def headline(run: Run, charts: Charts) -> Row:
     won = metrics.get("win_rate") or {}
     overall = figure(won.get("overall"))
     controlled = figure((won.get("length_controlled") or {}).get("win_rate"))
+    both = (("as judged", overall), ("at equal length", controlled))
+    shown = [(name, f) for name, f in both if f is not None]
     reward = metrics.get("reward") or {}
     bill = metrics.get("cost") or {}
     receipts = run.receipts()
@@ -50,12 +52,9 @@ def headline(run: Run, charts: Charts) -> Row:
         "sure": overall is not None and overall.excludes(0.5),
         "judge": metrics.get("judge") or "",
         "controlled": controlled,
+        "shown": shown,
         "picture": charts.intervals(
-            [
-                (name, f)
-                for name, f in (("as judged", overall), ("at equal length", controlled))
-                if f is not None
-            ],
+            shown,
             unit="preferred to the baseline, %",
             alt=f"Win rate {words.percent(overall)}, against a line at 50 %",
         ),
@@ -135,6 +134,7 @@ def preference_model(run: Run, charts: Charts) -> Row:
     found = run.json("reward_model/evaluation.json").get("heldout") or {}
     floor = number(found.get("floor"))
     curve = _curve("loss", rows, ("loss",))
+    sft = _curve("loss", run.rows("sft/metrics.jsonl"), ("loss",))
     predictions = run.rows("reward_model/heldout_predictions.jsonl")
     figures = [
         (name, _predicted(predictions, column))
@@ -158,10 +158,9 @@ def preference_model(run: Run, charts: Charts) -> Row:
             accuracy, unit="held-out pairs ordered right, %", alt="Held-out accuracy"
         ),
         "sft_loss": charts.curves(
-            [_curve("loss", run.rows("sft/metrics.jsonl"), ("loss",))],
-            unit="loss, nats a token",
-            alt="Supervised fine-tuning loss over training steps",
+            [sft], unit="loss, nats a token", alt="Supervised fine-tuning loss over training steps"
         ),
+        "sft_points": sft.some(),
     }
 
 
@@ -183,6 +182,7 @@ def labels(run: Run, charts: Charts) -> Row:
             unit="probability that the first response is better",
             alt=f"Histogram of {len(rows)} soft labels",
         ),
+        "bins": binned(probabilities),
         "same_position": mean([f for _, f in flips], clusters=[p for p, _ in flips], share=True),
         "floor": entropy_floor(probabilities),
         "abstentions": list(reasons.items()),
@@ -207,7 +207,10 @@ def _agreement(run: Run, charts: Charts) -> Row:
     return {
         "agreement": figures,
         "agreement_chart": charts.intervals(
-            figures, unit="names the response people prefer, %", alt="Agreement with people"
+            figures,
+            unit="names the response people prefer, %",
+            marks=marks(figures),
+            alt="Agreement with people",
         ),
         "evaluated": bool(metrics),
         "human_ties": number(found.get("human_ties")),

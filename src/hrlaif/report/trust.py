@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hrlaif.pages.charts import Charts, Point
+from hrlaif.pages.charts import Charts, Curve, Point
 from hrlaif.pages.values import figure, folded, is_harmful, number, turns
 from hrlaif.records import Row
 from hrlaif.report.load import Run
@@ -22,7 +22,7 @@ def trust(run: Run, charts: Charts) -> Row:
         "graded": "direct" in _kinds(score),
         "learned": bool({"learned", "ensemble"} & set(_kinds(score))),
         "staleness": _staleness(run, charts),
-        "front": _front(run, charts),
+        **_front(run, charts),
         "best_of": _best_of(run),
         "outliers": _outliers(run),
     }
@@ -69,7 +69,7 @@ def _staleness(run: Run, charts: Charts) -> Row:
     }
 
 
-def _front(run: Run, charts: Charts) -> Any:
+def _front(run: Run, charts: Charts) -> Row:
     """Reward against KL: training, held out, and best-of-n where it was measured."""
     series = []
     for name in ("policy/metrics.jsonl", "policy/validation.jsonl"):
@@ -84,11 +84,19 @@ def _front(run: Run, charts: Charts) -> Any:
     furthest, reached = number(best.get("most_kl")), figure(best.get("reward"))
     if furthest is not None and reached is not None:
         series.append([Point(furthest, reached)])
-    return charts.points(
-        series,
-        labels=("KL from the SFT policy, nats", "mean reward"),
-        alt="Mean reward against the KL from the SFT policy",
-    )
+    names = ("training", "held-out prompts", "best of n")
+    curves = [
+        Curve(name, [p.x for p in points], [p.figure.value or 0.0 for p in points])
+        for name, points in zip(names, series, strict=False)
+    ]
+    return {
+        "front": charts.points(
+            series,
+            labels=("KL from the SFT policy, nats", "mean reward"),
+            alt="Mean reward against the KL from the SFT policy",
+        ),
+        "front_points": [(curve.label, curve.some()) for curve in curves],
+    }
 
 
 def _best_of(run: Run) -> Row:

@@ -156,8 +156,12 @@ def _together(
     each = zip(*(labels.answers for labels in made), strict=True)
     answers = [together(told, [judge.name for judge in judges]) for told in each]
     used = reduce(lambda a, b: a.plus(b), (labels.used for labels in made))
-    found: Row = sweep.table(parts, {"panel": Labels(answers, used)}, seed=seed)["panel"]
-    return found
+    panel = Labels(answers, used)
+    found: Row = sweep.table(parts, {"panel": panel}, seed=seed)["panel"]
+    alone = {j.name: labels for j, labels in zip(judges, made, strict=True)}
+    best = sweep.chosen(parts, alone, seed=seed)
+    pair = sweep.against_first(parts, {best: alone[best], "panel": panel}, seed=seed)
+    return found | {"against_best": {"judge": best, **pair["panel"]} if pair else {}}
 
 
 def _counted(parts: sweep.Halves) -> Row:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hrlaif.errors import DataError
 from hrlaif.pages import words
-from hrlaif.pages.charts import Charts
+from hrlaif.pages.charts import Charts, marks
 from hrlaif.pages.render import render, save
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
@@ -44,6 +44,7 @@ def write_page(folder: Path) -> Path:
         between=_between(found),
         side_by_side=_side_by_side(found) if len(judges) > 1 else [],
         places=shown_faults.places(found, charts) if len(judges) > 1 else {},
+        together=_together(found),
         judges=judges,
     )
     return save(folder / "study.html", page)
@@ -64,9 +65,10 @@ def _overview(found: Row, charts: Charts) -> Row:
     return {
         "rows": shown,
         "chart": charts.intervals(
-            shown, unit="names what people prefer, %", alt="Agreement of each judge with people"
+            shown, unit="names what people prefer, %", marks=marks(shown),
+            alt="Agreement of each judge with people",
         ),
-    }
+    }  # fmt: skip
 
 
 def _between(found: Row) -> list[Row]:
@@ -74,6 +76,12 @@ def _between(found: Row) -> list[Row]:
         {"name": name, "difference": figure(one["difference"]), "p": one["p_holm"]}
         for name, one in found["between_judges"].items()
     ]
+
+
+def _together(found: Row) -> Row:
+    """The panel less the judge that is best on the dev half, on the test rows of both."""
+    against = found.get("together", {}).get("against_best") or {}
+    return {"best": against.get("judge"), "difference": figure(against.get("difference"))}
 
 
 def _side_by_side(found: Row) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hrlaif.pages import words
-from hrlaif.pages.charts import Charts
+from hrlaif.pages.charts import Charts, marks
 from hrlaif.pages.values import figure
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
@@ -46,12 +46,14 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
         if f := figure(found["baselines"][key]):
             shown.append((key.replace("_", " the "), f))
     chart = charts.intervals(
-        shown, unit="names what people prefer, test half, %", alt="Agreement of every way of asking"
-    )
+        shown, unit="names what people prefer, test half, %", marks=marks(shown),
+        alt="Agreement of every way of asking",
+    )  # fmt: skip
     best = next(r for r in rows if r["chosen"])
     weighed = best["effective"] if found["pairs"].get("weighed") else None
     rated = any(r["figures"]["one_rater"] for r in rows)
-    return {"rows": rows, "chart": chart, "rated": rated, "effective": weighed}
+    told = {"rated": rated, "effective": weighed}
+    return {"rows": rows, "chart": chart, "drawn": shown, **told}
 
 
 def breakdown(one: Row, charts: Charts) -> list[Row]:
@@ -73,9 +75,7 @@ def breakdown(one: Row, charts: Charts) -> list[Row]:
         ]
         if len(rows) > 1:
             unit = "share that names what people prefer"
-            chart = charts.grouped(
-                [(name, cells[:2]) for name, cells in rows], unit=unit, references=[0.5], alt=title
-            )
+            chart = charts.grouped(rows, unit=unit, references=[0.5], alt=title)
             parts.append({"title": title, "rows": rows, "chart": chart})
     return parts
 

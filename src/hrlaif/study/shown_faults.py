@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hrlaif.pages import words
 from hrlaif.pages.charts import Charts, Point
 from hrlaif.pages.values import figure, number
 from hrlaif.records import Row
@@ -17,6 +16,16 @@ _KINDS = {
     "probe": "One change to the same response",
     "self": "Its own samples",
 }
+_MAPS = {
+    "raw": "Labels as they are",
+    "temperature": "After temperature scaling",
+    "isotonic": "After the isotonic map",
+}
+_AXES = {
+    "share": ("share", " %"),
+    "difference of shares": ("difference of shares, points", ""),
+    "log-odds": ("log-odds", None),
+}
 
 
 def bias(one: Row, charts: Charts) -> list[Row]:
@@ -30,9 +39,10 @@ def bias(one: Row, charts: Charts) -> list[Row]:
         units = list(dict.fromkeys(line["unit"] for line in lines))
         for unit in units:
             group = [line for line in lines if line["unit"] == unit]
+            axis, percent = _AXES.get(unit, (unit, None))
             chart = charts.grouped(
-                [(line["name"], [line["figure"]]) for line in group],
-                unit=f"{unit}; dashed: unbiased", references=[line["fair"] for line in group],
+                [(line["name"], [line["figure"]]) for line in group], percent=percent,
+                unit=f"{axis}; dashed: unbiased", references=[line["fair"] for line in group],
                 span=(0.0, 1.0) if unit == "share" else (-0.1, 0.1),
                 alt=f"{title}: " + ", ".join(line["name"] for line in group),
             )  # fmt: skip
@@ -84,25 +94,22 @@ def calibration(one: Row, charts: Charts) -> Row:
     found = one["calibration"]
     if not found:
         return {}
-    ways = ("raw", "temperature", "isotonic")
-    rows = [{"name": w, **{k: figure(found[w][k]) for k in ("ece", "brier")}} for w in ways]
-    series = [
-        [Point(b["said"], f) for b in found[way]["bins"] if (f := figure(b["happened"]))]
-        for way in ways[:2]
-    ]
-    bins = [
-        (words.digits(b["said"]), f) for b in found["raw"]["bins"] if (f := figure(b["happened"]))
-    ]
+    rows = [{"name": w, **{k: figure(found[w][k]) for k in ("ece", "brier")}} for w in _MAPS]
+    maps = []
+    for n, (way, title) in enumerate(_MAPS.items()):
+        points = [Point(b["said"], f) for b in found[way]["bins"] if (f := figure(b["happened"]))]
+        bins = [(f"{p.x:.4f}", p.figure) for p in points]
+        chart = charts.points(
+            [*([()] * n), points], labels=("how sure the label is", "how often it is right"),
+            diagonal=True, alt=f"Reliability diagram, {title.lower()}",
+        )  # fmt: skip
+        maps.append({"title": title, "bins": bins, "chart": chart})
     return {
         "rows": rows,
-        "bins": bins,
+        "maps": [one for one in maps if one["bins"]],
         "slope": number(found["slope"]),
         "fitted": found["fitted_to"],
-        "chart": charts.points(
-            series, labels=("how sure the label is", "how often it is right"), diagonal=(0.5, 1.0),
-            alt="Reliability diagram, raw labels and labels after temperature scaling",
-        ),
-    }  # fmt: skip
+    }
 
 
 _WAYS = {"labels": "labels", "undefended": "without the defence", "scores": "single grades"}
