@@ -124,21 +124,36 @@ def test_two_prompts_of_two_and_one_of_two_by_hand():
     assert figure.high - figure.value == pytest.approx(student(2) * (1 / 12) ** 0.5)
 
 
-def test_the_clustered_variance_is_that_of_statsmodels_where_guesses_say_nothing():
-    from statsmodels.api import OLS
+def half_width(values, clusters, codes):
+    """Without guesses, by hand: what each cluster's leaving out changes, t with groups - 2."""
+    groups = len(codes)
+    gaps = [values[clusters != c].mean() - values.mean() for c in codes]
+    variance = (groups - 1) / groups * float(np.sum(np.square(gaps)))
+    return student(groups - 2) * (variance * (groups - 1) / (groups - 2)) ** 0.5
 
+
+def test_the_clustered_variance_is_that_of_leaving_out_one_prompt_after_another():
     rng = np.random.default_rng(4)
     clusters = np.repeat(np.arange(25), 6)
     y = (rng.random(150) < np.repeat(rng.beta(2, 1, 25), 6)).astype(float)
     checked = np.sort(rng.choice(150, 80, replace=False))
-    fit = OLS(y[checked], np.ones(80)).fit(
+    figure = prediction_powered([0.5] * 150, checked, y[checked], clusters=clusters.tolist())
+    assert figure.value == pytest.approx(y[checked].mean())
+    half = half_width(y[checked], clusters[checked], np.unique(clusters[checked]))
+    assert figure.high - figure.value == pytest.approx(half)
+
+
+def test_where_prompts_are_checked_alike_it_is_the_sandwich_of_statsmodels():
+    from statsmodels.api import OLS
+
+    clusters = np.repeat(np.arange(25), 6)
+    y = (np.random.default_rng(4).random(150) < np.repeat(np.linspace(0.3, 1, 25), 6)).astype(float)
+    checked = np.flatnonzero(np.arange(150) % 2)
+    fit = OLS(y[checked], np.ones(75)).fit(
         cov_type="cluster", cov_kwds={"groups": clusters[checked], "df_correction": True}
     )
-    # statsmodels also divides by n - k where it could by n - 1: the same for one mean.
     figure = prediction_powered([0.5] * 150, checked, y[checked], clusters=clusters.tolist())
-    groups = len(set(clusters[checked]))
-    half = student(groups - 2) * float(fit.bse[0]) * ((groups - 1) / (groups - 2)) ** 0.5
-    assert figure.value == pytest.approx(float(fit.params[0]))
+    half = student(23) * float(fit.bse[0]) * (24 / 23) ** 0.5
     assert figure.high - figure.value == pytest.approx(half)
 
 

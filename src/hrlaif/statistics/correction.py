@@ -161,8 +161,8 @@ def prediction_powered(
         l mean(f) + sum over checked of (y - l f) / chance, by the sum over checked of 1 / chance,
 
     where l in [0, 1] is chosen for the least variance: a useless guess gets 0. The variance is that
-    of each cluster's summed part in the estimate; Student's t with two degrees of freedom fewer
-    than clusters were checked, no interval from fewer than two. A `share` is cut off at 0 and 1,
+    of leaving out one cluster after another; Student's t with two degrees of freedom fewer than
+    clusters were checked, no interval from fewer than two. A `share` is cut off at 0 and 1,
     and where all checked items say the same its interval is Wilson's over their clusters.
     """
     f, y = np.asarray(guesses, np.float64), np.asarray(truth, np.float64)
@@ -199,21 +199,27 @@ def prediction_powered(
 def _fitted(f: Floats, y: Floats, seen: Codes, weight: Floats, codes: Codes) -> tuple[float, float]:
     """The least variance of the estimate, and the power that has it.
 
-    The checked items are some of all items, so the guesses and the errors of a cluster covary.
+    A cluster's part is what leaving it out would change (the jackknife), for large clusters pull
+    the mean towards themselves. The checked items are some of all items, so the guesses and the
+    errors of a cluster covary.
     """
     at, count, groups = codes[seen], int(codes.max()) + 1, np.unique(codes[seen]).size
 
-    def sums(values: Floats, where: Codes) -> Floats:
-        return np.bincount(where, weights=values, minlength=count) / len(values)
+    def parts(values: Floats, weight: Floats, where: Codes) -> Floats:
+        off = weight * (values - np.average(values, weights=weight))
+        total = np.bincount(where, weights=weight, minlength=count)
+        summed = np.bincount(where, weights=off, minlength=count)
+        return np.asarray(summed / (weight.sum() - total), np.float64)
 
-    guesses = sums(f - f.mean(), codes)
-    truths = sums(weight * (y - np.average(y, weights=weight)), at)
-    guessed = sums(weight * (f[seen] - np.average(f[seen], weights=weight)), at)
+    guesses = parts(f, np.ones(f.size), codes)
+    truths, guessed = parts(y, weight, at), parts(f[seen], weight, at)
+    alone = 1 - np.bincount(codes, minlength=count) / f.size
 
     def variance(power: float) -> float:
         of_all, errors = power * guesses, truths - power * guessed
-        several = (2 * of_all @ errors + errors @ errors) * groups / (groups - 1)
-        return max(0.0, float(of_all @ of_all * count / (count - 1) + several))
+        together = 2 * float(of_all @ (alone * errors))
+        own = float(of_all @ of_all) * (1 - 1 / count) + float(errors @ errors) * (1 - 1 / groups)
+        return max(0.0, own + together)
 
     # What was checked in full needs no guesses.
     powers = np.linspace(0, 1, 101) if len(seen) < len(f) else [0.0]
