@@ -104,3 +104,48 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
 def test_what_cannot_check_is_told(more, code, says, hrlaif, responses, tmp_path):
     told = hrlaif.here("check", responses, "-o", tmp_path / "v.jsonl", *more, code=code)
     assert says in told.stderr
+
+
+def test_rows_come_back_from_people_and_correct_the_share_that_passed(hrlaif, write, tmp_path):
+    rows = [
+        {"id": f"r{n}", "prompt": f"Question {n // 2}?", "response": f"Some answer {n}."}
+        for n in range(120)
+    ]
+    out = tmp_path / "v.jsonl"
+    asked = ("--check", "harmless", "--judge", "scripted:accuracy=0.8")
+    done = hrlaif.here("check", write("r.jsonl", rows), "-o", out, *asked, "--to-check", 40)
+    drawn = read(tmp_path / "v.to_check.jsonl")
+    assert "40 rows for a person" in done.stdout
+    assert len(drawn) == 40
+    assert not any({"passed", "evidence"} & set(row) for row in drawn)
+    said = {row["id"]: row["passed"] for row in read(out)}
+    # People say that every fifth verdict is wrong.
+    back = {
+        row["id"]: {**row, "human_passed": said[row["id"]] != (n % 5 == 0)}
+        for n, row in enumerate(drawn)
+    }
+    both = [back.get(row["id"], row) for row in rows]
+    done = hrlaif.here("check", write("b.jsonl", both), "-o", out, *asked, "--json")
+    share = json.loads(done.stdout)["passed_share"]
+    assert (share["checked"], share["checked_agreed"]) == (40, 32)
+    assert share["judged"]["value"] == pytest.approx(sum(said.values()) / 120)
+    assert share["corrected"]["low"] < share["corrected"]["value"] < share["corrected"]["high"]
+    # A scripted judge is as sure of each: the check was random.
+    assert share["rogan_gladen"]["value"] is not None
+    done = hrlaif.here("check", write("b.jsonl", both), "-o", out, *asked)
+    assert "as people correct it, by whom 32 of 40 verdicts stand: 0." in done.stdout
+    assert "the same by Rogan-Gladen: 0." in done.stdout
+    told = hrlaif.here(
+        *("check", write("c.jsonl", [{**rows[0], "human_passed": "maybe"}]), "-o", out, *asked),
+        code=1,
+    )
+    assert "neither true nor false" in told.stderr
+
+
+def test_the_rows_for_people_never_replace_what_is_read(hrlaif, write, tmp_path):
+    rows = [{"id": "r", "prompt": "48 + 24?", "response": "72", "reference_answer": "72"}]
+    path = write("v.to_check.jsonl", rows)
+    out = path.with_name("v.jsonl")
+    told = hrlaif.here("check", path, "-o", out, "--check", "number", "--to-check", 1, code=2)
+    assert "would be replaced" in told.stderr
+    assert read(path) == rows

@@ -5,10 +5,12 @@ import pytest
 
 from hrlaif.statistics import (
     Sureness,
+    corrected_by_check,
     corrected_by_cluster,
-    corrected_share,
+    mean,
     prediction_powered,
     rogan_gladen,
+    wilson,
 )
 from hrlaif.statistics.checking import chances, disagreement, doubt, draw, planned_half_width
 from hrlaif.statistics.figures import student
@@ -22,34 +24,73 @@ def test_rogan_gladen_of_30_percent_seen_with_80_and_90_is_2_in_7_by_hand():
 
 
 def detector(seed, n=600, checked=150, share=0.3, sensitivity=0.8, specificity=0.9):
+    """Verdicts on n items, and a random some of them checked, which are the first."""
     rng = np.random.default_rng(seed)
     truth = rng.random(n) < share
     said = np.where(truth, rng.random(n) < sensitivity, rng.random(n) > specificity)
-    return said, said[:checked], truth[:checked]
+    return said.tolist(), range(checked), truth[:checked].tolist()
 
 
-def test_a_corrected_share_is_in_its_interval_in_at_least_93_of_100_seeds():
-    found = [corrected_share(*detector(seed)) for seed in range(100)]
-    assert sum(f.low <= 0.3 <= f.high for f in found) >= 93
-    # The delta method's width at the true parameters: 2 z sqrt(var) / 0.7.
-    seen = 0.3 * 0.8 + 0.7 * 0.1
-    variance = seen * (1 - seen) / 600 + 0.09 * 0.16 / 45 + 0.49 * 0.09 / 105
-    exact = 2 * 1.96 * variance**0.5 / 0.7
-    assert 0.85 < np.mean([f.high - f.low for f in found]) / exact < 1.25
+def test_a_nested_check_is_corrected_by_rogan_and_gladen_s_formula():
+    # 6 of 10 called so; among 4 checked 2 of 2 hit and 1 of 2 cleared: (0.6 + 0.5 - 1) / 0.5.
+    said = [True, True, True, False, True, True, True, False, False, False]
+    figure = corrected_by_check(said, [0, 1, 2, 3], [True, True, False, False])
+    assert figure.value == pytest.approx(0.2)
+    assert figure.n == 10
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {},
+        {"n": 300, "checked": 75, "share": 0.5, "specificity": 0.8},
+        {"n": 200, "checked": 50},
+        {"n": 200, "checked": 40, "sensitivity": 0.97, "specificity": 0.97},
+    ],
+)
+def test_a_share_put_right_by_a_nested_check_is_in_its_interval_in_at_least_93_of_100_seeds(made):
+    found = [corrected_by_check(*detector(seed, **made), seed=seed) for seed in range(100)]
+    assert sum(f.low <= made.get("share", 0.3) <= f.high for f in found) >= 93
+
+
+def test_that_interval_is_as_wide_as_the_estimate_varies_and_hardly_wider_than_the_direct_one():
+    found = [corrected_by_check(*detector(seed), seed=seed) for seed in range(50)]
+    width = float(np.mean([f.high - f.low for f in found]))
+    varies = 2 * 1.96 * float(np.std([f.value for f in found], ddof=1))
+    direct = [wilson(sum(detector(seed)[2]), 150) for seed in range(50)]
+    assert 0.85 * varies < width < 1.25 * varies
+    assert width < 1.3 * float(np.mean([high - low for low, high in direct]))
+
+
+def test_prompts_that_share_their_truth_widen_it_to_93_of_100_seeds():
+    inside, narrow = 0, 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        truth = rng.random((40, 8)) < rng.beta(1.2, 2.8, 40)[:, None]
+        said = np.where(truth, rng.random((40, 8)) < 0.8, rng.random((40, 8)) > 0.9).ravel()
+        checked = np.sort(rng.choice(320, 160, replace=False))
+        given = (said.tolist(), checked.tolist(), truth.ravel()[checked].tolist())
+        clusters = np.repeat(np.arange(40), 8).tolist()
+        found = corrected_by_check(*given, clusters=clusters, seed=seed)
+        plain = corrected_by_check(*given, seed=seed)
+        inside += found.low <= 0.3 <= found.high
+        narrow += plain.low <= 0.3 <= plain.high
+    assert inside >= 93 > narrow
 
 
 def test_a_check_that_saw_no_positives_corrects_nothing():
-    assert corrected_share([True, False], [True], [False]).value is None
+    assert corrected_by_check([True, False], [0], [False]).value is None
     said = [True, False] * 50
-    assert corrected_share(said, said, [not x for x in said]).value is None
+    assert corrected_by_check(said, range(100), [not x for x in said]).value is None
+    assert corrected_by_check([], [], []).value is None
 
 
 def test_the_uncorrected_share_is_outside_that_interval_most_of_the_time():
     wide = [
-        corrected_share(*detector(seed, share=0.05, specificity=0.8, checked=300))
+        corrected_by_check(*detector(seed, share=0.05, specificity=0.8, checked=300), seed=seed)
         for seed in range(30)
     ]
-    naive = [detector(seed, share=0.05, specificity=0.8)[0].mean() for seed in range(30)]
+    naive = [np.mean(detector(seed, share=0.05, specificity=0.8)[0]) for seed in range(30)]
     assert sum(n > f.high for n, f in zip(naive, wide, strict=True)) >= 27
 
 
@@ -73,6 +114,121 @@ def test_checking_everything_gives_the_mean_of_people_and_its_t_interval():
     half = t.ppf(0.975, 39) * y.std(ddof=1) / 40**0.5
     assert figure.value == pytest.approx(y.mean())
     assert figure.high - figure.value == pytest.approx(half, rel=1e-3)
+
+
+def test_two_prompts_of_two_and_one_of_two_by_hand():
+    # Sums around the mean 1/2 are 1, -1 and 0: variance 3/2 (1 + 1) / 36; t has two degrees.
+    y, clusters = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0], ["p", "p", "q", "q", "r", "r"]
+    figure = prediction_powered([0.5] * 6, range(6), y, clusters=clusters)
+    assert figure.value == 0.5
+    assert figure.high - figure.value == pytest.approx(student(2) * (1 / 12) ** 0.5)
+
+
+def half_width(values, clusters, codes):
+    """Without guesses, by hand: what each cluster's leaving out changes, t with groups - 2."""
+    groups = len(codes)
+    gaps = [values[clusters != c].mean() - values.mean() for c in codes]
+    variance = (groups - 1) / groups * float(np.sum(np.square(gaps)))
+    return student(groups - 2) * (variance * (groups - 1) / (groups - 2)) ** 0.5
+
+
+def test_the_clustered_variance_is_that_of_leaving_out_one_prompt_after_another():
+    rng = np.random.default_rng(4)
+    clusters = np.repeat(np.arange(25), 6)
+    y = (rng.random(150) < np.repeat(rng.beta(2, 1, 25), 6)).astype(float)
+    checked = np.sort(rng.choice(150, 80, replace=False))
+    figure = prediction_powered([0.5] * 150, checked, y[checked], clusters=clusters.tolist())
+    assert figure.value == pytest.approx(y[checked].mean())
+    half = half_width(y[checked], clusters[checked], np.unique(clusters[checked]))
+    assert figure.high - figure.value == pytest.approx(half)
+
+
+def test_where_prompts_are_checked_alike_it_is_the_sandwich_of_statsmodels():
+    from statsmodels.api import OLS
+
+    clusters = np.repeat(np.arange(25), 6)
+    y = (np.random.default_rng(4).random(150) < np.repeat(np.linspace(0.3, 1, 25), 6)).astype(float)
+    checked = np.flatnonzero(np.arange(150) % 2)
+    fit = OLS(y[checked], np.ones(75)).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters[checked], "df_correction": True}
+    )
+    figure = prediction_powered([0.5] * 150, checked, y[checked], clusters=clusters.tolist())
+    half = student(23) * float(fit.bse[0]) * (24 / 23) ** 0.5
+    assert figure.high - figure.value == pytest.approx(half)
+
+
+def test_with_one_pair_a_prompt_figures_are_as_they_were_without_clusters():
+    confidence, was_right = verdicts(0)
+    checked = draw(chances(np.ones(500), 100), seed=0)
+    figure = prediction_powered(confidence, checked, was_right[checked], clusters=range(500))
+    # As commit b75df70 printed them.
+    assert figure.value == pytest.approx(0.7053913288101683)
+    assert figure.high - figure.value == pytest.approx(0.08475704592970446)
+    everything = prediction_powered(confidence, range(500), was_right)
+    assert everything.high - everything.value == pytest.approx(0.0370136360012544)
+
+
+def shared(seed, prompts=40, each=8):
+    """Confidences, and whether a judge was right, which pairs of one prompt share; their names."""
+    rng = np.random.default_rng(seed)
+    confidence = 1 / (1 + np.exp(-np.abs(rng.normal(0, 1.5, (prompts, each)))))
+    odds = np.log(confidence / (1 - confidence)) + rng.normal(0, 1.2, prompts)[:, None]
+    was_right = (rng.random((prompts, each)) < 1 / (1 + np.exp(-odds))).astype(float)
+    return confidence.ravel(), was_right.ravel(), np.repeat(np.arange(prompts), each).tolist()
+
+
+SHARED = float(shared(0, 20000, 8)[1].mean())
+
+
+@pytest.mark.parametrize("way", ["all", "random", "doubt"])
+def test_pairs_that_share_prompts_are_in_the_interval_in_at_least_93_of_100_seeds(way):
+    inside, plain = 0, 0
+    for seed in range(100):
+        confidence, was_right, prompts = shared(seed)
+        interest = doubt(confidence) if way == "doubt" else np.ones(320)
+        chance = chances(interest, 320 if way == "all" else 160)
+        checked = draw(chance, seed=seed)
+        given = (confidence, checked, was_right[checked])
+        figure = prediction_powered(*given, chances=chance, clusters=prompts, share=True)
+        inside += figure.low <= SHARED <= figure.high
+        narrow = prediction_powered(*given, chances=chance, share=True)
+        plain += narrow.low <= SHARED <= narrow.high
+    assert inside >= 93
+    assert plain < inside
+
+
+def test_everything_checked_is_the_clustered_mean_and_nearly_its_interval():
+    confidence, was_right, prompts = shared(3)
+    figure = prediction_powered(confidence, range(320), was_right, clusters=prompts, share=True)
+    known = mean(was_right, clusters=prompts, share=True)
+    assert figure.value == pytest.approx(known.value)
+    assert figure.high - figure.low == pytest.approx(known.high - known.low, rel=0.05)
+    assert figure.low == pytest.approx(known.low, abs=0.01)
+
+
+def test_checks_that_all_say_the_same_are_not_certain():
+    figure = prediction_powered([0.8] * 40, range(20), [1.0] * 20, share=True)
+    assert (figure.value, figure.high) == (1.0, 1.0)
+    assert figure.low == pytest.approx(wilson(20, 20)[0])
+    # Ten prompts of two say as much as ten.
+    pairs = [n // 2 for n in range(40)]
+    figure = prediction_powered([0.8] * 40, range(20), [1.0] * 20, clusters=pairs, share=True)
+    assert figure.low == pytest.approx(wilson(10, 10)[0])
+
+
+def test_a_judge_without_an_error_in_20_checks_is_not_taken_for_perfect():
+    said = [float(n % 2) for n in range(600)]
+    figure = prediction_powered(said, range(20), said[:20], share=True)
+    assert figure.high - figure.value > student(18) * (1 / 20 / 22) ** 0.5
+
+
+def test_chances_count_up_to_a_factor_so_that_half_a_drawn_check_is_still_one():
+    confidence, was_right = verdicts(5)
+    chance = chances(doubt(confidence), 100)
+    checked = draw(chance, seed=5)
+    given = (confidence, checked, was_right[checked])
+    half = prediction_powered(*given, chances=chance / 2)
+    assert half.value == pytest.approx(prediction_powered(*given, chances=chance).value)
 
 
 def verdicts(seed, n=500):
@@ -124,6 +280,15 @@ def test_checking_where_the_judge_doubts_narrows_the_interval():
         for interest in (np.ones(500), doubt(confidence))
     ]
     assert planned == pytest.approx([at_random, in_doubt], rel=0.1)
+
+
+def test_prompts_that_a_judge_is_surer_of_widen_what_is_planned_by_hand():
+    # p (1 - p) is 0.09 or 0.16: 2 (0.09 + 0.16) / 0.5 = 1; p - mean is +-0.05 each, +-0.1 a prompt.
+    p, chance = [0.9, 0.9, 0.8, 0.8], np.full(4, 0.5)
+    apart = planned_half_width(p, chance)
+    together = planned_half_width(p, chance, clusters=["x", "x", "y", "y"])
+    assert apart == pytest.approx(1.959964 * 1.01**0.5 / 4)
+    assert together == pytest.approx(1.959964 * 1.02**0.5 / 4)
 
 
 def test_chances_sum_to_the_budget_and_none_is_above_1():

@@ -24,12 +24,12 @@ def pool(items, answers, others=()):
 
 def test_rows_to_check_hide_what_judge_and_people_said_and_carry_their_chance():
     items = make(50)
-    plan, rows = to_check(pool(items, labels(items, Scripted())), 10, seed=0)
+    plan, rows = to_check(pool(items, labels(items, Scripted())), 10, test=items, seed=0)
     assert len(rows) == 10
     assert all(0 < row["chance"] <= 1 for row in rows)
     assert not any({"human_preference", "prob_a", "evidence"} & set(row) for row in rows)
     assert set(plan["strategies"]) == {"random", "doubt", "disagreement"}
-    assert to_check(pool([], []), 10, seed=0) == ({}, [])
+    assert to_check(pool([], []), 10, test=[], seed=0) == ({}, [])
 
 
 def test_the_doubtful_label_is_checked_before_the_sure_one():
@@ -38,7 +38,7 @@ def test_the_doubtful_label_is_checked_before_the_sure_one():
         Preference(comparison=i.comparison, prob_a=0.51 if n < 10 else 0.999, labeler="x")
         for n, i in enumerate(items)
     ]
-    _, rows = to_check(pool(items, answers), 8, seed=3)
+    _, rows = to_check(pool(items, answers), 8, test=items, seed=3)
     assert sum(int(row["id"][1:]) < 10 for row in rows) >= 6
 
 
@@ -92,7 +92,7 @@ def test_a_check_drawn_in_doubt_and_added_to_what_was_known_stays_unbiased():
         i if n < 60 else i._replace(comparison=i.comparison.model_copy(update=bare))
         for n, i in enumerate(items)
     ]
-    _, rows = to_check(pool(first, answers), 80, seed=1)
+    _, rows = to_check(pool(first, answers), 80, test=first, seed=1)
     assert not {row["id"] for row in rows} & {f"c{n}" for n in range(60)}
     drawn = {row["id"]: row["chance"] for row in rows}
     then = [

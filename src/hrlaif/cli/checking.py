@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hrlaif.cli.jobs import Job
+from hrlaif.cli.jobs import Job, refuse_overwriting
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -22,12 +23,24 @@ from hrlaif.cli.options import (
     model_of,
     tell,
 )
+from hrlaif.cli.redteam import shown
 from hrlaif.errors import TooManyAbstentions
+from hrlaif.progress import number
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict
+from hrlaif.rows import write_rows
 from hrlaif.settings import Settings, plain
 
 _CHUNK = 64
+
+ToCheck = Annotated[
+    int,
+    typer.Option(
+        help="Write so many rows for a person to OUT.to_check.jsonl, more of those in doubt; rows "
+        "that come back with human_passed correct the share that passed.",
+        min=0,
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,16 +70,20 @@ def check(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    to_check: ToCheck = 0,
     as_json: Json = False,
 ) -> None:
     """Check each response: passed is true, false, or null with the reason why it cannot be told."""
     from hrlaif.checks import any_check
-    from hrlaif.rows import read_rows, responses_from
+    from hrlaif.evaluation import spot_check
+    from hrlaif.rows import read_rows, responses_and_rows
 
     asked = any_check(kind)
     assert isinstance(asked, Settings)
     model = None if judge is None else model_of(judge, base_url)
-    items = responses_from(read_rows(responses, limit=limit))
+    read = responses_and_rows(read_rows(responses, limit=limit))
+    items, words = [item for item, _ in read], [spot_check.word_of(row) for _, row in read]
+    refuse_overwriting(Path(responses), _of_people(out))
 
     def work(group: Sequence[Response]) -> Sequence[Verdict]:
         return asked.check(group, model)
@@ -76,20 +93,51 @@ def check(
     chunk = _CHUNK if model is None else max(1, model.chunk // 2)
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     job.keep(rows)
+    seen = spot_check.judged(items, [Verdict.model_validate(row) for row in rows], words)
+    summary, lines = _summary(rows, out)
+    summary["cost"] = cost
+    if share := spot_check.passed_share(seen):
+        summary["passed_share"] = share
+        lines += _share_lines(share)
+    if to_check:
+        path, drawn = _of_people(out), spot_check.rows_to_check(seen, to_check)
+        write_rows(path, drawn)
+        summary["to_check"] = str(path)
+        lines.append(f"{number(len(drawn), 'row')} for a person: {path}")
+    tell(summary, lines, as_json)
+    _not_too_silent(len(rows) - len(seen), len(rows), max_abstentions, out)
+
+
+def _not_too_silent(silent: int, count: int, allowed: float, out: Path) -> None:
+    if count and silent / count > allowed:
+        raise TooManyAbstentions(
+            f"{silent} of {count} responses could not be checked, more than the "
+            f"{allowed:.0%} allowed: see the reasons in {out}"
+        )
+
+
+def _of_people(out: Path) -> Path:
+    return out.with_name(out.stem + ".to_check.jsonl")
+
+
+def _summary(rows: Sequence[Row], out: Path) -> tuple[Row, list[str]]:
+    """What was found, for machines and for a person."""
     unknown = counted(row["reason"] for row in rows if row["passed"] is None)
     found = Counter(row["passed"] for row in rows)
-    summary: Row = {
-        "passed": found[True],
-        "failed": found[False],
-        "unverifiable": unknown,
-        "out": str(out),
-        "cost": cost,
-    }
+    counts = {"passed": found[True], "failed": found[False], "unverifiable": unknown}
     lines = [f"{found[True]} passed, {found[False]} failed: {out}"]
     lines += [f"  {n} could not be told: {reason}" for reason, n in unknown.items()]
-    tell(summary, lines, as_json)
-    if rows and found[None] / len(rows) > max_abstentions:
-        raise TooManyAbstentions(
-            f"{found[None]} of {len(rows)} responses could not be checked, more than the "
-            f"{max_abstentions:.0%} allowed: see the reasons in {out}"
-        )
+    return {**counts, "out": str(out)}, lines
+
+
+def _share_lines(share: Row) -> list[str]:
+    """The share that passed, as the check says it and as people correct it."""
+    checked = f"{share['checked_agreed']} of {share['checked']} verdicts stand"
+    lines = [
+        "share that passed (95 % interval):",
+        f"  as checked: {shown(share['judged'])}",
+        f"  as people correct it, by whom {checked}: {shown(share['corrected'])}",
+    ]
+    if "rogan_gladen" in share:
+        lines.append(f"  the same by Rogan-Gladen: {shown(share['rogan_gladen'])}")
+    return lines

@@ -61,6 +61,9 @@ Probes = Annotated[int, typer.Option(help="Pairs of each probe and attack; 0: no
 Attacks = Annotated[bool, typer.Option(help="Measure injection resistance.")]
 Grades = Annotated[bool, typer.Option(help="Of single grades from 1 to 10, too.")]
 Budget = Annotated[int, typer.Option(help="Labels that a person could check.")]
+CheckBy = Annotated[
+    str, typer.Option(help="Which of them: random, or more by doubt or by disagreement.")
+]
 MassFloor = Annotated[
     float,
     typer.Option(
@@ -86,6 +89,7 @@ def study(
     attacks: Attacks = True,
     grades: Grades = True,
     budget: Budget = 50,
+    check_by: CheckBy = "doubt",
     disagreements: Disagreements = 40,
     mass_floor: MassFloor = 0.05,
     max_chars: MaxChars = 8000,
@@ -113,9 +117,9 @@ def study(
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
     worse = _asks_for_the_worse(task)
-    settings = Study(
-        probes=probes, attacks=attacks and not worse, parallel=not worse,
-        budget=budget, disagreements=disagreements, seed=seed,
+    settings = Study.parse(
+        {"probes": probes, "attacks": attacks and not worse, "parallel": not worse,
+         "budget": budget, "check_by": check_by, "disagreements": disagreements, "seed": seed}
     )  # fmt: skip
     grader = _grader(asking) if grades else None
     items = read_items(read_rows(pairs, limit=limit))

@@ -5,6 +5,7 @@ from hrlaif.rows.forms import (
     comparisons_and_rows,
     comparisons_from,
     prompts_from,
+    responses_and_rows,
     responses_from,
 )
 
@@ -13,6 +14,7 @@ __all__ = [
     "comparisons_from",
     "prompts_from",
     "read_rows",
+    "responses_and_rows",
     "responses_from",
     "write_rows",
 ]

@@ -29,7 +29,7 @@ _TWICE = "give each row its own id, or drop one of the two"
 # What stands in these speaks of the first response, and would be wrong of the second.
 _OF_THE_FIRST = ("prob_a", "votes", "models")
 # What some command reads of a row besides its record.
-_ALSO_READ = (*_OF_THE_FIRST, "labeler", "chance", "raters")
+_ALSO_READ = (*_OF_THE_FIRST, "labeler", "chance", "raters", "human_passed")
 
 R = TypeVar("R", bound=Record)
 
@@ -79,13 +79,18 @@ def responses_from(rows: Iterable[SourceRow]) -> list[Response]:
 
     Raises DataError for a row without a response, or an id of two different rows.
     """
+    return [response for response, _ in responses_and_rows(rows)]
+
+
+def responses_and_rows(rows: Iterable[SourceRow]) -> list[tuple[Response, SourceRow]]:
+    """The same, each beside its row, for what else is known of it."""
     found: dict[str, tuple[Response, SourceRow]] = {}
     again = 0
     for row in rows:
         response = _response(named(row.values), row.where)
         again += _met(found, response.key, (response, row))
     _say_again(again)
-    return [response for response, _ in found.values()]
+    return list(found.values())
 
 
 def _met(found: dict[str, tuple[R, SourceRow]], key: str, new: tuple[R, SourceRow]) -> bool:

@@ -27,8 +27,8 @@ from hrlaif.statistics.calibration import (
 )
 from hrlaif.statistics.correction import (
     Sureness,
+    corrected_by_check,
     corrected_by_cluster,
-    corrected_share,
     prediction_powered,
     rogan_gladen,
 )
@@ -79,8 +79,8 @@ __all__ = [
     "bradley_terry",
     "brier",
     "cohen_kappa",
+    "corrected_by_check",
     "corrected_by_cluster",
-    "corrected_share",
     "difference",
     "difficulties",
     "ece",

@@ -8,11 +8,11 @@ chance, and each checked one counts by the inverse of its chance, so the estimat
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from hrlaif.statistics.figures import Floats
+from hrlaif.statistics.figures import Z95, Floats, numbered
 
 UNIFORM = 0.2
 """Share of the chances spread evenly, so that no weight becomes huge."""
@@ -66,11 +66,19 @@ def draw(chance: Sequence[float] | Floats, *, seed: int) -> list[int]:
     return sorted(int(i) for i in order[np.unique(at)])
 
 
-def planned_half_width(confidence: Sequence[float] | Floats, chance: Floats) -> float:
-    """Half of the 95 % interval to expect of the agreement, if the confidences are right.
+def planned_half_width(
+    probability: Sequence[float] | Floats,
+    chance: Floats,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+) -> float:
+    """Half of the 95 % interval to expect of a share, if each item's probability p is right.
 
-    Var = 1/N^2 sum of c (1 - c) / chance + var(c) / N.
+    Var = 1/N^2 sum of p (1 - p) / chance + var(mean of p), the latter by clusters. Confidences give
+    the agreement, probabilities that a is better the share in which it is.
     """
-    c = np.asarray(confidence, np.float64)
-    errors = float((c * (1 - c) / chance).sum()) / c.size**2
-    return 1.96 * math.sqrt(errors + float(c.var()) / c.size)
+    p = np.asarray(probability, np.float64)
+    errors = float((p * (1 - p) / chance).sum())
+    codes, _ = numbered(clusters, p.size)
+    shifts = np.bincount(codes, weights=p - p.mean())
+    return Z95 * math.sqrt(errors + float(shifts @ shifts)) / p.size

@@ -16,7 +16,7 @@ import numpy as np
 from hrlaif.statistics.figures import (
     NOTHING,
     RESAMPLES,
-    Z95,
+    Codes,
     Figure,
     Floats,
     Measured,
@@ -24,6 +24,7 @@ from hrlaif.statistics.figures import (
     interval,
     numbered,
     student,
+    wilson,
 )
 
 
@@ -37,38 +38,6 @@ def rogan_gladen(share: float, sensitivity: float, specificity: float) -> float 
     if power <= 0:
         return None
     return min(1.0, max(0.0, (share + specificity - 1.0) / power))
-
-
-def corrected_share(
-    judged: Sequence[bool], checked: Sequence[bool], truth: Sequence[bool]
-) -> Figure:
-    """The true share of positives from the judge's verdicts, and from a checked random sample.
-
-    `judged` are the verdicts on everything, `checked` the judge's on the checked items, `truth`
-    people's on the same. The interval is Lang and Reiczigel's (Preventive Veterinary Medicine 113,
-    2014), which counts the uncertainty of sensitivity and specificity too. Items are independent.
-    """
-    said = np.asarray(checked, bool)
-    known = np.asarray(truth, bool)
-    positives, negatives, n = int(known.sum()), int((~known).sum()), len(judged)
-    if not positives or not negatives or not n:
-        return NOTHING.model_copy(update={"n": n})
-    hits, clears, share = int(said[known].sum()), int((~said[~known]).sum()), float(np.mean(judged))
-    value = rogan_gladen(share, hits / positives, clears / negatives)
-    z2 = Z95**2
-    seen = (n * share + z2 / 2) / (n + z2)
-    se, sp = (hits + 1) / (positives + 2), (clears + 1) / (negatives + 2)
-    power = se + sp - 1
-    if value is None or power <= 0:
-        return NOTHING.model_copy(update={"n": n})
-    prevalence = (seen + sp - 1) / power
-    in_se = se * (1 - se) / (positives + 2)
-    in_sp = sp * (1 - sp) / (negatives + 2)
-    shift = 2 * z2 * (prevalence * in_se - (1 - prevalence) * in_sp) / power
-    variance = seen * (1 - seen) / (n + z2) + prevalence**2 * in_se + (1 - prevalence) ** 2 * in_sp
-    half = Z95 * math.sqrt(variance) / power
-    low, high = (min(1.0, max(0.0, prevalence + shift + side * half)) for side in (-1, 1))
-    return Figure(value=value, low=min(low, value), high=max(high, value), n=n)
 
 
 @final
@@ -115,12 +84,61 @@ def corrected_by_cluster(
         shares = np.concatenate(drawn)
     se = stream.beta(sure.hits + 0.5, sure.positives - sure.hits + 0.5, shares.size)
     sp = stream.beta(sure.clears + 0.5, sure.negatives - sure.clears + 0.5, shares.size)
+    return _spread(value, (shares, se, sp), n=n, clusters=count)
+
+
+def corrected_by_check(
+    judged: Sequence[bool],
+    checked: Sequence[int],
+    truth: Sequence[bool],
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> Figure:
+    """Rogan-Gladen's share of positives where a random some of the judged items were checked.
+
+    `judged` are the verdicts on everything, `checked` the positions that people saw, `truth` what
+    they said there, `clusters` each item's prompt (default: one item a prompt). The interval draws
+    whole clusters again, what was judged and what was checked of it together. Sensitivity and
+    specificity get half a hit and half a miss more in each draw: few checks without an error are
+    no certainty. Where a judge's power (sensitivity + specificity - 1) is below 0.7, people's share
+    among the checked alone is known better than this one.
+    """
+    said, n = np.asarray(judged, np.float64), len(judged)
+    seen, known = np.asarray(checked, np.intp), np.asarray(truth, np.float64)
+    codes, count = numbered(clusters, n)
+
+    def sums(values: Floats, at: Codes) -> Floats:
+        return np.bincount(at, weights=values, minlength=count).astype(np.float64)
+
+    told, at = said[seen], codes[seen]
+    columns = [sums(np.ones(n), codes), sums(said, codes)]
+    columns += [sums(v, at) for v in (known, known * told, 1 - known, (1 - known) * (1 - told))]
+    table = np.stack(columns, axis=1)  # [clusters, 6]
+    items, called, positives, hits, negatives, clears = table.sum(0)
+    if not positives or not negatives:
+        return NOTHING.model_copy(update={"n": n})
+    value = rogan_gladen(called / items, hits / positives, clears / negatives)
+    if value is None:
+        return NOTHING.model_copy(update={"n": n})
+    seen_clusters = np.unique(at).size
+    if seen_clusters < 2:
+        return Figure(value=value, low=None, high=None, n=n)
+    drawn = np.concatenate([times @ table for times in draws(count, seed=seed)]).T
+    items, called, positives, hits, negatives, clears = drawn
+    se, sp = (hits + 0.5) / (positives + 1), (clears + 0.5) / (negatives + 1)
+    return _spread(value, (called / items, se, sp), n=n, clusters=seen_clusters)
+
+
+def _spread(value: float, drawn: tuple[Floats, Floats, Floats], *, n: int, clusters: int) -> Figure:
+    """The interval of resampled shares, sensitivities and specificities, put right one by one."""
+    shares, se, sp = drawn
     power = se + sp - 1
     if np.mean(power <= 0) > 0.025:
         return Figure(value=value, low=0.0, high=1.0, n=n)
     kept = power > 0
     fixed = np.clip((shares[kept] + sp[kept] - 1) / power[kept], 0.0, 1.0)
-    found = interval(value, fixed, n=n, clusters=count)
+    found = interval(value, fixed, n=n, clusters=clusters)
     low, high = min(found.low or 0.0, value), max(found.high or 0.0, value)
     return found.model_copy(update={"low": low, "high": high})
 
@@ -131,40 +149,78 @@ def prediction_powered(
     truth: Sequence[float] | Floats,
     *,
     chances: Sequence[float] | Floats | None = None,
+    clusters: Sequence[Hashable] | None = None,
+    share: bool = False,
 ) -> Figure:
     """The mean that people would give to all items, from guesses of all and people's word on some.
 
     `checked` are the positions that people saw, `truth` what they said there, `chances` each item's
-    chance of being checked (default: all alike). With n checked of N,
+    chance of being checked, up to a factor (default: all alike), `clusters` each item's prompt
+    (default: one item a prompt). The estimate is
 
-        mean(l f) + 1/N sum over checked of (y - l f) / chance,
+        l mean(f) + sum over checked of (y - l f) / chance, by the sum over checked of 1 / chance,
 
-    where l in [0, 1] is chosen for the least variance: a useless guess gets 0. Student's t with
-    n - 2 degrees of freedom; no interval from fewer than two.
+    where l in [0, 1] is chosen for the least variance: a useless guess gets 0. The variance is that
+    of leaving out one cluster after another; Student's t with two degrees of freedom fewer than
+    clusters were checked, no interval from fewer than two. A `share` is cut off at 0 and 1,
+    and where all checked items say the same its interval is Wilson's over their clusters.
     """
     f, y = np.asarray(guesses, np.float64), np.asarray(truth, np.float64)
     seen = np.asarray(checked, np.intp)
     total, n = f.size, seen.size
     if n == 0:
         return NOTHING.model_copy(update={"n": total})
-    chance = np.full(total, n / total) if chances is None else np.asarray(chances, np.float64)
-    weight = n / (total * chance[seen])  # 1 where all have the same chance
-    if n < 2:
-        value = float(f.mean() + (weight * (y - f[seen])).mean())
-        return Figure(value=value, low=None, high=None, n=n)
-    options = [(_variance(f, f[seen], y, weight, power), power) for power in np.linspace(0, 1, 101)]
-    variance, power = min(options)
+    codes, _ = numbered(clusters, total)
+    weight = np.ones(n) if chances is None else 1 / np.asarray(chances, np.float64)[seen]
+    weight *= n / weight.sum()  # 1 where all have the same chance
+    if share and np.ptp(y) == 0:
+        # Wilson's, as of so many clusters of equal weight (Kish).
+        sizes = np.bincount(codes[seen], weights=weight)
+        alike = int(sizes.sum() ** 2 / (sizes @ sizes) + 1e-9)
+        low, high = wilson(float(y[0]) * alike, alike)
+        return Figure(value=y[0], low=min(low, y[0]), high=max(high, y[0]), n=n)
+    groups = np.unique(codes[seen]).size
+    variance, power = _fitted(f, y, seen, weight, codes) if groups > 1 else (0.0, 1.0)
     value = float(power * f.mean() + (weight * (y - power * f[seen])).mean())
+    kept = min(max(value, 0.0), 1.0) if share else value
+    if groups < 2:
+        return Figure(value=kept, low=None, high=None, n=n)
+    if share and n < total:
+        # Fewer than one error among the checked is not none among all.
+        variance = max(variance, 1 / (groups * (groups + 2)))
     # The power is one more thing fitted to what was checked, unless everything was.
-    freedom = n - 1 if n == total else max(n - 2, 1)
-    half = student(freedom) * math.sqrt(variance * (n - 1) / freedom)
-    return Figure(value=value, low=value - half, high=value + half, n=n)
+    freedom = groups - 1 if n == total else max(groups - 2, 1)
+    half = student(freedom) * math.sqrt(variance * (groups - 1) / freedom)
+    ends = (value - half, value + half)
+    low, high = np.clip(ends, 0.0, 1.0) if share else ends
+    return Figure(value=kept, low=float(low), high=float(high), n=n)
 
 
-def _variance(f: Floats, seen: Floats, y: Floats, weight: Floats, power: float) -> float:
-    """Of the estimate: the checked items are some of all items, so the two parts covary."""
-    error = weight * (y - power * seen)
-    n, total = len(y), len(f)
-    together = float(np.mean((error - error.mean()) * power * (seen - seen.mean()))) * n / (n - 1)
-    parts = power**2 * float(f.var(ddof=1)) + 2 * together
-    return max(0.0, parts / total + float(error.var(ddof=1)) / n)
+def _fitted(f: Floats, y: Floats, seen: Codes, weight: Floats, codes: Codes) -> tuple[float, float]:
+    """The least variance of the estimate, and the power that has it.
+
+    A cluster's part is what leaving it out would change (the jackknife), for large clusters pull
+    the mean towards themselves. The checked items are some of all items, so the guesses and the
+    errors of a cluster covary.
+    """
+    at, count, groups = codes[seen], int(codes.max()) + 1, np.unique(codes[seen]).size
+
+    def parts(values: Floats, weight: Floats, where: Codes) -> Floats:
+        off = weight * (values - np.average(values, weights=weight))
+        total = np.bincount(where, weights=weight, minlength=count)
+        summed = np.bincount(where, weights=off, minlength=count)
+        return np.asarray(summed / (weight.sum() - total), np.float64)
+
+    guesses = parts(f, np.ones(f.size), codes)
+    truths, guessed = parts(y, weight, at), parts(f[seen], weight, at)
+    alone = 1 - np.bincount(codes, minlength=count) / f.size
+
+    def variance(power: float) -> float:
+        of_all, errors = power * guesses, truths - power * guessed
+        together = 2 * float(of_all @ (alone * errors))
+        own = float(of_all @ of_all) * (1 - 1 / count) + float(errors @ errors) * (1 - 1 / groups)
+        return max(0.0, own + together)
+
+    # What was checked in full needs no guesses.
+    powers = np.linspace(0, 1, 101) if len(seen) < len(f) else [0.0]
+    return min((variance(power), float(power)) for power in powers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +10,8 @@ import numpy as np
 from hrlaif.records import Preference, Row
 from hrlaif.statistics import (
     Calibration,
-    Figure,
     Floats,
-    corrected_share,
+    corrected_by_check,
     prediction_powered,
     right,
 )
@@ -28,14 +27,15 @@ from hrlaif.study.pairs import Item
 
 
 class Checkable(NamedTuple):
-    """Answered pairs, how sure the judge is of each after calibration, and how split variants are.
+    """Answered pairs, what the judge says of each after calibration, and how split variants are.
 
     All lists are as long as the labels.
     """
 
     items: list[Item]
     labels: list[Preference]
-    sure: Floats
+    better: Floats
+    """The calibrated probability that a is better."""
     split: Floats
 
     @classmethod
@@ -59,53 +59,90 @@ class Checkable(NamedTuple):
         return cls(
             [items[n] for n in kept],
             labels,
-            np.array([max(x, 1 - x) for x in p]),
+            np.array(p),
             disagreement(several) if kept else np.zeros(0),
         )
+
+    @property
+    def sure(self) -> Floats:
+        """How probable it is that the label is right, if the judge may be as sure as it is."""
+        return np.maximum(self.better, 1 - self.better)
+
+    @property
+    def interest(self) -> dict[str, Floats]:
+        """What draws a check to each label, by each strategy's name."""
+        even = np.ones(len(self.labels))
+        return {"random": even, "doubt": doubt(self.better), "disagreement": self.split}
+
+    @property
+    def prompts(self) -> list[str]:
+        """The names by which intervals are clustered."""
+        return [item.prompt for item in self.items]
 
     def unknown(self) -> Checkable:
         """The pairs without people's word; all, where all have it."""
         kept = [n for n, item in enumerate(self.items) if item.truth is None]
-        if not kept:
-            return self
+        return self._some(kept) if kept else self
+
+    def where(self, items: Sequence[Item]) -> Checkable:
+        """Those of these items."""
+        return self._some(self.places(items))
+
+    def places(self, items: Sequence[Item]) -> list[int]:
+        """Positions of these items."""
+        names = {item.comparison.id for item in items}
+        return [n for n, item in enumerate(self.items) if item.comparison.id in names]
+
+    def _some(self, kept: Sequence[int]) -> Checkable:
         items, labels = [self.items[n] for n in kept], [self.labels[n] for n in kept]
-        return Checkable(items, labels, self.sure[kept], self.split[kept])
+        return Checkable(items, labels, self.better[kept], self.split[kept])
 
 
-def to_check(pool: Checkable, budget: int, *, seed: int) -> tuple[Row, list[Row]]:
+def to_check(
+    pool: Checkable, budget: int, *, by: str = "doubt", test: Sequence[Item], seed: int
+) -> tuple[Row, list[Row]]:
     """The intervals to expect of each strategy, and the rows that a person should see.
 
-    They are drawn from the pairs without people's word; from all where all have it, as a trial.
-    Rows carry `chance`, by which their votes are weighed; the judge's label is left out, so that
-    the person is not led by it.
+    They are drawn, by one of the strategies, from the pairs without people's word; from all where
+    all have it, as a trial. Figures are those of the `test` items, on which the way of asking was
+    not chosen: the intervals to expect are of the checks that fall there. Rows carry `chance`, by
+    which their votes are weighed; the judge's label is left out, so that the person is not led by
+    it. They stand in a random order: the first of them are a smaller check of the same kind.
     """
     pool = pool.unknown()
     if not pool.labels or budget < 1:
         return {}, []
-    interest = {
-        "random": np.ones(len(pool.labels)),
-        "doubt": doubt(pool.sure),
-        "disagreement": pool.split,
-    }
-    shares = {name: chances(wish, budget) for name, wish in interest.items()}
-    planned = {
-        name: {"half_width": round(planned_half_width(pool.sure, share), 5)}
-        for name, share in shares.items()
-    }
+    shares = {name: chances(wish, budget) for name, wish in pool.interest.items()}
+    drawn = draw(shares[by], seed=seed)
+    np.random.default_rng([seed, 3]).shuffle(drawn)
     rows = []
-    for n in sorted(draw(shares["doubt"], seed=seed), key=lambda n: float(pool.sure[n])):
+    for n in drawn:
         comparison = pool.items[n].comparison.model_copy(
             update={"human_preference": None, "gold_preference": None}
         )
-        rows.append({**comparison.row(), "chance": round(float(shares["doubt"][n]), 6)})
-    return {"budget": min(budget, len(pool.labels)), "strategies": planned}, rows
+        rows.append({**comparison.row(), "chance": round(float(shares[by][n]), 6)})
+    there = pool.places(test)
+    plan: Row = {"budget": min(budget, len(pool.labels)), "check_by": by}
+    if there:
+        plan["budget_test"] = round(float(shares["random"][there].sum()))
+        plan["strategies"] = {name: _planned(pool, there, one) for name, one in shares.items()}
+    return plan, rows
+
+
+def _planned(pool: Checkable, places: Sequence[int], chance: Floats) -> Row:
+    names = [pool.prompts[n] for n in places]
+    return {
+        name: round(planned_half_width(p[places], chance[places], clusters=names), 5)
+        for name, p in (("half_width", pool.sure), ("half_width_a_is_better", pool.better))
+    }
 
 
 def corrected(pool: Checkable, budget: int, *, seed: int) -> Row:
     """The judge's figures put right by people's: agreement, and the share in which a is better.
 
     Where only some pairs have people's word, that is the check. Where all have it, a check of
-    `budget` is drawn in each way, and stands beside what all of people's word says.
+    `budget` is drawn in each way, and stands beside what all of people's word says; with a budget
+    of 0 the part is empty.
     """
     known = [n for n, item in enumerate(pool.items) if item.decided]
     if len(known) < 2:
@@ -115,45 +152,40 @@ def corrected(pool: Checkable, budget: int, *, seed: int) -> Row:
         # What people said before any check was drawn stands beside it for certain.
         weighed = any(given[n] is not None for n in known)
         share = np.array([1.0 if c is None else c for c in given]) if weighed else None
-        return {"people": len(known), "partly": True} | _estimates(pool, known, share)
-    found: Row = {"people": len(known), "partly": False, "all": _estimates(pool, known, None)}
-    ways: Mapping[str, Floats] = {
-        "random": np.ones(len(known)),
-        "doubt": doubt(pool.sure),
-        "disagreement": pool.split,
-    }
-    for name, wish in ways.items():
-        share = chances(wish, min(budget, len(known)))
-        found[name] = _estimates(pool, draw(share, seed=seed), share)
+        return {"people": len(known), "partly": True} | _estimates(pool, known, share, seed)
+    if budget < 1:
+        return {}
+    found: Row = {"people": len(known), "partly": False, "all": _estimates(pool, known, None, seed)}
+    for name, wish in pool.interest.items():
+        share = chances(wish, budget)
+        found[name] = _estimates(pool, draw(share, seed=seed), share, seed)
     return found
 
 
-def _estimates(pool: Checkable, checked: Sequence[int], share: Floats | None) -> Row:
+def _estimates(pool: Checkable, checked: Sequence[int], share: Floats | None, seed: int) -> Row:
     """`share`: each pair's chance of being checked; None when the check was random."""
     truths = [pool.items[n].truth or 0.0 for n in checked]
-    said = [label.prob_a > 0.5 for label in pool.labels]
     marks = [right(pool.labels[n].prob_a, t) for n, t in zip(checked, truths, strict=True)]
     better = [float(t > 0.5) for t in truths]
-    guesses = np.array([float(s) for s in said])
-    rows: Row = {
-        "checked": len(checked),
-        "agreement": _share(prediction_powered(pool.sure, checked, marks, chances=share)).row(),
-        "a_is_better": _share(prediction_powered(guesses, checked, better, chances=share)).row(),
-    }
-    if share is None or np.ptp(share[list(checked)]) == 0:
+    rows: Row = {"checked": len(checked)}
+    for name, guesses, people in (
+        ("agreement", pool.sure, marks),
+        ("a_is_better", pool.better, better),
+    ):
+        rows[name] = prediction_powered(
+            guesses, checked, people, chances=share, clusters=pool.prompts, share=True
+        ).row()
+    random = share is None or np.ptp(share[list(checked)]) == 0
+    if random and len(checked) < len(pool.labels):
         # Sensitivity and specificity are those of a random sample only.
-        rows["rogan_gladen"] = corrected_share(
-            said, [said[n] for n in checked], [t > 0.5 for t in truths]
+        rows["rogan_gladen"] = corrected_by_check(
+            [label.prob_a > 0.5 for label in pool.labels],
+            checked,
+            [t > 0.5 for t in truths],
+            clusters=pool.prompts,
+            seed=seed,
         ).row()
     return rows
-
-
-def _share(found: Figure) -> Figure:
-    """Cut off at 0 and 1: an estimate of few checks may pass them, the truth does not."""
-    ends = {name: getattr(found, name) for name in ("value", "low", "high")}
-    return found.model_copy(
-        update={name: min(max(end, 0.0), 1.0) for name, end in ends.items() if end is not None}
-    )
 
 
 def _said(answer: Answer) -> float:

@@ -112,7 +112,10 @@ def _judge(
     pool = Checkable.of(
         asked.items, answers, others=others, calibration=fitted.maps.get("temperature")
     )
-    plan, rows = to_check(pool, asked.settings.budget, seed=seed)
+    plan, rows = to_check(
+        pool, asked.settings.budget, by=asked.settings.check_by, test=test, seed=seed
+    )
+    checked = corrected(pool.where(test), plan.get("budget_test", 0), seed=seed)
     lesson = learning.Lesson([a for a in on_dev if isinstance(a, Preference)], test)
     row = {
         "chosen": best,
@@ -128,7 +131,7 @@ def _judge(
         "bias": besides.card(asked, judge, asked.variant(best), test, on_test),
         "calibration": fitted.figures,
         "injection": besides.attacks(asked, judge, asked.variant(best), grader),
-        "checking": plan | {"corrected": corrected(pool, asked.settings.budget, seed=seed)},
+        "checking": plan | {"corrected": checked},
         "learning": learning.curve(lesson, asked.trainer, seed=seed),
         "poison": learning.poisoned(lesson, asked.trainer, seed=seed),
         "noise": learning.doubtful(

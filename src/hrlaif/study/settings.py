@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Literal, final
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ class Study(Settings):
     """Pairs of every probe of bias, and of every family of injections; 0 leaves both out."""
     budget: int = Field(default=50, ge=0)
     """Labels that a person could check."""
+    check_by: Literal["random", "doubt", "disagreement"] = "doubt"
+    """Which labels: any, more of those that the judge doubts, or that the variants split over."""
     attacks: bool = True
     """Measure injection resistance, with the defence and without."""
     parallel: bool = True

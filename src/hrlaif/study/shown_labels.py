@@ -16,9 +16,9 @@ _WAYS = ("random", "doubt", "disagreement")
 def checking(one: Row, charts: Charts) -> Row:
     """What checks by people would tell, or told."""
     found = one["checking"]
-    if "strategies" not in found:
+    people = found.get("corrected")
+    if "budget" not in found and not people:
         return {}
-    people = found["corrected"]
     rows = []
     if people and not people["partly"]:
         for way in ("all", *_WAYS):
@@ -26,9 +26,16 @@ def checking(one: Row, charts: Charts) -> Row:
             rows.append((name, _estimates(people[way])))
     elif people:
         rows.append((f"{people['checked']} checked", _estimates(people)))
+    planned = found.get("strategies", {})
     return {
-        "budget": found["budget"],
-        "planned": [(way, found["strategies"][way]["half_width"]) for way in _WAYS],
+        "budget": found.get("budget"),
+        "by": found.get("check_by"),
+        "budget_test": found.get("budget_test"),
+        "planned": [
+            (way, planned[way]["half_width"], planned[way]["half_width_a_is_better"])
+            for way in _WAYS
+            if way in planned
+        ],
         "rows": rows,
         "chart": charts.grouped(
             [(name, [cells[0]]) for name, cells in rows], unit="agreement with people",
