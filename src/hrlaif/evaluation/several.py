@@ -14,7 +14,7 @@ from hrlaif.errors import DataError
 from hrlaif.evaluation.ranking import Traits, ranked, with_difficulty
 from hrlaif.evaluation.win_rate import PARTIAL, Answer, ask, pair, summarise, won
 from hrlaif.messages import spoken
-from hrlaif.progress import say
+from hrlaif.progress import say, track
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Comparison, Preference, Response, Row
@@ -156,17 +156,16 @@ def _pairs(models: Models, answers: Sequence[Answer], seed: int) -> list[Row]:
     for answer in answers:
         one, other = answer.comparison.a.model, answer.comparison.b.model
         groups.setdefault((one, other), []).append(answer)
-    return [
-        {
-            "a": one,
-            "b": other,
-            "win_rate": summarise(
-                group,
-                unmatched=len(models[one]) + len(models[other]) - 2 * len(group),
-                names=(other, one, "no difference"),
-                seed=seed,
-            ).row(),
-        }
-        for one, other in combinations(models, 2)
-        if (group := groups.get((one, other)))
-    ]
+    rows = []
+    with track("win rates", len(groups), unit="pairs of models") as bar:
+        for one, other in combinations(models, 2):
+            if group := groups.get((one, other)):
+                won_by = summarise(
+                    group,
+                    unmatched=len(models[one]) + len(models[other]) - 2 * len(group),
+                    names=(other, one, "no difference"),
+                    seed=seed,
+                )
+                rows.append({"a": one, "b": other, "win_rate": won_by.row()})
+                bar.advance(1)
+    return rows
