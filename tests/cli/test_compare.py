@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,35 @@ def test_another_baseline_is_refused_before_anything_is_asked(hrlaif, sides, wri
     told = hrlaif.here(*other, "--against", tmp_path / "one", code=1)
     assert "holds no verdict against these baseline responses" in told.stderr
     assert not (tmp_path / "two").exists()
+
+
+def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_path):
+    """compared.json was written when the command took two files alone."""
+    judge = "scripted:length_bias=0.45,failure=0.05"
+    given = ("compare", *sides, "-o", tmp_path / "out", "--judge", judge)
+    done = hrlaif.here(*given)
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert list(found) == ["judge", "models", "win_rate", "cost"]
+    known = json.loads((Path(__file__).parent / "compared.json").read_text())
+    ours, theirs = ([*leaves(one)] for one in ({**found, "cost": None}, {**known, "cost": None}))
+    assert [path for path, _ in ours] == [path for path, _ in theirs]
+    for (path, value), (_, before) in zip(ours, theirs, strict=True):
+        assert value == pytest.approx(before, abs=1e-6), path
+    assert done.stdout.splitlines() == [
+        f"B ({sides[1]}) versus A ({sides[0]}), 30 comparisons, judge {judge}:",
+        "B's win rate is 66.4 % (95 % interval 56.7 to 76.8): better than A in this judge's eyes.",
+        "At equal length (lc_minimal) it is 51.9 % (95 % interval 40.3 to 68.0).",
+        "  5 of two identical texts: ties, no judge was asked",
+        "  2 without a verdict: scripted failure",
+        str(tmp_path / "out" / "compare.json"),
+    ]
+
+
+def leaves(value, path=""):
+    """Every value that is no list and no object, in order, by its place."""
+    if isinstance(value, dict | list):
+        named = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in named:
+            yield from leaves(inner, f"{path}/{name}")
+    else:
+        yield path, value

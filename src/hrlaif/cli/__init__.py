@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hrlaif.cli import checking, feedback, people, redteam, runs, serve, study, tools
+from hrlaif.cli import checking, compare, feedback, people, redteam, runs, serve, study, tools
 from hrlaif.failures import failure
 from hrlaif.progress import say
 from hrlaif.settings import compute, using
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (runs, feedback, checking, redteam, people, study, serve, tools):
+for part in (runs, feedback, compare, checking, redteam, people, study, serve, tools):
     part.add_to(app)
 
 

@@ -1,4 +1,4 @@
-"""Commands on any file, without a run folder: label, score, compare."""
+"""Commands on any file, without a run folder: label, score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import Job, cost_of, guard, label_lines, silence, working
+from hrlaif.cli.jobs import Job, label_lines, not_too_silent, silence
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -29,33 +29,16 @@ from hrlaif.cli.options import (
     reward_of,
     tell,
 )
-from hrlaif.errors import TooManyAbstentions, UsageError
-from hrlaif.progress import number, say
+from hrlaif.progress import number
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
-from hrlaif.run import Receipt, sha256, write_json
 from hrlaif.settings import Settings, plain
 
 T = TypeVar("T")
-_SIDES = ("B", "A", "no difference")
-Difficulty = Annotated[
-    str | None,
-    typer.Option(help="Difficulty of each prompt (id, instruction_difficulty): lc_difficulty."),
-]
-Gamed = Annotated[
-    str | None,
-    typer.Option(help="AlpacaEval's df_gamed.csv, beside --difficulty: lc_alpaca_v1."),
-]
-Against = Annotated[
-    Path | None,
-    typer.Option(
-        help="Another comparison's folder, or RUN/evaluation: is its win rate a different one?"
-    ),
-]
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds this file's commands."""
-    for command in (label, score, compare):
+    for command in (label, score):
         app.command()(command)
 
 
@@ -109,7 +92,7 @@ def label(
     silent = job.finish(rows, lambda row: "prob_a" in row)
     summary = {**_labelled(rows), "abstentions": silent, "out": str(out), "cost": cost}
     tell(summary, label_lines(summary, max_chars), as_json)
-    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
+    not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 
 def score(
@@ -166,66 +149,7 @@ def score(
     }
     shown = "" if mean is None else f", mean {mean:.3f}"
     tell(summary, [f"{number(len(values), 'score')} in {out}{shown}", *silence(silent)], as_json)
-    _not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
-
-
-def compare(
-    a: Annotated[str, typer.Argument(help="Responses of the baseline.")],
-    b: Annotated[str, typer.Argument(help="Responses of the other model to the same prompts.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="The folder to write.", show_default=False)
-    ],
-    judge: Judges,
-    task: Task = "general",
-    difficulty: Difficulty = None,
-    gamed: Gamed = None,
-    against: Against = None,
-    base_url: BaseUrl = None,
-    concurrency: Concurrency = 16,
-    batch: Batch = False,
-    limit: Limit = None,
-    max_cost: MaxCost = None,
-    max_abstentions: Silence = 0.2,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Win rate of B over A: raw, length-controlled, by category, with intervals."""
-    from hrlaif import evaluation
-    from hrlaif.estimates import longest, of_labeler, size_of_responses
-    from hrlaif.rows import read_rows, responses_from
-
-    labeler, model = labeler_of("pairwise", {"task": task}, judge, base_url)
-    baseline, other = (responses_from(read_rows(side, limit=limit)) for side in (a, b))
-    settings = {"labeler": plain(_settings(labeler)), "judge": plain(model)}
-    known = _known(difficulty, gamed)
-    if against is not None:
-        evaluation.refuse_others(against, {response.text for response in baseline})
-    inputs = {side: sha256(Path(side)) for side in (a, b) if Path(side).is_file()}
-    sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
-    fewer = min(sizes, key=lambda size: size.number)
-    compute = computing(base_url, concurrency, max_cost, batch)
-    if announced(of_labeler(labeler, model, fewer), dry_run, as_json):
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    with working(out, "compare", compute) as ledger:
-        guard(
-            out / "compare.partial.json",
-            Receipt(stage="compare", settings=settings, inputs=inputs),
-            out / "comparisons.jsonl.partial",
-            f"delete {out}, or",
-        )
-        found = evaluation.compare(baseline, other, labeler, model, out, known=known, names=_SIDES)
-        (out / "compare.partial.json").unlink()
-        found["cost"] = cost_of(ledger)
-    said = _compared(found, f"B ({b}) versus A ({a})")
-    if against is not None:
-        found["against"] = evaluation.two_runs(out, against).model_dump(mode="json")
-        said.append(found["against"]["statement"])
-    write_json(out / "compare.json", found)
-    tell(found, [*said, f"{out / 'compare.json'}"], as_json)
-    won = found["win_rate"]
-    asked, silent = won["asked"] - won["identical"], sum(won["abstentions"].values())
-    _not_too_silent(asked, silent, max_abstentions, out / "comparisons.jsonl")
+    not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
 
 
 def _labelled(rows: Sequence[Row]) -> Row:
@@ -239,47 +163,6 @@ def _labelled(rows: Sequence[Row]) -> Row:
     return found | ({"agreement": known.row()} if known.overall.n else {})
 
 
-def _compared(found: Row, head: str) -> list[str]:
-    """What a person reads after a comparison."""
-    won = found["win_rate"]
-    lines = [f"{head}, {won['asked']} comparisons, judge {found['judge']}:", won["statement"]]
-    equal = won["length_controlled"]["win_rate"]
-    if won["asked"] - won["identical"] - sum(won["abstentions"].values()):
-        lines += [f"At equal length (lc_minimal) it is {_percent(equal)}."]
-        lines += [f"  {flag}" for flag in won["length_controlled"]["flags"]]
-    if won["identical"]:
-        lines.append(f"  {won['identical']} of two identical texts: ties, no judge was asked")
-    if won["unmatched"]:
-        lines.append(f"  {won['unmatched']} responses have no partner in the other file")
-    return [*lines, *silence(won["abstentions"])]
-
-
-def _percent(figure: Row) -> str:
-    value, low, high = (figure[name] for name in ("value", "low", "high"))
-    if value is None or low is None or high is None:
-        return "not known"
-    return f"{100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-
-
 def _settings(part: object) -> Settings:
     assert isinstance(part, Settings)
     return part
-
-
-def _known(difficulty: str | None, gamed: str | None) -> Any:
-    from hrlaif.evaluation.difficulty import read_difficulty
-    from hrlaif.rows import read_rows
-
-    if difficulty is None:
-        if gamed is not None:
-            raise UsageError("--gamed goes with --difficulty: AlpacaEval's estimator needs both")
-        return None
-    return read_difficulty(read_rows(difficulty), None if gamed is None else read_rows(gamed))
-
-
-def _not_too_silent(asked: int, silent: int, allowed: float, listed: Path) -> None:
-    if asked and silent / asked > allowed:
-        say(f"see {listed}")
-        raise TooManyAbstentions(
-            f"{silent} of {asked} rows have no verdict, more than the {allowed:.0%} allowed"
-        )

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from hrlaif.errors import UsageError
+from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.messages import digest
-from hrlaif.progress import number, spending
+from hrlaif.progress import number, say, spending
 from hrlaif.records import Record, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import (
@@ -180,3 +180,12 @@ def cut_texts(cut: int, count: int, max_chars: int) -> list[str]:
 def silence(counts: dict[str, int]) -> list[str]:
     """A line for each reason for which there is no verdict."""
     return [f"  {count} without a verdict: {reason}" for reason, count in counts.items()]
+
+
+def not_too_silent(asked: int, silent: int, allowed: float, listed: Path) -> None:
+    """Raises TooManyAbstentions, after saying where they are listed."""
+    if asked and silent / asked > allowed:
+        say(f"see {listed}")
+        raise TooManyAbstentions(
+            f"{silent} of {asked} rows have no verdict, more than the {allowed:.0%} allowed"
+        )

@@ -8,6 +8,7 @@ from hrlaif.evaluation.detector import labelled, measured
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
+from hrlaif.evaluation.several import by_model, compare_several, meetings
 from hrlaif.evaluation.toxicity import Toxic, Toxicity, toxicity
 from hrlaif.evaluation.two_runs import TwoRuns, refuse_others, two_runs
 from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
@@ -25,12 +26,15 @@ __all__ = [
     "WinRate",
     "accuracy",
     "agreement",
+    "by_model",
     "compare",
+    "compare_several",
     "cost",
     "evaluate",
     "held_out_reward",
     "labelled",
     "measured",
+    "meetings",
     "refuse_others",
     "satisfaction",
     "summarise",

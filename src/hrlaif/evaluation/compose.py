@@ -15,13 +15,11 @@ from hrlaif.evaluation.held_out import held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import satisfaction
 from hrlaif.evaluation.toxicity import Toxic
-from hrlaif.evaluation.win_rate import OF_A_RUN, Names, ask, pair, summarise
+from hrlaif.evaluation.win_rate import OF_A_RUN, PARTIAL, Names, ask, pair, summarise
 from hrlaif.protocols import Check, Labeler, LanguageModel
 from hrlaif.records import Preference, Response, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json
-
-_PARTIAL = "comparisons.jsonl.partial"
 
 
 def evaluate(
@@ -114,7 +112,7 @@ def _compared(
     comparisons = pair(baseline, policy)
     if known is not None:
         refuse_unknown([c.prompt.id for c in comparisons], known)
-    answers = ask(comparisons, labeler, judge, folder / _PARTIAL)
+    answers = ask(comparisons, labeler, judge, folder / PARTIAL)
     unmatched = len(baseline) + len(policy) - 2 * len(comparisons)
     won = summarise(answers, unmatched=unmatched, known=known, names=names, seed=seed)
     write_rows(folder / "comparisons.jsonl", (answer.row() for answer in answers))
@@ -131,5 +129,5 @@ def _compared(
 
 def _written(folder: Path, name: str, metrics: Row) -> Row:
     write_json(folder / name, metrics)
-    (folder / _PARTIAL).unlink(missing_ok=True)
+    (folder / PARTIAL).unlink(missing_ok=True)
     return metrics

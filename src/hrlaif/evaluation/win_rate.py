@@ -34,6 +34,7 @@ from hrlaif.statistics import (
 
 Answer = Preference | Abstention
 NO_CATEGORY = "none"
+PARTIAL = "comparisons.jsonl.partial"
 Names = tuple[str, str, str]
 """What a statement calls b, a, and the case in which neither is better."""
 OF_A_RUN: Names = ("The policy", "the baseline", "no change")

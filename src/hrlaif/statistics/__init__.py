@@ -53,6 +53,7 @@ from hrlaif.statistics.length import (
     lc_difficulty,
     lc_minimal,
     lc_ratio,
+    length_feature,
 )
 from hrlaif.statistics.noise import Noise, noise
 from hrlaif.statistics.paired import Paired, against_base, holm, mcnemar, paired, sign_test
@@ -96,6 +97,7 @@ __all__ = [
     "lc_difficulty",
     "lc_minimal",
     "lc_ratio",
+    "length_feature",
     "light_kappa",
     "mcnemar",
     "mean",

@@ -144,6 +144,11 @@ def lc_alpaca_v1(
     )  # fmt: skip
 
 
+def length_feature(contest: Contest) -> Floats:
+    """tanh((len_baseline - len) / sd) of each comparison [N]; 0 where all differences are equal."""
+    return np.asarray(_tanh(contest)(np.ones((1, len(contest.wins))))[0], np.float64)
+
+
 def _tanh(contest: Contest) -> Callable[[Floats], Floats]:
     """The length feature [B, N] of weights [B, N]: its sd is a part of what is resampled."""
     gaps = np.asarray(contest.baseline_lengths, np.float64) - np.asarray(
