@@ -26,18 +26,13 @@ def fit(
         p = sigmoid(logits(x, beta))
         slope = _through(weights * (p - y), x) + ridge * beta
         curve = _curvature(weights * p * (1 - p), x) + ridge * np.eye(width)
-        step = newton(curve, slope, x)
-        beta = beta - step
-        if np.abs(step).max() < _CLOSE:
+        step = np.asarray(np.linalg.solve(curve, slope[:, :, None])[:, :, 0], np.float64)
+        moved = np.abs(logits(x, step)).max(1, keepdims=True)
+        beta = beta - step / np.maximum(moved, 1.0)
+        # In logits: what moves none, as all strengths of a ranking together, may never come to rest.
+        if moved.max() < _CLOSE:
             break
     return beta
-
-
-def newton(curve: Floats, slope: Floats, x: Floats) -> Floats:
-    """curve^-1 slope, [B, K, K] and [B, K], shortened to move no logit of x by more than 1."""
-    step = np.asarray(np.linalg.solve(curve, slope[:, :, None])[:, :, 0], np.float64)
-    moved = np.abs(logits(x, step)).max(1, keepdims=True)
-    return np.asarray(step / np.maximum(moved, 1.0), np.float64)
 
 
 def logits(x: Floats, beta: Floats) -> Floats:
