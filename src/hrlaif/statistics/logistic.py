@@ -29,7 +29,7 @@ def fit(
         step = np.asarray(np.linalg.solve(curve, slope[:, :, None])[:, :, 0], np.float64)
         moved = np.abs(logits(x, step)).max(1, keepdims=True)
         beta = beta - step / np.maximum(moved, 1.0)
-        # In logits: what moves none, as all strengths of a ranking together, may never come to rest.
+        # In logits: what moves none, as all strengths together do, may never come to rest.
         if moved.max() < _CLOSE:
             break
     return beta
