@@ -75,6 +75,23 @@ def test_init_writes_a_recipe_once_and_never_over_another(hrlaif, tmp_path):
     assert "to do" in hrlaif("status", folder).stdout
 
 
+def test_a_recipe_that_needs_a_file_of_the_user_s_says_so_and_a_first_try_binds_nothing(
+    hrlaif, tmp_path, monkeypatch, write
+):
+    monkeypatch.chdir(tmp_path)
+    assert "put the file of your pairs for PAIRS.jsonl in it" in (
+        hrlaif.here("init", "run", "--recipe", "rlhf").stderr
+    )
+    assert "PAIRS" not in hrlaif.here("init", "other", "--recipe", "rlaif").stderr
+    base = ["run", "run", "--set", "model=scripted:", "--set", "judge=scripted:"]
+    base += ["--until", "prompts", "--set", "prompts.test=2", "--set", "prompts.validation=1"]
+    refused = hrlaif.here(*base, code=1)
+    assert "prompts.source: PAIRS.jsonl: no such file" in refused.stderr
+    own = write("own.jsonl", [{"prompt": f"Say {n}."} for n in range(6)])
+    hrlaif.here(*base, "--set", f"prompts.source={own}")
+    assert len((tmp_path / "run" / "prompts.jsonl").read_text().splitlines()) == 6
+
+
 def test_until_limit_and_redo_do_what_they_say(hrlaif, finished, tmp_path):
     folder = tmp_path / "run"
     base = ["run", folder, "--config", finished.config, "--until", "prompts", "--limit", "5"]

@@ -33,6 +33,8 @@ ConfigFile = Annotated[
     typer.Option("--config", help="Use this configuration; it is copied into the folder."),
 ]
 
+_PAIRS = "PAIRS.jsonl"
+"""In a recipe: a file that only the user has."""
 _FIGURES = ("calls", "tokens", "time", "memory", "price")
 
 
@@ -58,7 +60,9 @@ def init(
         raise UsageError(f"{path} exists and differs: edit it, or name another folder")
     run.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
-    say(f"wrote {path}; next: hrlaif run {run}")
+    own = _PAIRS in text and not Path(_PAIRS).exists()
+    first = f"put the file of your pairs for {_PAIRS} in it, then" if own else "next"
+    say(f"wrote {path}; {first}: hrlaif run {run}")
 
 
 def run(
@@ -76,7 +80,8 @@ def run(
 ) -> None:
     """Run every stage that is not done yet; the same command resumes after any stop."""
     from hrlaif import running, scoring
-    from hrlaif.config import load, refuse_missing_models
+    from hrlaif.config import load, refuse_missing_models, with_changes
+    from hrlaif.standing import refuse_changed
 
     file, kept = config or _own(run), _changes(changes, limit)
     settings = load(file, [*kept, *([] if max_cost is None else [f"compute.max_cost={max_cost}"])])
@@ -89,11 +94,12 @@ def run(
         return
     refuse_missing_models(settings)
     scoring.refuse_impossible(settings)
+    text = with_changes(file, kept)
     if redo is not None:
-        running.redo(run, settings, redo)
+        running.redo(run, settings, redo, until=until)
     if config is not None or kept:
-        running.refuse_changed(run, settings)
-        _keep(run, file, kept)
+        refuse_changed(run, settings)
+        _keep(run, text)
     running.run(run, settings, until=until, command=_command())
     if (run / "report.html").exists() and until in (None, "report"):
         _print_result(run)
@@ -173,11 +179,8 @@ def _own(folder: Path) -> Path:
     return folder / "config.yaml"
 
 
-def _keep(folder: Path, file: Path, changes: list[str]) -> None:
-    """Copies a configuration into the folder, with what the command changed in it."""
-    from hrlaif.config import with_changes
-
-    text = with_changes(file, changes)
+def _keep(folder: Path, text: str) -> None:
+    """Writes the configuration into the folder, with what the command changed in it."""
     folder.mkdir(parents=True, exist_ok=True)
     if not _own(folder).exists() or _own(folder).read_text("utf-8") != text:
         write_text(_own(folder), text)
