@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from hrlaif import config
-from hrlaif.errors import UsageError
+from hrlaif.errors import ModelError, UsageError
 from hrlaif.labeling import Human, Hybrid, Pairwise
 from hrlaif.llm import Local, Packaged, Scripted
 
@@ -104,6 +104,42 @@ def test_changes_are_kept_at_the_end_of_a_file_and_the_last_of_each_setting_coun
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path):
     with pytest.raises(UsageError, match="no such file: check its name; `hrlaif init RUN`"):
         config.load(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("text", [None, "a: [", "- a", "set: x", "polcy: 1"])
+def test_what_is_wrong_with_a_file_names_it_once(text, tmp_path):
+    path = tmp_path / "config.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError) as told:
+        config.load(path)
+    assert str(told.value).count(str(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "fine"),
+    [
+        ("Qwen/Qwen2.5-0.5B", True),
+        ("folder", True),
+        ("weights.gguf", True),
+        ("x", False),
+        ("my/own/model", False),
+        ("./model", False),
+        ("gone/weights.gguf", False),
+        ("notes.txt", False),
+    ],
+)
+def test_a_local_model_is_a_folder_a_gguf_file_or_a_hub_id(path, fine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("weights.gguf", "notes.txt"):
+        (tmp_path / name).touch()
+    found = config.Config.parse({"model": f"local:{path}", "judge": "scripted:"})
+    if fine:
+        config.refuse_missing_models(found)
+        return
+    with pytest.raises(ModelError, match=r"no such folder or \.gguf file, and no hub id"):
+        config.refuse_missing_models(found)
 
 
 def test_an_unknown_recipe_is_told():

@@ -196,9 +196,9 @@ def test_own_prompts_and_pairs_take_the_calls_that_the_plan_says(own, labeler, a
     assert booked == {"prompts": 6, "label": asked}
 
 
-def test_a_whole_run_takes_at_most_the_calls_that_the_plan_says(finished):
+def test_a_whole_run_takes_at_most_the_calls_that_the_plan_says(finished, tmp_path):
     config = load(finished.config, finished.set[1::2])
-    planned = {line.name: line.work.calls for line in expectations(finished.folder, config)}
+    planned = {line.name: line.work.calls for line in expectations(tmp_path, config)}
     booked = dict.fromkeys(planned, 0)
     for row in cost_table(finished.folder / "ledger.sqlite"):
         booked[row["stage"]] += row["calls"] + row["failures"]
@@ -209,6 +209,21 @@ def test_a_whole_run_takes_at_most_the_calls_that_the_plan_says(finished):
     assert 0 < booked["policy"] <= planned["policy"]
     assert 12 < booked["evaluate"] <= planned["evaluate"]
     assert booked["total"] <= planned["total"]
+
+
+def test_the_sum_is_of_what_is_left_and_of_what_is_done_anew(finished):
+    config = load(finished.config, finished.set[1::2])
+    *lines, left = expectations(finished.folder, config)
+    assert {line.state for line in lines} == {"done"}
+    assert (left.name, left.work.counted, left.usd) == ("left", (0, 0, 0), 0)
+    *lines, left = expectations(finished.folder, config, "policy")
+    assert [line.state for line in lines] == ["done"] * 5 + ["to do"] * 3
+    assert left.work.calls == sum(line.work.calls for line in lines[5:]) > 0
+    changed = load(finished.config, [*finished.set[1::2], "reward.epochs=7"])
+    *lines, left = expectations(finished.folder, changed)
+    # What comes after a stale stage is done still, but will be done anew with it.
+    assert [line.state for line in lines] == ["done"] * 4 + ["stale"] + ["done"] * 3
+    assert left.work.calls == sum(line.work.calls for line in lines[4:])
 
 
 def test_a_model_that_is_not_here_is_told_and_its_time_is_unknown(tmp_path, tiny_model):

@@ -25,6 +25,7 @@ from hrlaif.run import (
     only_process,
     read_receipt,
     receipt_path,
+    refuse_stale,
     sha256,
     sketch,
     write_json,
@@ -177,17 +178,17 @@ def test_a_receipt_is_begun_and_then_finished(tmp_path):
     assert [p.name for p in receipt_path(tmp_path, "label").parent.iterdir()] == ["label.json"]
 
 
-def test_resuming_keeps_the_receipt_of_the_first_attempt(tmp_path):
-    first = begin(tmp_path, receipt(task="general").model_copy(update={"command": "first"}))
-    assert begin(tmp_path, receipt(task="general")) == first
+def go_on(folder, old, new):
+    """As a stage that was begun as in one receipt, and is now asked for what stands in another."""
+    begin(folder, old)
+    refuse_stale(read_receipt(folder, "label"), new.settings, new.inputs)
 
 
 def test_other_settings_are_refused_by_name(tmp_path):
     old = {"labeling": {"labeler": {"kind": "pairwise", "task": "general"}}}
     new = {"labeling": {"labeler": {"kind": "hybrid", "by_category": {"math": 1}}}}
-    begin(tmp_path, receipt(**old))
     with pytest.raises(StaleRunError) as error:
-        begin(tmp_path, receipt(**new))
+        go_on(tmp_path, receipt(**old), receipt(**new))
     assert str(error.value) == (
         "label was begun with labeling.labeler.kind = 'pairwise', now 'hybrid': "
         "use a new run folder, or --redo label"
@@ -204,9 +205,8 @@ def test_other_settings_are_refused_by_name(tmp_path):
     ],
 )
 def test_every_kind_of_change_is_noticed(tmp_path, old, new, said):
-    begin(tmp_path, receipt(**old))
     with pytest.raises(StaleRunError) as error:
-        begin(tmp_path, receipt(**new))
+        go_on(tmp_path, receipt(**old), receipt(**new))
     assert said in str(error.value)
 
 
@@ -214,21 +214,19 @@ def test_the_outermost_kind_that_changed_is_named_first(tmp_path):
     inside = {"by_category": {"math": {"otherwise": {"kind": "pairwise"}}}}
     old = {"labeler": {"kind": "pairwise"}}
     new = {"labeler": {"kind": "hybrid", **inside}}
-    begin(tmp_path, Receipt(stage="label", settings=old, inputs={}))
     with pytest.raises(StaleRunError, match=r"begun with labeler\.kind = 'pairwise', now 'hybrid'"):
-        begin(tmp_path, Receipt(stage="label", settings=new, inputs={}))
+        go_on(tmp_path, receipt(**old), receipt(**new))
 
 
 def test_tuples_and_lists_are_the_same_setting(tmp_path):
-    begin(tmp_path, receipt(categories=["a", "b"]))
-    begin(tmp_path, receipt(categories=("a", "b")))
+    go_on(tmp_path, receipt(categories=["a", "b"]), receipt(categories=("a", "b")))
 
 
 def test_other_inputs_are_refused_by_name(tmp_path):
     given = Receipt(stage="label", settings={}, inputs={"responses.jsonl": "1"})
-    begin(tmp_path, given)
+    other = given.model_copy(update={"inputs": {"responses.jsonl": "2"}})
     with pytest.raises(StaleRunError, match=r"begun with another responses\.jsonl: use a new run"):
-        begin(tmp_path, given.model_copy(update={"inputs": {"responses.jsonl": "2"}}))
+        go_on(tmp_path, given, other)
 
 
 def test_a_folders_hash_knows_names_and_content_but_not_checkpoints(tmp_path):

@@ -100,16 +100,22 @@ class Config(Settings):
 
 def load(path: Path, changes: Sequence[str] = ()) -> Config:
     """Reads a YAML file and applies `a.b=value` changes. Raises UsageError naming file and key."""
+    values = _values(path)
+    earlier = values.pop("set", None) or []
+    if not isinstance(earlier, list):
+        raise UsageError(f"{path}: set is no list of changes such as policy.steps=5")
     try:
-        return Config.parse(_changed(path, changes))
+        for change in (*earlier, *changes):
+            _set(values, str(change))
+        return Config.parse(values)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 
 
 def with_changes(path: Path, changes: Sequence[str]) -> str:
     """The text of a file, its comments too, with `a.b=value` changes at its end."""
-    text, _, earlier = path.read_text("utf-8").partition(_CHANGES)
-    known = [*(yaml.safe_load(_CHANGES + earlier)["set"] if earlier else []), *changes]
+    text, _, _ = path.read_text("utf-8").partition(_CHANGES)
+    known = [*kept_changes(path), *changes]
     if not known:
         return text
     if re.search(r"(?m)^set:", text):
@@ -124,7 +130,13 @@ def with_changes(path: Path, changes: Sequence[str]) -> str:
     return f"{text.rstrip()}{_CHANGES}{listed}"
 
 
-def _changed(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+def kept_changes(path: Path) -> list[str]:
+    """The changes that earlier commands left at the end of a file."""
+    _, _, earlier = path.read_text("utf-8").partition(_CHANGES)
+    return list(yaml.safe_load(_CHANGES + earlier)["set"]) if earlier else []
+
+
+def _values(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -139,11 +151,6 @@ def _changed(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         values = {}
     if not isinstance(values, dict):
         raise UsageError(f"{path} holds a {type(values).__name__}, not settings with names")
-    earlier = values.pop("set", None) or []
-    if not isinstance(earlier, list):
-        raise UsageError(f"{path}: set is no list of changes such as policy.steps=5")
-    for change in (*earlier, *changes):
-        _set(values, str(change))
     return values
 
 
@@ -175,10 +182,18 @@ def refuse_missing_models(config: Config) -> None:
 
             if (name := model.name.removeprefix("packaged:")) not in PACKAGED:
                 raise ModelError(f"packaged model {name!r} is none of {sorted(PACKAGED)}")
-        # Any other text may be a hub id.
-        path = model.path if isinstance(model, Local) else ""
-        if path.startswith(("/", "./", "../", "~")) and not Path(path).exists():
-            raise ModelError(f"model {path!r}: no such folder or file: check its name")
+        if isinstance(model, Local) and not _may_be_there(model.path):
+            raise ModelError(
+                f"model {model.path!r}: no such folder or .gguf file, and no hub id, which is "
+                "OWNER/NAME: check its name"
+            )
+
+
+def _may_be_there(path: str) -> bool:
+    here = Path(path)
+    if here.is_dir() or (here.is_file() and here.suffix == ".gguf"):
+        return True
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", path) is not None and not path.endswith(".gguf")
 
 
 def dump(config: Config) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hrlaif.config import Config
-from hrlaif.errors import UsageError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.llm import Local, Packaged
 from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
@@ -67,7 +67,10 @@ def own_pairs(config: Config) -> list[Comparison]:
     """The pairs of `labeling.pairs`, of which people may have said which is better."""
     if not config.labeling.pairs:
         raise UsageError("labeling.pairs: name the file of pairs that people have compared")
-    return comparisons_from(read_rows(config.labeling.pairs))
+    try:
+        return comparisons_from(read_rows(config.labeling.pairs))
+    except DataError as error:
+        raise DataError(f"labeling.pairs: {error}") from None
 
 
 def sampled(how: Sampling, asked: Sequence[Prompt], model: str, path: Path, seed: int) -> list[Row]:

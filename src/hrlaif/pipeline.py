@@ -85,7 +85,7 @@ def stages(config: Config) -> list[Stage]:
     verdicts = ("verdicts.jsonl",) if work.verifies(config) else ()
     labels = ("preferences.jsonl", "abstentions.jsonl", *verdicts)
     page = ("report.html",)
-    taught = ("model", "sft", "teacher", "judge", "labeling.pairs")
+    taught = ("model", "sft", *_teaching(config))
     judged = ("model", "evaluation", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     # Without a red team nothing of it is read, nor fingerprinted.
@@ -115,6 +115,16 @@ def stages(config: Config) -> list[Stage]:
     off = {*needs.unused, *(() if config.sft else ("sft",))}
     off |= set() if rewrites else {"redteam"}
     return [stage for stage in table if stage.name not in off]
+
+
+def _teaching(config: Config) -> tuple[str, ...]:
+    """Who is imitated, and who chooses among several answers."""
+    part = config.sft
+    if part is None or part.source == "references":
+        return ()
+    if part.source == "preferred":
+        return ("labeling.pairs",)
+    return ("teacher", "judge") if config.teacher is None or part.best_of > 1 else ("teacher",)
 
 
 class _Needs(NamedTuple):

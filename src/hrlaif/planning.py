@@ -16,10 +16,11 @@ from hrlaif.llm.remote import Remote
 from hrlaif.materials import teaches
 from hrlaif.memory import GIB, needed, parameters
 from hrlaif.pipeline import stages
-from hrlaif.pricing import Price, by_votes, together, total, usd
+from hrlaif.pricing import Price, by_votes, row_by_votes, row_of, together, total, usd
 from hrlaif.protocols import LanguageModel
-from hrlaif.run import read_receipt
+from hrlaif.records import Row
 from hrlaif.settings import compute, using
+from hrlaif.standing import standing
 
 _WRITING = 3.0
 """A written token takes about this many times as long as a read one, in batches, on a CPU."""
@@ -28,7 +29,7 @@ _REMOTE_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Line:
-    """One stage of the plan, or all of them."""
+    """One stage of the plan; or all that are left, named `left` where others are done."""
 
     name: str
     state: str
@@ -41,6 +42,8 @@ class Line:
     """Bytes at its peak; None where a model's size is not known."""
     by_votes: tuple[Price, Price] | None = None
     """The price where a server gives no log-probabilities, expected and at most."""
+    why: str = ""
+    """Why a stale stage is refused, and the way out."""
 
     def cells(self) -> tuple[str, ...]:
         """As text for a table."""
@@ -53,16 +56,41 @@ class Line:
         figures = (str(work.calls or ""), tokens, took, holds, price)
         return (self.name, self.state, *files, *figures)
 
+    def row(self) -> Row:
+        """For machines; None where something is not known."""
+        return {
+            "stage": self.name,
+            "state": self.state,
+            "why": self.why,
+            "reads": list(self.reads),
+            "writes": list(self.writes),
+            **self.figures(),
+            "memory_bytes": self.memory,
+        }
 
-def expectations(folder: Path, config: Config) -> Iterator[Line]:
-    """A line a stage, from the settings and the prompts and pairs that they name; and the sum."""
+    def figures(self) -> Row:
+        """What it takes, for machines."""
+        return {
+            **row_of(Price(*self.work.counted, self.usd)),
+            "seconds": self.seconds,
+            "without_logprobs": row_by_votes(self.by_votes),
+        }
+
+
+def expectations(folder: Path, config: Config, redo: str | None = None) -> Iterator[Line]:
+    """A line a stage, from the settings and the prompts and pairs that they name; and the sum.
+
+    Summed is what is left: the first stage that is not done, or `redo`, and all after it.
+    """
     named = read(config)
     pairs = config.labeling.pairs
     outside = {"prompts": tuple(config.prompts.sources), "label": (pairs,) if pairs else ()}
-    lines = []
+    done: list[Line] = []
+    left: list[Line] = []
+    anew = False
     for stage in stages(config):
-        receipt = read_receipt(folder, stage.name)
-        state = "to do" if receipt is None else "done" if receipt.finished else "begun"
+        anew = anew or stage.name == redo
+        state, why = ("to do", "") if anew else standing(folder, stage, config)
         works = asked(stage.name, named)
         with using(stage.compute(config)):
             line = Line(
@@ -75,11 +103,16 @@ def expectations(folder: Path, config: Config) -> Iterator[Line]:
                 usd=total(usd(model, work) for work, model in works),
                 memory=needed(stage.name, config),
                 by_votes=by_votes(works),
+                why=why,
             )
-        lines.append(line)
+        (done if state == "done" and not left else left).append(line)
         yield line
-    yield Line(
-        name="total",
+    yield _together("left" if done else "total", left)
+
+
+def _together(name: str, lines: Sequence[Line]) -> Line:
+    return Line(
+        name=name,
         state="",
         reads=(),
         writes=(),

@@ -142,16 +142,24 @@ def as_row(asked: Sequence[Asked]) -> Row:
     votes = by_votes(asked)
     known = price_of(asked)
     models = [model.name for work, model in asked if work.calls and model is not None]
-    row: Row = {"models": list(dict.fromkeys(models)), **_row(known), "without_logprobs": None}
-    if votes is not None:
-        most = {"most_completion_tokens": votes[1].written, "most_usd": _rounded(votes[1].usd)}
-        row["without_logprobs"] = {**_row(votes[0]), **most}
+    row: Row = {"models": list(dict.fromkeys(models)), **row_of(known)}
+    row["without_logprobs"] = row_by_votes(votes)
     limit = compute().max_cost
     enough = None if limit is None or known.usd is None else limit >= known.usd
     return {**row, "batch": compute().batch, "max_cost": limit, "max_cost_suffices": enough}
 
 
-def _row(price: Price) -> Row:
+def row_by_votes(found: tuple[Price, Price] | None) -> Row | None:
+    """What is expected and the most that it can be, for machines; None where it is all one."""
+    if found is None:
+        return None
+    usual, most = found
+    most_of = {"most_completion_tokens": most.written, "most_usd": _rounded(most.usd)}
+    return {**row_of(usual), **most_of}
+
+
+def row_of(price: Price) -> Row:
+    """Under the names of a ledger's counts, for machines."""
     counts = {"calls": price.calls, "prompt_tokens": price.read, "completion_tokens": price.written}
     return {**counts, "usd": _rounded(price.usd)}
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,7 +135,8 @@ def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """sha256 of a stage's inputs; a folder's comes from the receipt of the stage that made it."""
     known: dict[str, str] = {}
     for path in (folder / "receipts").glob("*.json"):
-        known |= parse_receipt(path, f"--redo {path.stem}").outputs
+        with suppress(DataError):  # a damaged one is told when its own stage's turn comes
+            known |= parse_receipt(path, f"--redo {path.stem}").outputs
     found = {}
     for name in names:
         path = folder / name
@@ -275,11 +276,7 @@ def forget(folder: Path, stage: str, outputs: Sequence[str]) -> None:
 
 
 def begin(folder: Path, receipt: Receipt) -> Receipt:
-    """Writes the receipt without `finished`, or returns the one of the attempt being resumed."""
-    earlier = read_receipt(folder, receipt.stage)
-    if earlier is not None:
-        refuse_stale(earlier, receipt.settings, receipt.inputs)
-        return earlier
+    """Writes the receipt without `finished`, with the time and the machine, and returns it."""
     started = receipt.model_copy(
         update={"begun": now(), "versions": versions(), "hardware": hardware()}
     )

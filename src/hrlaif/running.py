@@ -29,9 +29,9 @@ from hrlaif.run import (
     forget,
     only_process,
     read_receipt,
-    refuse_stale,
 )
 from hrlaif.settings import using
+from hrlaif.standing import held
 
 LEDGER = "ledger.sqlite"
 _PRELOADED = ["hrlaif.sft.train", "hrlaif.reward.train", "hrlaif.policy.loop", "peft"]
@@ -51,8 +51,9 @@ def run(folder: Path, config: Config, *, until: str | None = None, command: str 
         context = _context(preload=several)
         for number, stage in enumerate(wanted, start=1):
             head = f"[{number}/{len(wanted)}] {stage.name}"
-            if (done := finished(folder, stage, config)) is not None:
-                say(f"{head}: done ({done.seconds:.0f} s)")
+            receipt = held(folder, stage, config)
+            if receipt is not None and receipt.finished:
+                say(f"{head}: done ({receipt.seconds:.0f} s)")
             else:
                 say(f"{head} -> {', '.join(stage.writes)}")
                 _in_own_process(context, (folder, config, stage.name, command))
@@ -70,39 +71,29 @@ def named(config: Config, until: str | None) -> list[Stage]:
     return found[: names.index(until) + 1]
 
 
-def redo(folder: Path, config: Config, name: str) -> None:
-    """Forgets a stage and everything after it; answers in the ledger are kept and found again."""
-    later = named(config, None)[len(named(config, name)) - 1 :]
+def redo(folder: Path, config: Config, name: str, *, until: str | None = None) -> None:
+    """Forgets a stage and everything after it; answers in the ledger are kept and found again.
+
+    Raises, with nothing forgotten, what would keep the run from coming to that stage.
+    """
+    *before, first = named(config, name)
+    if first not in named(config, until):
+        raise UsageError(
+            f"--redo {name}: it comes after --until {until}, so it would not be redone"
+        )
     with only_process(folder):
-        for stage in later:
+        for stage in before:
+            held(folder, stage, config)
+        for stage in named(config, None)[len(before) :]:
             forget(folder, stage.name, stage.writes)
-
-
-def refuse_changed(folder: Path, config: Config) -> None:
-    """Raises StaleRunError where a stage was begun with other settings than these."""
-    for stage in stages(config):
-        if (receipt := read_receipt(folder, stage.name)) is not None:
-            refuse_stale(receipt, stage.fingerprint(config), receipt.inputs)
-
-
-def finished(folder: Path, stage: Stage, config: Config) -> Receipt | None:
-    """The receipt of a stage whose work is whole; StaleRunError if it is of other settings."""
-    receipt = read_receipt(folder, stage.name)
-    if receipt is None or receipt.finished is None:
-        return None
-    refuse_stale(receipt, stage.fingerprint(config), digests(folder, stage.reads))
-    missing = [name for name in stage.writes if not (folder / name).exists()]
-    if missing:
-        raise HrlaifError(f"{folder / missing[0]} is gone: put it back, or --redo {stage.name}")
-    return receipt
 
 
 def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> Receipt:
     """One stage in this process, with its receipt begun first and finished last."""
     stage = next(s for s in stages(config) if s.name == name)
-    begun = time.monotonic()
+    clock = time.monotonic()
     with only_process(folder, ".stage.lock", wait=10), using(stage.compute(config)):
-        receipt = begin(
+        receipt = held(folder, stage, config) or begin(
             folder,
             Receipt(
                 stage=name,
@@ -119,10 +110,10 @@ def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> 
             try:
                 counts = dict(stage.work(config, folder))
             except BaseException:
-                _add_seconds(folder, receipt, time.monotonic() - begun)
+                _add_seconds(folder, receipt, time.monotonic() - clock)
                 raise
             cost = cost_of(ledger.totals(name)) | {"found_again": ledger.hits}
-        seconds = round(receipt.seconds + time.monotonic() - begun, 1)
+        seconds = round(receipt.seconds + time.monotonic() - clock, 1)
         return finish(folder, receipt, stage.writes, counts=counts, cost=cost, seconds=seconds)
 
 
@@ -156,9 +147,10 @@ def _not_too_silent(folder: Path, stage: Stage, config: Config) -> None:
     receipt = read_receipt(folder, stage.name)
     share = receipt.counts.get("abstained_share", 0.0) if receipt else 0.0
     if share > config.max_abstentions:
+        silent = "abstentions.jsonl" if stage.name == "label" else stage.writes[0]
         raise TooManyAbstentions(
             f"{stage.name}: {share:.0%} of the comparisons have no verdict, more than the "
-            f"{config.max_abstentions:.0%} allowed: see {folder / stage.writes[-1]}, then mend "
+            f"{config.max_abstentions:.0%} allowed: see {folder / silent}, then mend "
             f"the cause and --redo {stage.name}, or raise max_abstentions"
         )
 

@@ -39,12 +39,14 @@ def prompts(config: Config, folder: Path) -> Counts:
     from hrlaif.categories import categorize
     from hrlaif.prompts import collect
 
-    found = categorize(collect(config.prompts, seed=config.seed), config.judge)
+    given = collect(config.prompts, seed=config.seed)
+    found = categorize(given, config.judge)
     write_rows(folder / "prompts.jsonl", (p.row() for p in found))
     by_split = Counter(str(p.split) for p in found)
     return {
         "prompts": len(found),
         **by_split,
+        "without_category": sum(p.category is None for p in given),
         "by_category": Counter(p.category or "none" for p in found),
     }
 

@@ -46,8 +46,21 @@ def test_status_plan_and_report_look_at_a_run(finished, hrlaif, tmp_path):
     planned = hrlaif("plan", finished.folder)
     assert "preferences.jsonl" in planned.stdout
     assert "nothing was sent" in planned.stderr
+    found = json.loads(hrlaif("plan", finished.folder, "--json").stdout)
+    assert [stage["state"] for stage in found["stages"]] == ["done"] * 8
+    assert (found["left"]["calls"], found["left"]["usd"]) == (0, 0)
     copy = tmp_path / "run"
     shutil.copytree(finished.folder, copy)
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("reward:\n", "reward:\n  epochs: 7\n"))
+    changed = hrlaif.here("status", copy)
+    assert (changed.stdout.count(" done "), changed.stdout.count(" stale ")) == (7, 1)
+    assert "stale: reward was begun with reward.epochs = 1, now 7" in changed.stderr
+    assert "reward.epochs = 1, now 7" in hrlaif.here("plan", copy).stderr
+    anew = json.loads(hrlaif.here("run", copy, "--dry-run", "--redo", "label", "--json").stdout)
+    assert [s["state"] for s in anew["stages"]] == ["done"] * 3 + ["to do"] * 5
+    assert anew["left"]["calls"] == sum(s["calls"] for s in anew["stages"][3:]) > 0
+    config.write_bytes((finished.folder / "config.yaml").read_bytes())
     (copy / "report.html").unlink()
     assert hrlaif("report", copy).stdout == f"{copy / 'report.html'}\n"
     assert (copy / "report.html").exists()
@@ -75,6 +88,23 @@ def test_init_writes_a_recipe_once_and_never_over_another(hrlaif, tmp_path):
     assert "to do" in hrlaif("status", folder).stdout
 
 
+def test_a_recipe_that_needs_a_file_of_the_user_s_says_so_and_a_first_try_binds_nothing(
+    hrlaif, tmp_path, monkeypatch, write
+):
+    monkeypatch.chdir(tmp_path)
+    assert "put the file of your pairs for PAIRS.jsonl in it" in (
+        hrlaif.here("init", "run", "--recipe", "rlhf").stderr
+    )
+    assert "PAIRS" not in hrlaif.here("init", "other", "--recipe", "rlaif").stderr
+    base = ["run", "run", "--set", "model=scripted:", "--set", "judge=scripted:"]
+    base += ["--until", "prompts", "--set", "prompts.test=2", "--set", "prompts.validation=1"]
+    refused = hrlaif.here(*base, code=1)
+    assert "prompts.source: PAIRS.jsonl: no such file" in refused.stderr
+    own = write("own.jsonl", [{"prompt": f"Say {n}."} for n in range(6)])
+    hrlaif.here(*base, "--set", f"prompts.source={own}")
+    assert len((tmp_path / "run" / "prompts.jsonl").read_text().splitlines()) == 6
+
+
 def test_until_limit_and_redo_do_what_they_say(hrlaif, finished, tmp_path):
     folder = tmp_path / "run"
     base = ["run", folder, "--config", finished.config, "--until", "prompts", "--limit", "5"]
@@ -82,7 +112,9 @@ def test_until_limit_and_redo_do_what_they_say(hrlaif, finished, tmp_path):
     assert "[1/1] prompts -> prompts.jsonl" in done.stderr
     rows = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
     assert sum(row["split"] == "train" for row in rows) == 5
-    hrlaif("run", folder, "--until", "prompts")  # the limit is kept
+    assert f"--limit 5 is kept in {folder / 'config.yaml'} as prompts.train=5" in done.stderr
+    again = hrlaif("run", folder, "--until", "prompts")
+    assert "prompts.train=5, as an earlier command asked" in again.stderr
     refused = hrlaif("run", folder, "--until", "prompts", "--limit", "6", code=1)
     assert "prompts was begun with prompts.train = 5, now 6" in refused.stderr
     hrlaif("run", folder, "--until", "prompts", "--limit", "6", "--redo", "prompts")
@@ -108,7 +140,10 @@ def test_a_configuration_that_does_not_fit_the_work_is_not_kept(hrlaif, finished
         (["run", "RUN", "--set", "polcy.steps=1"], 2, "did you mean 'policy'?"),
         (["run", "RUN", "--set", "policy.stesp=1"], 2, "did you mean 'steps'?"),
         (["run", "RUN", "--set", "judge=packaged:nothere"], 1, "'nothere' is none of"),
-        (["run", "RUN", "--set", "model=local:/not/here"], 1, "no such folder or file"),
+        (["run", "RUN", "--redo", "labels", "--dry-run"], 2, "stage 'labels' is none of"),
+        (["run", "RUN", "--set", "model=local:/not/here"], 1, "no such folder or .gguf file"),
+        (["run", "RUN", "--set", "model=local:x"], 1, "no hub id, which is OWNER/NAME"),
+        (["run", "RUN", "--json"], 2, "run --json goes with --dry-run"),
         (["run", "GONE"], 2, "no such file"),
         (["status", "GONE"], 2, "no such file"),
         (["init", "GONE", "--recipe", "slow"], 2, "recipe 'slow' is none of"),

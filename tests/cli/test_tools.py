@@ -101,6 +101,9 @@ def test_models_are_listed_with_their_licences(hrlaif):
     assert "packaged:gemma-3-270m" in shown
     assert "packaged:qwen2.5-coder-1.5b-instruct" in shown
     assert "Apache-2.0" in shown
+    rows = {row["model"]: row for row in json.loads(hrlaif.here("models", "--json").stdout)}
+    assert len(rows) == shown.count("packaged:")
+    assert rows["packaged:qwen2.5-coder-1.5b-instruct"]["licence"] == "Apache-2.0"
 
 
 def test_the_version_is_told_without_a_command(hrlaif):

@@ -75,6 +75,7 @@ def test_a_red_team_alone_has_a_page_that_begins_with_what_it_found(folder, tmp_
 
 
 def test_a_run_without_a_red_team_has_no_such_part(tmp_path):
+    (tmp_path / "config.yaml").touch()
     assert "Red team" not in write(tmp_path).read_text("utf-8")
 
 

@@ -161,7 +161,8 @@ def test_ids_are_unique_although_there_are_many_charts(run):
     assert len(found) == len(set(found)) > 50
 
 
-def test_an_empty_folder_says_what_is_missing(tmp_path):
+def test_a_run_that_has_only_its_settings_says_what_is_missing(tmp_path):
+    (tmp_path / "config.yaml").touch()
     page = write(tmp_path).read_text("utf-8")
     for text in ("No win rate yet", "No receipts", "No curves", "No preferences.jsonl"):
         assert text in page
@@ -178,9 +179,16 @@ def test_offline_dpo_shows_its_loss_beside_the_held_out_one_and_ppo_what_was_cli
     assert "All samples tied" not in page
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
+@pytest.mark.parametrize("held", [None, "", "compare.json", "study.json"])
+def test_a_folder_that_is_not_there_or_of_something_else_is_refused(held, tmp_path):
+    folder = tmp_path / "folder"
+    if held is not None:
+        folder.mkdir()
+    if held:
+        (folder / held).write_text("{}")
     with pytest.raises(DataError, match="not a run folder"):
-        write(tmp_path / "nowhere")
+        write(folder)
+    assert not (folder / "report.html").exists()
 
 
 def test_torn_and_misshapen_files_are_named_and_never_an_exception(tmp_path):

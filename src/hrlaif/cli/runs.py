@@ -32,7 +32,10 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="Use this configuration; it is copied into the folder."),
 ]
+ForMachines = Annotated[bool, typer.Option("--json", help="For machines.")]
 
+_PAIRS = "PAIRS.jsonl"
+"""In a recipe: a file that only the user has."""
 _FIGURES = ("calls", "tokens", "time", "memory", "price")
 
 
@@ -58,7 +61,9 @@ def init(
         raise UsageError(f"{path} exists and differs: edit it, or name another folder")
     run.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
-    say(f"wrote {path}; next: hrlaif run {run}")
+    own = _PAIRS in text and not Path(_PAIRS).exists()
+    first = f"put the file of your pairs for {_PAIRS} in it, then" if own else "next"
+    say(f"wrote {path}; {first}: hrlaif run {run}")
 
 
 def run(
@@ -67,16 +72,24 @@ def run(
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     redo: Annotated[str | None, typer.Option(help="Do this stage and all after it anew.")] = None,
     changes: Changes = None,
-    limit: Annotated[int | None, typer.Option(help="Train on at most this many prompts.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Train on at most this many prompts; later runs too, as `run` keeps "
+            "prompts.train in RUN/config.yaml."
+        ),
+    ] = None,
     max_cost: Annotated[
         float | None, typer.Option(help="Stop, resumably, before this many USD.")
     ] = None,
     dry_run: DryRun = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: for machines.")] = False,
     only: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run every stage that is not done yet; the same command resumes after any stop."""
     from hrlaif import running, scoring
-    from hrlaif.config import load, refuse_missing_models
+    from hrlaif.config import load, refuse_missing_models, with_changes
+    from hrlaif.standing import refuse_changed
 
     file, kept = config or _own(run), _changes(changes, limit)
     settings = load(file, [*kept, *([] if max_cost is None else [f"compute.max_cost={max_cost}"])])
@@ -84,46 +97,59 @@ def run(
         running.run_stage(run, settings, only, command=_command())
         return
     running.named(settings, until)
+    running.named(settings, redo)
     if dry_run:
-        _print_plan(run, settings)
+        _print_plan(run, settings, redo=redo, as_json=as_json)
         return
+    if as_json:
+        raise UsageError("run --json goes with --dry-run; `hrlaif status --json` tells of a run")
     refuse_missing_models(settings)
     scoring.refuse_impossible(settings)
+    text = with_changes(file, kept)
     if redo is not None:
-        running.redo(run, settings, redo)
+        running.redo(run, settings, redo, until=until)
     if config is not None or kept:
-        running.refuse_changed(run, settings)
-        _keep(run, file, kept)
+        refuse_changed(run, settings)
+        _keep(run, text)
+    _say_limit(_own(run), kept, limit)
     running.run(run, settings, until=until, command=_command())
     if (run / "report.html").exists() and until in (None, "report"):
         _print_result(run)
 
 
-def plan(run: Folder, config: ConfigFile = None, changes: Changes = None) -> None:
-    """Show the stages, their files, and the calls, tokens, time, memory and price expected."""
+def plan(
+    run: Folder, config: ConfigFile = None, changes: Changes = None, as_json: ForMachines = False
+) -> None:
+    """Show the stages, their files, and the calls, tokens, time, memory and price expected.
+
+    The last line sums what is left to do.
+    """
     from hrlaif.config import load
 
-    _print_plan(run, load(config or _own(run), _changes(changes, None)))
+    _print_plan(run, load(config or _own(run), _changes(changes, None)), as_json=as_json)
 
 
-def status(
-    run: Folder,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
-    """Show which stages are done, begun or to do."""
+def status(run: Folder, as_json: ForMachines = False) -> None:
+    """Show which stages are done, begun, to do or stale.
+
+    A stale stage was begun with other settings or inputs than there are now: `run` refuses it.
+    """
     from hrlaif.config import load
     from hrlaif.pipeline import stages
+    from hrlaif.standing import standing
 
+    settings = load(_own(run))
     rows: list[dict[str, Any]] = []
-    for stage in stages(load(_own(run))):
+    for stage in stages(settings):
         receipt = read_receipt(run, stage.name)
-        state = "to do" if receipt is None else "done" if receipt.finished else "begun"
+        state, why = standing(run, stage, settings)
         facts = (
             receipt.model_dump(include={"begun", "finished", "seconds", "counts", "cost"})
             if receipt
             else {}
         )
-        rows.append({"stage": stage.name, "state": state, "writes": list(stage.writes), **facts})
+        rows.append({"stage": stage.name, "state": state, "why": why, "writes": list(stage.writes)})
+        rows[-1] |= facts
     if as_json:
         print(json.dumps({"run": str(run), "stages": rows}, indent=2))
         return
@@ -134,6 +160,9 @@ def status(
         seconds = f"{row['seconds']:.0f}" if "seconds" in row else ""
         table.add_row(row["stage"], row["state"], seconds, " ".join(row["writes"]))
     _out().print(table)
+    for row in rows:
+        if row["why"]:
+            say(f"stale: {row['why']}")
 
 
 def report(
@@ -173,36 +202,51 @@ def _own(folder: Path) -> Path:
     return folder / "config.yaml"
 
 
-def _keep(folder: Path, file: Path, changes: list[str]) -> None:
-    """Copies a configuration into the folder, with what the command changed in it."""
-    from hrlaif.config import with_changes
-
-    text = with_changes(file, changes)
+def _keep(folder: Path, text: str) -> None:
+    """Writes the configuration into the folder, with what the command changed in it."""
     folder.mkdir(parents=True, exist_ok=True)
     if not _own(folder).exists() or _own(folder).read_text("utf-8") != text:
         write_text(_own(folder), text)
+
+
+def _say_limit(file: Path, changes: list[str], limit: int | None) -> None:
+    """Names a limit that later runs will have too, or that an earlier one left."""
+    from hrlaif.config import kept_changes
+
+    kept = [change for change in kept_changes(file) if change.startswith("prompts.train=")]
+    if limit is not None:
+        say(f"--limit {limit} is kept in {file} as {kept[-1]}: later runs have it too")
+    elif kept and kept[-1] not in changes:
+        say(f"{kept[-1]}, as an earlier command asked: it is kept at the end of {file}")
 
 
 def _command() -> str:
     return shlex.join(["hrlaif", *sys.argv[1:]])
 
 
-def _print_plan(folder: Path, settings: Config) -> None:
+def _print_plan(
+    folder: Path, settings: Config, *, redo: str | None = None, as_json: bool = False
+) -> None:
     from hrlaif.planning import expectations, notes
     from hrlaif.pricing import in_words_by_votes
 
+    *lines, left = expectations(folder, settings, redo)
+    said = notes(settings)
+    if as_json:
+        stages = [line.row() for line in lines]
+        found = {"run": str(folder), "stages": stages, "left": left.figures(), "notes": said}
+        print(json.dumps(found, indent=2))
+        return
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "state", "reads", "writes", *_FIGURES):
         right = title in _FIGURES
         table.add_column(title, justify="right" if right else "left", overflow="fold")
-    votes = None
-    for line in expectations(folder, settings):
+    for line in (*lines, left):
         table.add_row(*line.cells())
-        votes = line.by_votes
     _out().print(table)
-    if votes is not None:
-        say(in_words_by_votes(votes).removeprefix("; "))
-    for note in notes(settings):
+    if left.by_votes is not None:
+        say(in_words_by_votes(left.by_votes).removeprefix("; "))
+    for note in (*(f"stale: {line.why}" for line in lines if line.why), *said):
         say(note)
     say("nothing was sent; figures are estimates from the settings")
 

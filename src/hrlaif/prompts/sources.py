@@ -77,8 +77,12 @@ def _load(source: str, half: str) -> list[Prompt]:
     where = str(STARTER / f"{half}.jsonl") if source == "starter" else source
     # Equal questions under different ids would stand on both sides of a split.
     found: dict[tuple[Message, ...], Prompt] = {}
-    for prompt in map(_with_options, prompts_from(read_rows(where))):
-        found.setdefault(prompt.messages, prompt)
+    try:
+        for prompt in map(_with_options, prompts_from(read_rows(where))):
+            found.setdefault(prompt.messages, prompt)
+    except DataError as error:
+        setting = "source" if half == "train" else "test_source"
+        raise DataError(f"prompts.{setting}: {error}") from None
     return list(found.values())
 
 

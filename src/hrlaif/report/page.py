@@ -36,14 +36,16 @@ _SECTIONS: dict[str, Callable[[Run, Charts], Row]] = {
     "verified": hybrid.verified,
     "bill": receipts.bill,
 }
+_FILES = ("config.yaml", "receipts", "prompts.jsonl", "responses.jsonl", "preferences.jsonl")
+_FOLDERS = ("sft", "redteam", "reward_model", "policy", "evaluation", "votes")
 
 
 def write(run_folder: Path) -> Path:
     """Writes run_folder/report.html from whatever of the run is there, and returns its path.
 
-    Raises DataError when the folder does not exist; missing or torn files are said on the page.
+    Raises DataError where nothing of a run is; missing or torn files are said on the page.
     """
-    if not run_folder.is_dir():
+    if not any((run_folder / name).exists() for name in (*_FILES, *_FOLDERS)):
         raise DataError(f"{run_folder} is not a run folder: name one, or `hrlaif init` makes one")
     run, charts = Run(run_folder), Charts()
     parts = {name: _part(name, build, run, charts) for name, build in _SECTIONS.items()}

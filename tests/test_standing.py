@@ -1,0 +1,151 @@
+"""Does a run folder keep what is still good, refuse what is not, and say which is which?"""
+
+import json
+
+import pytest
+
+from hrlaif import running
+from hrlaif.config import Config
+from hrlaif.errors import StaleRunError, TooManyAbstentions, UsageError
+from hrlaif.pipeline import stages
+from hrlaif.run import Receipt, begin, digests, finish, read_receipt
+from hrlaif.standing import held, refuse_changed, standing
+
+ONE, OTHER = "scripted:seed=1", "scripted:seed=2"
+SMALL = {"prompts": {"train": 4, "validation": 2, "test": 2}, "judge": ONE}
+
+
+def stage_of(config, name):
+    return next(stage for stage in stages(config) if stage.name == name)
+
+
+def made(folder, config, *names, **counts):
+    """Stages as if they were done: their files with a word in each, and their receipts."""
+    for name in names:
+        stage = stage_of(config, name)
+        told = {"settings": stage.fingerprint(config), "inputs": digests(folder, stage.reads)}
+        receipt = begin(folder, Receipt(stage=name, **told))
+        for file in stage.writes:
+            (folder / file).write_text(f"{name}\n")
+        finish(folder, receipt, stage.writes, counts=counts)
+
+
+def states(folder, config):
+    return {stage.name: standing(folder, stage, config)[0] for stage in stages(config)}
+
+
+WHOLE = ("prompts", "sft", "responses", "label", "reward", "policy", "evaluate", "report")
+
+
+def test_a_refused_redo_deletes_nothing_of_the_eight_stages(tmp_path):
+    config = Config.parse(SMALL)
+    made(tmp_path, config, *WHOLE)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    changed = Config.parse({**SMALL, "sampling": {"max_tokens": 9}})
+    with pytest.raises(StaleRunError, match=r"responses was begun with sampling.max_tokens = \d+"):
+        running.redo(tmp_path, changed, "policy")
+    with pytest.raises(UsageError, match="--redo label: it comes after --until responses"):
+        running.redo(tmp_path, config, "label", until="responses")
+    (tmp_path / "sft").unlink()
+    with pytest.raises(Exception, match="sft is gone: put it back"):
+        running.redo(tmp_path, config, "policy")
+    (tmp_path / "sft").write_text("sft\n")
+    found = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path: found.get(path) for path in before} == before
+    running.redo(tmp_path, changed, "responses")
+    assert list(states(tmp_path, changed).values()) == ["done"] * 2 + ["to do"] * 6
+
+
+def test_of_settings_changed_by_hand_the_stage_that_they_belong_to_is_stale_and_says_why(tmp_path):
+    made(tmp_path, Config.parse(SMALL), *WHOLE)
+    changed = Config.parse({**SMALL, "reward": {"epochs": 7}})
+    assert [name for name, how in states(tmp_path, changed).items() if how == "stale"] == ["reward"]
+    how, why = standing(tmp_path, stage_of(changed, "reward"), changed)
+    assert how == "stale"
+    assert "reward.epochs = 1, now 7" in why
+    assert "--redo reward" in why
+    (tmp_path / "preferences.jsonl").write_text("others\n")
+    assert states(tmp_path, Config.parse(SMALL))["reward"] == "stale"
+
+
+def test_a_first_start_that_failed_having_made_nothing_binds_to_nothing(tmp_path):
+    wrong = Config.parse({**SMALL, "prompts": {"source": "PAIRS.jsonl"}})
+    with pytest.raises(Exception, match=r"prompts\.source: PAIRS\.jsonl: no such file"):
+        running.run_stage(tmp_path, wrong, "prompts")
+    assert read_receipt(tmp_path, "prompts").begun
+    right = Config.parse(SMALL)
+    refuse_changed(tmp_path, right)
+    done = running.run_stage(tmp_path, right, "prompts")
+    assert done.counts["train"] == 4
+    assert done.settings["prompts"]["source"] == "starter"
+
+
+def test_an_attempt_that_left_one_row_goes_on_and_is_bound_to_its_settings(tmp_path):
+    config = Config.parse({**SMALL, "sft": None})
+    made(tmp_path, config, "prompts", "responses")
+    stage = stage_of(config, "label")
+    told = {"settings": stage.fingerprint(config), "inputs": digests(tmp_path, stage.reads)}
+    begin(tmp_path, Receipt(stage="label", command="the first", **told))
+    other = Config.parse({**SMALL, "sft": None, "labeling": {"limit": 3}})
+    partial = tmp_path / "preferences.jsonl.partial"
+    partial.touch()
+    assert held(tmp_path, stage, other) is None
+    partial.write_text("{}\n")
+    assert held(tmp_path, stage, config).command == "the first"
+    assert standing(tmp_path, stage, config) == ("begun", "")
+    assert standing(tmp_path, stage, other)[0] == "stale"
+    with pytest.raises(StaleRunError, match=r"label was begun with labeling\.limit = None, now 3"):
+        refuse_changed(tmp_path, other)
+
+
+@pytest.mark.parametrize(("category", "kept"), [("math", True), (None, False)])
+def test_another_judge_leaves_prompts_good_where_none_of_eight_needed_a_category(
+    category, kept, write, tmp_path
+):
+    rows = [{"id": f"p{n}", "prompt": f"Say {n}.", "category": category} for n in range(8)]
+    source = {"source": str(write("asked.jsonl", rows)), "validation": 2, "test": 2}
+    run = tmp_path / "run"
+    config = Config.parse({"prompts": source, "judge": ONE})
+    receipt = running.run_stage(run, config, "prompts")
+    assert receipt.counts["without_category"] == (0 if kept else 8)
+    other = Config.parse({"prompts": source, "judge": OTHER})
+    assert standing(run, stage_of(other, "prompts"), other)[0] == ("done" if kept else "stale")
+    seeded = Config.parse({"prompts": source, "judge": ONE, "seed": 1})
+    assert standing(run, stage_of(seeded, "prompts"), seeded)[0] == "stale"
+
+
+@pytest.mark.parametrize(
+    ("sft", "teacher", "kept"),
+    [
+        ({}, ONE, True),  # a teacher of its own wrote them
+        ({}, None, False),  # the judge wrote them
+        ({"best_of": 4, "temperature": 1.0}, ONE, False),  # the judge chose among them
+        ({"source": "references"}, None, True),
+    ],
+)
+def test_another_judge_leaves_demonstrations_good_that_it_neither_wrote_nor_graded(
+    sft, teacher, kept, tmp_path, tiny_model
+):
+    how = {**SMALL, "sft": sft, "teacher": teacher, "judge": f"local:{tiny_model}"}
+    config, other = Config.parse(how), Config.parse({**how, "judge": OTHER})
+    made(tmp_path, config, "prompts", "sft")
+    stage = stage_of(other, "sft")
+    assert ("judge" in stage.fingerprint(other)) is not kept
+    assert standing(tmp_path, stage, other)[0] == ("done" if kept else "stale")
+    path = tmp_path / "receipts" / "sft.json"
+    old = json.loads(path.read_text())  # as before the judge was left out of what it did not do
+    old["settings"]["judge"] = config.model_dump(mode="json")["judge"]
+    old["settings"]["labeling"] = {"pairs": None}
+    old["settings"].setdefault("files", {})[str(tiny_model)] = "0" * 64
+    path.write_text(json.dumps(old))
+    assert standing(tmp_path, stage, other)[0] == ("done" if kept else "stale")
+
+
+def test_too_many_abstentions_of_a_hybrid_run_name_the_file_that_they_are_in(tmp_path):
+    config = Config.parse({**SMALL, "sft": None, "labeling": {"labeler": "hybrid"}})
+    made(tmp_path, config, "prompts", "responses")
+    made(tmp_path, config, "label", abstained_share=0.25)
+    assert "verdicts.jsonl" in stage_of(config, "label").writes
+    with pytest.raises(TooManyAbstentions, match="25% of the comparisons") as told:
+        running.run(tmp_path, config, until="label")
+    assert f"see {tmp_path / 'abstentions.jsonl'}, then" in str(told.value)
