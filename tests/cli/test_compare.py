@@ -129,6 +129,12 @@ def test_verdicts_of_two_judges_are_not_subtracted(hrlaif, sides, tmp_path):
     other = ("-o", tmp_path / "two", "--judge", "scripted:seed=1", "--task", "helpful")
     told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "one", code=1)
     assert "only verdicts of one judge can be subtracted" in told.stderr
+    assert not (tmp_path / "two").exists()  # and nothing was asked
+    panel = ("--judge", "scripted:seed=1", "--judge", "scripted:seed=2", "--dry-run")
+    told = hrlaif.here(
+        "compare", *sides, "-o", tmp_path / "two", *panel, "--against", tmp_path / "one", code=1
+    )
+    assert "is judged by panel/" in told.stderr
     told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "none", code=1)
     assert "comparisons.jsonl is missing" in told.stderr
 

@@ -167,7 +167,7 @@ def _two(sides: _Sides, known: Any, against: Path | None) -> _Work:
 
     (a, b), (baseline, other), labeler, judge, out = sides
     if against is not None:
-        evaluation.refuse_others(against, {response.text for response in baseline})
+        evaluation.refuse_others(against, baseline, labeler, judge)
     sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
     fewer = min(sizes, key=lambda size: size.number)
 
