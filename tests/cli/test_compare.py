@@ -149,6 +149,13 @@ def test_another_baseline_is_refused_before_anything_is_asked(hrlaif, sides, wri
     assert not (tmp_path / "two").exists()
 
 
+def test_a_comparison_of_others_in_the_same_folder_is_said(hrlaif, sides, tmp_path):
+    a, b = sides
+    given = ("-o", tmp_path / "out", "--judge", "scripted:")
+    said = [hrlaif.here("compare", *files, *given).stderr for files in ((a, b), (a, b), (b, a))]
+    assert ["which is replaced" in words for words in said] == [False, False, True]
+
+
 def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_path):
     """compared.json was written when the command took two files alone."""
     judge = "scripted:length_bias=0.45,failure=0.05"

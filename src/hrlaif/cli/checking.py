@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hrlaif.cli.jobs import Job, refuse_overwriting
+from hrlaif.cli.jobs import Job, refuse_losing, refuse_overwriting
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -84,6 +84,8 @@ def check(
     read = responses_and_rows(read_rows(responses, limit=limit))
     items, words = [item for item, _ in read], [spot_check.word_of(row) for _, row in read]
     refuse_overwriting(Path(responses), _of_people(out))
+    if to_check:
+        refuse_losing(_of_people(out), "human_passed")
 
     def work(group: Sequence[Response]) -> Sequence[Verdict]:
         return asked.check(group, model)

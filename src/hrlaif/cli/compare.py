@@ -10,7 +10,7 @@ import typer
 
 from hrlaif.cli.announced import announced
 from hrlaif.cli.compared import several_lines, two_lines
-from hrlaif.cli.jobs import cost_of, guard, not_too_silent, working
+from hrlaif.cli.jobs import cost_of, guard, not_too_silent, replacing, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -137,7 +137,8 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     with working(out, "compare", compute) as ledger:
         _begin(sides, work.settings)
-        found = work.do()
+        with replacing(out / "comparisons.jsonl"):
+            found = work.do()
         (out / "compare.partial.json").unlink()
         found["cost"] = cost_of(ledger)
     said = work.lines(found)
