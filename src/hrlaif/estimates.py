@@ -157,6 +157,14 @@ def of_check(responses: Sizes, check: object = None) -> Work:
     return Work.of_labels(asked, int(asked * (_QUESTION + responses.prompt + responses.response)))
 
 
+def of_responses(
+    check: object, judge: LanguageModel | None, responses: Sequence[Response]
+) -> list[Asked]:
+    """What checking these responses takes; nothing without a judge."""
+    size = size_of_responses(responses, getattr(check, "max_chars", None))
+    return [] if judge is None else [(of_check(size, check), judge)]
+
+
 def of_reward(reward: Reward, responses: Sizes) -> Work:
     """The judge's share in scoring responses: a grade each, and what checks ask."""
     found: Iterable[Any] = parts(reward)

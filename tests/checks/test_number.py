@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrlaif.checks import Number
+from hrlaif.checks.final import UNSETTLED
 from hrlaif.checks.numbers import numbers_in
 from hrlaif.records import Message, Prompt, Response, Verdict
 from hrlaif.rows import read_rows
@@ -103,6 +104,47 @@ RIGHT = [
 def test_the_right_number_is_read(text, reference):
     found = verdict(text, reference)
     assert (found.passed, found.reason) == (True, "equal"), found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2+4=6\nStep 2: done.",
+        "The total is 6.\n\n(Method 2 gives the same.)",
+        "6\n\nLet me know if you want me to show method 2.",
+        "She has 6 apples.\n\nNote: rounded to 2 decimal places.",
+        "The result: 6\n1. Check\n2. Verified",
+        "Total: 6\n\nReferences: [1] Smith 2020",
+        "So there are 6 left.\n\nConfidence: 95%",
+        "6 apples\n\n---\nWord count: 120",
+        "She has 6 apples.\nCheck: 6 - 4 = 2.",
+        "2 + 4 = 6\n\nI am 95% sure.",
+        "2 + 4 = 6 apples [3]",
+    ],
+)
+def test_numbers_of_steps_lists_references_and_checks_are_no_answer(text):
+    assert (verdict(text, "6").passed, verdict(text, "6").answer) == (True, "6")
+    assert verdict(text, "2").passed is verdict(text, "95").passed is False
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ("6 apples.\n\nThis took me 2 minutes.", None),
+        ("6 apples\n2 people asked", None),
+        ("2 + 4 = 6\nShe has 2 friends.", None),
+        ("2 + 4 = 6\nShe has 6 apples.", True),
+        ("2 + 1 = 3\nSo she has 6 apples.", True),
+        ("Half of 12 is 3?\n6", True),
+        ("2 + 4 = 6\nSo she has 2 friends.", False),
+    ],
+)
+def test_of_two_unmarked_lines_that_differ_none_is_the_answer_unless_the_last_concludes(
+    text, passed
+):
+    found = verdict(text, "6")
+    assert found.passed is passed
+    assert found.reason == UNSETTLED or passed is not None
 
 
 @pytest.mark.parametrize(

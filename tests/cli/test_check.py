@@ -149,3 +149,26 @@ def test_the_rows_for_people_never_replace_what_is_read(hrlaif, write, tmp_path)
     told = hrlaif.here("check", path, "-o", out, "--check", "number", "--to-check", 1, code=2)
     assert "would be replaced" in told.stderr
     assert read(path) == rows
+
+
+def test_another_result_in_the_same_place_is_said_and_the_same_one_is_not(
+    hrlaif, responses, tmp_path
+):
+    out = tmp_path / "verdicts.jsonl"
+    given = ("check", responses, "-o", out, "--max-abstentions", 1, "--check")
+    replaced = f"{out} held the result of other inputs or settings, which is replaced"
+    said = [hrlaif.here(*given, kind).stderr for kind in ("number", "number", "choice")]
+    assert [replaced in words for words in said] == [False, False, True]
+
+
+def test_what_people_said_is_never_replaced(hrlaif, responses, tmp_path):
+    out = tmp_path / "verdicts.jsonl"
+    given = ("check", responses, "-o", out, "--check", "number", "--max-abstentions", 1)
+    hrlaif.here(*given, "--to-check", 2)
+    hrlaif.here(*given, "--to-check", 2)
+    path = tmp_path / "verdicts.to_check.jsonl"
+    rows = [{**row, "human_passed": n == 0} for n, row in enumerate(read(path))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = hrlaif.here(*given, "--to-check", 3, code=2).stderr
+    assert f"{path} holds what people said in human_passed: move it" in told
+    assert [row["human_passed"] for row in read(path)] == [True, False]

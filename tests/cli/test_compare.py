@@ -129,6 +129,12 @@ def test_verdicts_of_two_judges_are_not_subtracted(hrlaif, sides, tmp_path):
     other = ("-o", tmp_path / "two", "--judge", "scripted:seed=1", "--task", "helpful")
     told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "one", code=1)
     assert "only verdicts of one judge can be subtracted" in told.stderr
+    assert not (tmp_path / "two").exists()  # and nothing was asked
+    panel = ("--judge", "scripted:seed=1", "--judge", "scripted:seed=2", "--dry-run")
+    told = hrlaif.here(
+        "compare", *sides, "-o", tmp_path / "two", *panel, "--against", tmp_path / "one", code=1
+    )
+    assert "is judged by panel/" in told.stderr
     told = hrlaif.here("compare", *sides, *other, "--against", tmp_path / "none", code=1)
     assert "comparisons.jsonl is missing" in told.stderr
 
@@ -141,6 +147,13 @@ def test_another_baseline_is_refused_before_anything_is_asked(hrlaif, sides, wri
     told = hrlaif.here(*other, "--against", tmp_path / "one", code=1)
     assert "holds no verdict against these baseline responses" in told.stderr
     assert not (tmp_path / "two").exists()
+
+
+def test_a_comparison_of_others_in_the_same_folder_is_said(hrlaif, sides, tmp_path):
+    a, b = sides
+    given = ("-o", tmp_path / "out", "--judge", "scripted:")
+    said = [hrlaif.here("compare", *files, *given).stderr for files in ((a, b), (a, b), (b, a))]
+    assert ["which is replaced" in words for words in said] == [False, False, True]
 
 
 def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_path):

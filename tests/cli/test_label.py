@@ -63,13 +63,31 @@ def test_a_dry_run_says_what_would_be_asked_and_sends_and_writes_nothing(
     before = sorted(tmp_path.iterdir())
     paid = ("--judge", "remote:gpt-4o-mini", "--base-url", "http://127.0.0.1:9/v1")
     done = hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *paid, "--dry-run")
-    assert "at most 24 calls to remote:gpt-4o-mini" in done.stderr
-    assert "nothing was sent" in done.stderr
+    assert "at most 24 calls to remote:gpt-4o-mini" in done.stdout
+    assert done.stderr.splitlines() == ["nothing was sent; figures are estimates"]
     done = hrlaif.here("score", texts, "-o", tmp_path / "o.jsonl", *paid, "--dry-run")
-    assert "at most 12 calls" in done.stderr
+    assert "at most 12 calls" in done.stdout
     done = hrlaif.here("compare", texts, texts, "-o", tmp_path / "c", *paid, "--dry-run")
     assert "nothing was sent" in done.stderr
+    checked = ("check", texts, "-o", tmp_path / "o.jsonl", "--check")
+    done = hrlaif.here(*checked, "same_answer", *paid, "--dry-run")
+    assert "at most 24 calls to remote:gpt-4o-mini" in done.stdout
+    assert hrlaif.here(*checked, "number", "--dry-run").stdout == "no model is asked\n"
+    harm = write(
+        "h.jsonl",
+        [{"prompt": f"{n}?", "response": "4", "harmful_response": n < 2} for n in range(5)],
+    )
+    done = hrlaif.here("detector", harm, "-o", tmp_path / "d", *paid, "--dry-run")
+    assert "at most 10 calls to remote:gpt-4o-mini" in done.stdout
+    harm.unlink()
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_a_check_asks_is_said_before_it_asks(hrlaif, write, tmp_path):
+    rows = [{"prompt": f"{n}?", "response": f"{n}", "reference_answer": "4"} for n in range(3)]
+    given = ("-o", tmp_path / "o.jsonl", "--check", "same_answer", "--judge", "scripted:")
+    done = hrlaif.here("check", write("r.jsonl", rows), *given, "--max-abstentions", 1)
+    assert "at most 6 calls to scripted" in done.stderr
 
 
 def test_the_rows_on_which_raters_agree_are_told_apart_where_some_do_not(label, write, pairs):

@@ -200,8 +200,9 @@ def test_one_vote_is_one_greedy_hard_label(server):
     assert server.calls[-1]["temperature"] == 0
 
 
-def test_a_judge_whose_votes_all_end_in_thought_is_stopped_after_ten(server):
-    server.answer = lambda body, n: server.text(None, finish="length")
+@pytest.mark.parametrize("text", [None, "<think>hmm, 1 or", "<think>1 is better</think>\n"])
+def test_a_judge_whose_votes_all_end_in_thought_is_stopped_after_ten(server, text):
+    server.answer = lambda body, n: server.text(text, finish="length")
     with pytest.raises(ModelError, match=r"wrote 256 tokens 10 times and no answer.*vote_tokens"):
         model(server).choose(chats(40), ["1", "2"])
     assert len(server.calls) == 1 + 10

@@ -221,6 +221,13 @@ def test_a_maximum_cost_without_a_ledger_is_refused(server):
         write(model(server), chats(1))
 
 
+@pytest.mark.parametrize("price", [[-100, 1], [1, -0.01], ["nan", 1], [1, "inf"], [1]])
+def test_a_price_is_two_numbers_of_zero_or_more(price):
+    with pytest.raises(UsageError, match="price"):
+        Remote.parse({"model": "m", "price": price})
+    assert Remote.parse({"model": "m", "price": [0, 2.5]}).price == (0, 2.5)
+
+
 def test_prices_are_per_million_zero_here_and_unknown_elsewhere():
     assert prices.cost("gpt-4o-mini", 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
     assert prices.cost("gpt-4o-2024-08-06", 0, 1_000_000) == pytest.approx(10.0)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+from hrlaif.checks.asides import without_asides
 from hrlaif.checks.marks import MOST_CHARACTERS, Span, marked, weakly_marked
 from hrlaif.checks.numbers import Percent, numbers_in
 from hrlaif.checks.plain import SYMBOLIC, read
@@ -34,6 +35,14 @@ _EXPLAINS_WITHIN = re.compile(rf"(?<=\s){_BECAUSE}", re.IGNORECASE)
 _CONCLUDES = re.compile(
     r"(?:and\s+)?(?:so|thus|therefore|hence|which|making|leaving|giving)\b|所以|因此", re.IGNORECASE
 )
+_SETTLES = re.compile(
+    r"=|\b(?:so|thus|therefore|hence|then|since|because|altogether|finally|overall|in all|total"
+    r"|answer|result|equals?|makes?|gives?)\b|所以|因此|答|共|结果",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z]{3}|[\u4e00-\u9fff]{3}")
+UNSETTLED = "the last number contradicts an earlier one, and neither is marked as the answer"
+"""Why a response of several lines settles on no number."""
 
 
 class Final(NamedTuple):
@@ -53,11 +62,15 @@ def final_number(text: str, percent: Percent = "unit") -> Final:
     in_words = not numbers_in(plain)
     if in_words:
         plain = _without_rejected(spelled(plain))
-    span = _told(plain) or _told_in_the_last_line(plain)
+    span = _told(plain)
     if span is None:
-        span = _unmarked(plain) if not in_words or is_a_number_alone(plain) else Span("")
+        return _unmarked(plain, percent, in_words=in_words)
     if span.hedged:
         return Final(None, "more than one answer", span.text)
+    return _read(span, percent)
+
+
+def _read(span: Span, percent: Percent) -> Final:
     value, reason = read(span.text, span.before, percent, first=span.first, full=span.full)
     return Final(value, reason, span.text)
 
@@ -80,25 +93,36 @@ def _told(text: str) -> Span | None:
     return None
 
 
-def _told_in_the_last_line(text: str) -> Span | None:
+def _unmarked(text: str, percent: Percent, *, in_words: bool) -> Final:
+    """What the last line with a number says, if it settles the matter or no line contradicts it."""
+    shortened = "\n".join(line[-MOST_CHARACTERS:] for line in text.splitlines())
+    lines = [line for line in without_asides(shortened).splitlines() if numbers_in(line)]
+    last = lines[-1] if lines else ""
+    if span := _weakly_told(last):
+        return _read(span, percent)
+    if in_words and not is_a_number_alone(text):
+        return _read(Span(""), percent)
+    found = _read(_of_line(last), percent)
+    settled = len(lines) < 2 or _SETTLES.search(last) or not _WORD.search(last)
+    if found.value is None or settled:
+        return found
+    before = _read(_weakly_told(lines[-2]) or _of_line(lines[-2]), percent)
+    return found if before.value == found.value else Final(None, UNSETTLED, found.span)
+
+
+def _weakly_told(line: str) -> Span | None:
     # An equation after such a mark has its result at its end: "the total is 3 + 4 = 7".
-    spans = weakly_marked(_last_line(text))
+    spans = weakly_marked(line)
     return next((span for span in spans if numbers_in(span.text) and "=" not in span.text), None)
 
 
-def _unmarked(text: str) -> Span:
-    """The last line with a number; in it, what an equation comes to."""
-    line = _last_line(text)
+def _of_line(line: str) -> Span:
+    """A line with a number; in it, what an equation comes to."""
     head, equals, result = line.rpartition("=")
     if not equals or not numbers_in(result):
         return _rounded(Span(line, first=False))
     span = Span(result, head + equals)
     return _rounded(span) if _ROUNDED.search(result) else _after_equation(span)
-
-
-def _last_line(text: str) -> str:
-    lines = (line[-MOST_CHARACTERS:] for line in reversed(text.splitlines()))
-    return next((line for line in lines if numbers_in(line)), "")
 
 
 def _says_one(text: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, final
 
 from pydantic import Field
 
+from hrlaif.checks.final import UNSETTLED
 from hrlaif.errors import UsageError
 from hrlaif.records import Verdict
 from hrlaif.settings import Settings
@@ -55,7 +56,7 @@ class Symbolic(Settings):
             and "reference" in v.evidence
             and _fit(answer)
             and _fit(str(v.evidence["reference"]))
-            and v.reason != "more than one answer"
+            and v.reason not in ("more than one answer", UNSETTLED)
         }
         settled = list(verdicts)
         with _Workers(self) as workers:

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 def announced(asked: Sequence[Asked], dry_run: bool, as_json: bool) -> bool:
     """Says how many calls are made at most, before the first of them; whether that is all.
 
-    A dry run prints the figures with --json.
+    In a dry run that is the result, on standard output: the figures with --json, else the words.
     """
     from hrlaif.pricing import as_row, in_words, too_little
 
     told = in_words(asked) or ("no model is asked" if dry_run else "")
-    for line in filter(None, (told, too_little(asked))):
-        say(line)
+    if dry_run and not as_json:
+        print(told)
+    elif told:
+        say(told)
+    if few := too_little(asked):
+        say(few)
     if dry_run:
         say("nothing was sent; figures are estimates")
         if as_json:

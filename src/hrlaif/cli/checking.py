@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
-from hrlaif.cli.jobs import Job, refuse_overwriting
+from hrlaif.cli.announced import announced
+from hrlaif.cli.jobs import Job, refuse_losing, refuse_overwriting
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
     Concurrency,
+    DryRun,
     Json,
     Limit,
     MaxCost,
@@ -71,10 +73,12 @@ def check(
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
     to_check: ToCheck = 0,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Check each response: passed is true, false, or null with the reason why it cannot be told."""
     from hrlaif.checks import any_check
+    from hrlaif.estimates import of_responses
     from hrlaif.evaluation import spot_check
     from hrlaif.rows import read_rows, responses_and_rows
 
@@ -83,27 +87,26 @@ def check(
     model = None if judge is None else model_of(judge, base_url)
     read = responses_and_rows(read_rows(responses, limit=limit))
     items, words = [item for item, _ in read], [spot_check.word_of(row) for _, row in read]
-    refuse_overwriting(Path(responses), _of_people(out))
+    _refuse_replacing(Path(responses), out, to_check)
 
     def work(group: Sequence[Response]) -> Sequence[Verdict]:
         return asked.check(group, model)
 
     settings = {"check": plain(asked), "judge": None if model is None else plain(model)}
     job = Job(out, "check", settings, responses, computing(base_url, concurrency, max_cost, batch))
+    if announced(of_responses(asked, model, items), dry_run, as_json):
+        return
     chunk = _CHUNK if model is None else max(1, model.chunk // 2)
     rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     job.keep(rows)
     seen = spot_check.judged(items, [Verdict.model_validate(row) for row in rows], words)
-    summary, lines = _summary(rows, out)
-    summary["cost"] = cost
+    summary, lines = _summary(rows, out, cost)
     if share := spot_check.passed_share(seen):
         summary["passed_share"] = share
         lines += _share_lines(share)
     if to_check:
-        path, drawn = _of_people(out), spot_check.rows_to_check(seen, to_check)
-        write_rows(path, drawn)
-        summary["to_check"] = str(path)
-        lines.append(f"{number(len(drawn), 'row')} for a person: {path}")
+        summary["to_check"] = str(_of_people(out))
+        lines.append(_for_people(spot_check.rows_to_check(seen, to_check), _of_people(out)))
     tell(summary, lines, as_json)
     _not_too_silent(len(rows) - len(seen), len(rows), max_abstentions, out)
 
@@ -116,18 +119,29 @@ def _not_too_silent(silent: int, count: int, allowed: float, out: Path) -> None:
         )
 
 
+def _refuse_replacing(responses: Path, out: Path, to_check: int) -> None:
+    refuse_overwriting(responses, _of_people(out))
+    if to_check:
+        refuse_losing(_of_people(out), "human_passed")
+
+
 def _of_people(out: Path) -> Path:
     return out.with_name(out.stem + ".to_check.jsonl")
 
 
-def _summary(rows: Sequence[Row], out: Path) -> tuple[Row, list[str]]:
+def _for_people(drawn: Sequence[Row], path: Path) -> str:
+    write_rows(path, drawn)
+    return f"{number(len(drawn), 'row')} for a person: {path}"
+
+
+def _summary(rows: Sequence[Row], out: Path, cost: Row) -> tuple[Row, list[str]]:
     """What was found, for machines and for a person."""
     unknown = counted(row["reason"] for row in rows if row["passed"] is None)
     found = Counter(row["passed"] for row in rows)
     counts = {"passed": found[True], "failed": found[False], "unverifiable": unknown}
     lines = [f"{found[True]} passed, {found[False]} failed: {out}"]
     lines += [f"  {n} could not be told: {reason}" for reason, n in unknown.items()]
-    return {**counts, "out": str(out)}, lines
+    return {**counts, "out": str(out), "cost": cost}, lines
 
 
 def _share_lines(share: Row) -> list[str]:

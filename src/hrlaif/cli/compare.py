@@ -10,7 +10,7 @@ import typer
 
 from hrlaif.cli.announced import announced
 from hrlaif.cli.compared import several_lines, two_lines
-from hrlaif.cli.jobs import cost_of, guard, not_too_silent, working
+from hrlaif.cli.jobs import cost_of, guard, not_too_silent, replacing, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -137,7 +137,8 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     with working(out, "compare", compute) as ledger:
         _begin(sides, work.settings)
-        found = work.do()
+        with replacing(out / "comparisons.jsonl"):
+            found = work.do()
         (out / "compare.partial.json").unlink()
         found["cost"] = cost_of(ledger)
     said = work.lines(found)
@@ -167,7 +168,7 @@ def _two(sides: _Sides, known: Any, against: Path | None) -> _Work:
 
     (a, b), (baseline, other), labeler, judge, out = sides
     if against is not None:
-        evaluation.refuse_others(against, {response.text for response in baseline})
+        evaluation.refuse_others(against, baseline, labeler, judge)
     sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
     fewer = min(sizes, key=lambda size: size.number)
 

@@ -12,7 +12,7 @@ from hrlaif.llm.ledger import Ledger
 from hrlaif.messages import digest
 from hrlaif.progress import number, say, spending
 from hrlaif.records import Record, Row
-from hrlaif.rows import write_rows
+from hrlaif.rows import read_rows, write_rows
 from hrlaif.run import (
     Receipt,
     map_rows,
@@ -84,7 +84,8 @@ class Job:
 
     def keep(self, rows: Sequence[Row]) -> None:
         """Writes OUT, and forgets that it was under way."""
-        write_rows(self.out, rows)
+        with replacing(self.out):
+            write_rows(self.out, rows)
         self.partial.unlink()
         self.note.unlink()
 
@@ -94,6 +95,21 @@ def refuse_overwriting(source: Path, *outputs: Path) -> None:
     for path in outputs:
         if path.exists() and source.exists() and path.samefile(source):
             raise UsageError(f"{path} would be replaced, and it is what is read: name another -o")
+
+
+def refuse_losing(path: Path, column: str) -> None:
+    """Raises UsageError, before any work, where what people said in a file would be replaced."""
+    if path.is_file() and any(row.values.get(column) not in (None, "") for row in read_rows(path)):
+        raise UsageError(f"{path} holds what people said in {column}: move it, or name another -o")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[None]:
+    """Says so where its block writes another result than the one that stood there."""
+    before = sha256(path) if path.exists() else None
+    yield
+    if before and before != sha256(path):
+        say(f"{path} held the result of other inputs or settings, which is replaced")
 
 
 @contextmanager

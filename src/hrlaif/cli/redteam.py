@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from hrlaif.cli.announced import announced
 from hrlaif.cli.jobs import cost_of, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
+    DryRun,
     Json,
     Limit,
     MaxCost,
@@ -157,6 +159,7 @@ def detector(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Measure a harm or refusal detector against labelled responses: detector.json.
@@ -164,6 +167,7 @@ def detector(
     The threshold is chosen on one half of the prompts, all figures are of the other half.
     """
     from hrlaif import checks, evaluation
+    from hrlaif.estimates import of_responses
     from hrlaif.rows import read_rows
 
     kinds: dict[Any, Any] = {"harmless": checks.Harmless, "responsive": checks.Responsive}
@@ -176,7 +180,10 @@ def detector(
         for file in labelled
         for item in evaluation.labelled(read_rows(file, limit=limit), name, Path(file).name)
     ]
-    with working(out, "detector", computing(base_url, concurrency, max_cost)) as ledger:
+    compute = computing(base_url, concurrency, max_cost)
+    if announced(of_responses(asked, model, [i.response for i in items]), dry_run, as_json):
+        return
+    with working(out, "detector", compute) as ledger:
         verdicts = []
         with track("detector", len(items), unit="responses") as bar:
             for begin in range(0, len(items), model.chunk):
@@ -197,15 +204,21 @@ def detector(
             "cost": cost_of(ledger),
         }
         write_json(path, row)
-    title = f"{check} by {model.name}, at the threshold {found['threshold']:g} (95 % interval):"
-    lines = [f"  {name.replace('_', ' '):12} {shown(found[name])}" for name in _OF_A_DETECTOR]
-    tell(row, [title, *lines, str(path)], as_json)
+    tell(row, [*_figures(f"{check} by {model.name}", found), str(path)], as_json)
     silent = sum(found["unjudged"].values())
     if silent > max_abstentions * len(items):
-        raise TooManyAbstentions(
-            f"{silent} of {len(items)} responses have no verdict, more than the "
-            f"{max_abstentions:.0%} allowed: see `unjudged` in {path}"
-        )
+        _too_silent(f"{silent} of {len(items)} responses", max_abstentions, f"`unjudged` in {path}")
+
+
+def _too_silent(which: str, allowed: float, where: str) -> None:
+    raise TooManyAbstentions(
+        f"{which} have no verdict, more than the {allowed:.0%} allowed: see {where}"
+    )
+
+
+def _figures(title: str, found: Row) -> list[str]:
+    lines = [f"  {name.replace('_', ' '):12} {shown(found[name])}" for name in _OF_A_DETECTOR]
+    return [f"{title}, at the threshold {found['threshold']:g} (95 % interval):", *lines]
 
 
 def _begun(out: Path, receipt: Receipt) -> Receipt:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import cost_of, cut_texts, working
+from hrlaif.cli.jobs import cost_of, cut_texts, refuse_losing, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -122,6 +122,8 @@ def study(
          "budget": budget, "check_by": check_by, "disagreements": disagreements, "seed": seed}
     )  # fmt: skip
     grader = _grader(asking) if grades else None
+    for checks in (out / "checks").glob("*.jsonl"):
+        refuse_losing(checks, "human_preference")
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
     compute = computing(base_url, concurrency, max_cost, batch)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.win_rate import answer_from, won
+from hrlaif.evaluation.win_rate import answer_from, pair, won
+from hrlaif.protocols import Labeler, LanguageModel
+from hrlaif.records import Response
 from hrlaif.rows import read_rows
 from hrlaif.statistics import Figure, Measured, Paired, paired
+
+_Wins = dict[tuple[str, str], tuple[str, float, str]]
 
 
 @final
@@ -26,11 +30,29 @@ class TwoRuns(Measured):
     statement: str
 
 
-def refuse_others(others: Path, baseline: Collection[str]) -> None:
-    """Before anything is paid: raises DataError where `others` had other baseline responses."""
-    if not any(text in baseline for _, text in _wins(others)):
+def refuse_others(
+    others: Path, baseline: Sequence[Response], labeler: Labeler, judge: LanguageModel
+) -> None:
+    """Before anything is paid: raises DataError where `others` cannot be subtracted.
+
+    That is, where its baseline responses or its judge, or what that was asked, are not these.
+    """
+    wins, texts = _wins(others), {response.text for response in baseline}
+    if not any(text in texts for _, text in wins):
         raise DataError(
             f"{others} holds no verdict against these baseline responses: compare on the same ones"
+        )
+    # Of two equal responses nothing is asked, and the row says who did not answer.
+    [row] = labeler.label(pair(baseline[:1], baseline[:1]), judge)
+    _one_judge({row.labeler}, "this comparison", wins, others)
+
+
+def _one_judge(mine: set[str], these: Path | str, wins: _Wins, others: Path) -> None:
+    theirs = {labeler for _, _, labeler in wins.values()}
+    if mine != theirs or len(mine) != 1:
+        raise DataError(
+            f"{these} is judged by {_named(mine)} and {others} by {_named(theirs)}: "
+            "only verdicts of one judge can be subtracted"
         )
 
 
@@ -43,12 +65,8 @@ def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
     common = [key for key in mine if key in theirs]
     if not common:
         raise DataError(f"{these} and {others} share no comparison: compare on the same prompts")
-    judges = [{labeler for _, _, labeler in rows.values()} for rows in (mine, theirs)]
-    if judges[0] != judges[1] or len(judges[0]) != 1:
-        raise DataError(
-            f"{these} was judged by {_named(judges[0])} and {others} by {_named(judges[1])}: "
-            "only verdicts of one judge can be subtracted"
-        )
+    judges = {labeler for _, _, labeler in mine.values()}
+    _one_judge(judges, these, theirs, others)
     found = paired(
         [mine[key][1] for key in common],
         [theirs[key][1] for key in common],
@@ -60,7 +78,7 @@ def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
         difference=found.difference,
         p=found.p,
         unmatched=len(mine) + len(theirs) - 2 * len(common),
-        labeler=_named(judges[0]),
+        labeler=_named(judges),
         statement=_statement(found, others),
     )
 
@@ -79,7 +97,7 @@ def _named(judges: set[str]) -> str:
     return " and ".join(sorted(judges))
 
 
-def _wins(folder: Path) -> dict[tuple[str, str], tuple[str, float, str]]:
+def _wins(folder: Path) -> _Wins:
     """By comparison and baseline text: the prompt, the win, and who said so."""
     file = folder / "comparisons.jsonl"
     if not file.is_file():

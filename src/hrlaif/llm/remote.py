@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Annotated, Any, final
 
 from pydantic import Field, field_validator
 
@@ -15,6 +15,7 @@ from hrlaif.llm.remote_server import Api, Endpoint
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import Settings, compute, web_address
 
+_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _IN_BATCHES = 100_000
 """A batch takes hours: better that few chunks wait for one."""
 
@@ -41,7 +42,7 @@ class Remote(Settings):
     """Seconds that one try may take."""
     max_retries: int = Field(default=5, ge=0)
     """Tries after the first, on 429, 5xx, timeouts, lost connections and unreadable bodies."""
-    price: tuple[float, float] | None = None
+    price: tuple[_Dollars, _Dollars] | None = None
     """US dollars per million input and output tokens, where the list does not know or is old."""
     votes: int = Field(default=5, ge=1)
     """Answers drawn at temperature 1 where the server gives no log-probabilities; 1: one greedy."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hrlaif.messages import spoken
 from hrlaif.records import Completion, Unanswered
 
 AMBIGUOUS = 0.01
@@ -120,8 +121,8 @@ def completion(answer: Answer) -> Completion | Unanswered:
 
 
 def is_cut_short(answer: Answer) -> bool:
-    """Whether all its tokens were used up before it said anything, as by thoughts not shown."""
-    return answer.finish_reason == "length" and not answer.text.strip()
+    """Whether all its tokens were used up before it said anything but its thoughts."""
+    return answer.finish_reason == "length" and not spoken(answer.text).strip()
 
 
 def why_not(answer: Answer) -> Unanswered:

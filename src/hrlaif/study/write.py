@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from hrlaif.messages import digest
+from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Preference, Row
 from hrlaif.rows import write_rows
@@ -13,16 +18,21 @@ from hrlaif.run import write_json
 from hrlaif.study.calibrate import with_calibrated
 from hrlaif.study.core import Judged
 
+_ASKED = ("sha256", "task", "reward_base", "variants", "judges", "settings")
+
 
 def write(
     folder: Path, row: Row, judges: Sequence[LanguageModel], judged: Sequence[Judged]
 ) -> None:
     """labels/JUDGE/VARIANT.jsonl with calibrated beside raw, calibration/, checks/, study.json.
 
-    What a judge did not answer lies in VARIANT.abstentions.jsonl.
+    What a judge did not answer lies in VARIANT.abstentions.jsonl. What an earlier study left here
+    is removed, and said where it asked something else.
     """
+    names = file_names([judge.name for judge in judges])
+    _forget(folder, row)
     for judge, one in zip(judges, judged, strict=True):
-        name = file_name(judge.name)
+        name = names[judge.name]
         home = folder / "labels" / name
         home.mkdir(parents=True, exist_ok=True)
         for variant, made in one.labels.items():
@@ -41,6 +51,35 @@ def write(
     write_json(folder / "study.json", row)
 
 
-def file_name(name: str) -> str:
-    """A judge's name as a file's: what is neither letter, digit, dot nor sign becomes `_`."""
-    return re.sub(r"[^\w.=+-]+", "_", name)
+def file_names(names: Sequence[str]) -> dict[str, str]:
+    """Judges' names as files': what is neither letter, digit, dot nor sign becomes `_`.
+
+    Of names that would share a file, each has a digest of itself behind.
+    """
+    files = {name: re.sub(r"[^\w.=+-]+", "_", name) for name in names}
+    shared = Counter(file.casefold() for file in files.values())
+    return {
+        name: file if shared[file.casefold()] == 1 else f"{file}-{digest(name, length=6)}"
+        for name, file in files.items()
+    }
+
+
+def _forget(folder: Path, row: Row) -> None:
+    """Removes the files of the study that stands here, and no other."""
+    try:
+        earlier = json.loads((folder / "study.json").read_text("utf-8"))["about"]
+        judges, variants = list(earlier["judges"]), list(earlier["variants"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if any(earlier.get(name) != row["about"].get(name) for name in _ASKED):
+        say(f"{folder} held a study of other pairs, judges or settings, which is replaced")
+    for name in file_names(judges).values():
+        home = folder / "labels" / name
+        for variant in variants:
+            (home / f"{variant}.jsonl").unlink(missing_ok=True)
+            (home / f"{variant}.abstentions.jsonl").unlink(missing_ok=True)
+        with suppress(OSError):  # where a person put something beside them
+            home.rmdir()
+        for method in ("temperature", "isotonic"):
+            (folder / "calibration" / f"{name}.{method}.json").unlink(missing_ok=True)
+        (folder / "checks" / f"{name}.jsonl").unlink(missing_ok=True)
