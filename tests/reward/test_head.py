@@ -15,9 +15,9 @@ PROMPT = Prompt(id="p", messages=(Message(role="user", content="how are you?"),)
 TEXTS = [("fine", True), ("fine, thank you very much", True), ("fine, thank", False), ("", True)]
 
 
-def rendered(tokenizer, limit=200):
+def rendered(reward, limit=200):
     return [
-        head.render(tokenizer, PROMPT, text, finished=finished, limit=limit).tokens
+        head.render(reward, PROMPT, text, finished=finished, limit=limit).tokens
         for text, finished in TEXTS
     ]
 
@@ -34,7 +34,7 @@ def test_plain_transformers_gives_our_rewards_on_padded_batches(base, tmp_path, 
     reward = with_random_head(load_causal(base(family, pad=pad), train=True))
     folder = tmp_path / "reward"
     lora.merge_and_save(reward.model, reward.tokenizer, folder)
-    sequences = rendered(reward.tokenizer)
+    sequences = rendered(reward)
     ours = head.rewards_of(reward.model, sequences)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -49,7 +49,7 @@ def test_plain_transformers_gives_our_rewards_on_padded_batches(base, tmp_path, 
 
 def test_padding_and_batch_mates_do_not_change_a_reward(base):
     reward = with_random_head(load_causal(base(), train=True))
-    sequences = rendered(reward.tokenizer)
+    sequences = rendered(reward)
     alone = [head.rewards_of(reward.model, [tokens])[0] for tokens in sequences]
     assert head.rewards_of(reward.model, sequences) == pytest.approx(alone, abs=1e-5)
 
@@ -57,20 +57,22 @@ def test_padding_and_batch_mates_do_not_change_a_reward(base):
 def test_the_head_starts_at_zero_so_every_pair_starts_undecided(base):
     reward = head.with_head(load_causal(base(), train=True))
     assert reward.model.score.weight.shape == (1, 32)
-    assert head.rewards_of(reward.model, rendered(reward.tokenizer)) == [0.0] * 4
+    assert head.rewards_of(reward.model, rendered(reward)) == [0.0] * 4
 
 
 def test_an_unfinished_response_has_no_end_token(base):
-    tokenizer = load_causal(base(), train=True).tokenizer
-    whole = head.render(tokenizer, PROMPT, "yes", finished=True, limit=100)
-    torn = head.render(tokenizer, PROMPT, "yes", finished=False, limit=100)
+    reward = head.with_head(load_causal(base(), train=True))
+    tokenizer = reward.tokenizer
+    whole = head.render(reward, PROMPT, "yes", finished=True, limit=100)
+    torn = head.render(reward, PROMPT, "yes", finished=False, limit=100)
     assert whole.tokens == [*torn.tokens, tokenizer.eos_token_id]
 
 
 def test_a_long_prompt_is_cut_at_the_left_and_the_response_stays(base):
-    tokenizer = load_causal(base(), train=True).tokenizer
-    whole = head.render(tokenizer, PROMPT, "yes", finished=True, limit=100)
-    short = head.render(tokenizer, PROMPT, "yes", finished=True, limit=12)
+    reward = head.with_head(load_causal(base(), train=True))
+    tokenizer = reward.tokenizer
+    whole = head.render(reward, PROMPT, "yes", finished=True, limit=100)
+    short = head.render(reward, PROMPT, "yes", finished=True, limit=12)
     assert (whole.cut, short.cut) == (False, True)
     assert len(short.tokens) == 12
     kept = 11 if whole.tokens[0] == tokenizer.bos_token_id else 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -17,6 +18,12 @@ PLAIN_TEMPLATE = (
     "{% else %}Assistant:\n{{ m['content'] }}{{ eos_token }}\n\n{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}Assistant:\n{% endif %}"
+)
+_SCORED = (
+    "{% set scored = messages[-1] if not add_generation_prompt "
+    "and messages[-1].role == 'assistant' and not messages[-1].tool_calls else none %}"
+    "{% set messages = messages[:-1] if scored else messages %}"
+    "{% set add_generation_prompt = add_generation_prompt or scored is not none %}"
 )
 _ROLE_MARKS = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
@@ -77,6 +84,30 @@ def response_ids(tokenizer: Any, text: str, finished: bool) -> list[int]:
     """
     ids = plain_ids(tokenizer, text)
     return [*ids, turn_end(tokenizer)] if finished else ids
+
+
+def end_with_response(tokenizer: Any) -> Any:
+    """Makes its chat template end a conversation where a response ends, for a score read there.
+
+    A conversation whose last turn is the assistant's becomes the text of its prompt with the cue to
+    answer, the response untouched, and `turn_end`; templates also write a line break after that
+    token, or none at all. Any other is rendered as before, BOS included where `text_ids` adds it.
+    """
+    end = json.dumps(tokenizer.convert_ids_to_tokens(turn_end(tokenizer)), ensure_ascii=False)
+    asked = render(tokenizer, [Message(role="user", content="a")])
+    told = tokenizer(asked, add_special_tokens=False)["input_ids"]
+    bos = "bos_token" if len(text_ids(tokenizer, asked)) > len(told) else "''"
+    whole = tokenizer.get_chat_template().removesuffix("\n")  # as jinja reads it on its own
+    # Servers may give a text as a list of parts (vLLM does where the template reads such lists).
+    text = "scored.content if scored.content is string else scored.content|map(attribute='text')"
+    last = f"{{{{ ({text}|join) ~ {end} if scored else '' }}}}"
+    tokenizer.chat_template = f"{_SCORED}{{{{ {bos} }}}}{whole}{last}"
+    return tokenizer
+
+
+def ends_with_response(tokenizer: Any) -> bool:
+    """Whether `end_with_response` made its chat template."""
+    return str(tokenizer.chat_template).startswith(_SCORED)
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:

@@ -2,7 +2,8 @@
 
 The model is transformers' own sequence classifier with one label, so that a saved folder loads
 anywhere. Its score is read at the last token found by length; that plain transformers, which looks
-for the last token that is not padding, finds the same one is made sure by the choice of pad token.
+for the last token that is not padding, finds the same one is made sure by the choice of pad token
+and by a chat template that ends with the response (decision 077).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hrlaif.errors import ModelError
-from hrlaif.records import Prompt
+from hrlaif.records import Message, Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,8 @@ class RewardModel(NamedTuple):
 
     model: Any
     tokenizer: Any
+    apart: bool = False
+    """Prompt and response become tokens one by one, as before decision 077."""
 
 
 class Rendered(NamedTuple):
@@ -40,16 +43,27 @@ class Rendered(NamedTuple):
     """True when tokens at the left of the prompt were left out to fit `max_length`."""
 
 
-def render(tokenizer: Any, prompt: Prompt, text: str, *, finished: bool, limit: int) -> Rendered:
-    """The one rendering in training, evaluation and RL alike.
+def render(
+    reward: RewardModel, prompt: Prompt, text: str, *, finished: bool, limit: int
+) -> Rendered:
+    """The one rendering in training, evaluation and RL alike, and of plain transformers.
 
-    The prompt with its generation cue, the response, and the end token only if it is finished, so
-    the model can see that a response was cut. What is beyond `limit` tokens is cut at the left,
-    after the text's first token where that is the tokenizer's BOS.
+    The whole conversation by the model's chat template if the response is finished; else the prompt
+    with its cue and the text, so that the model can see that it was cut. What is beyond `limit`
+    tokens is cut at the left, after the text's first token where that is the tokenizer's BOS.
     """
-    from hrlaif.llm.chat import prompt_ids, response_ids
+    from hrlaif.llm import chat
 
-    tokens = [*prompt_ids(tokenizer, prompt.messages), *response_ids(tokenizer, text, finished)]
+    tokenizer, messages = reward.tokenizer, prompt.messages
+    if reward.apart:
+        response = chat.response_ids(tokenizer, text, finished)
+        tokens = [*chat.prompt_ids(tokenizer, messages), *response]
+    elif finished:
+        whole = [*messages, Message(role="assistant", content=text)]
+        tokens = chat.text_ids(tokenizer, chat.render(tokenizer, whole, ask=False))
+    else:
+        torn = chat.neutralise(text, chat.special_tokens(tokenizer))
+        tokens = chat.text_ids(tokenizer, chat.render(tokenizer, messages) + torn)
     if len(tokens) <= limit:
         return Rendered(tokens, False)
     first = tokens[:1] if tokens[0] == tokenizer.bos_token_id else []
@@ -69,6 +83,7 @@ def with_head(loaded: Loaded) -> RewardModel:
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from hrlaif.llm.chat import end_with_response
     from hrlaif.transformer.load import NO_CODE
 
     config = copy.deepcopy(loaded.model.config)
@@ -92,14 +107,14 @@ def with_head(loaded: Loaded) -> RewardModel:
     torch.nn.init.zeros_(head.weight)
     model.score = head.to(loaded.device)
     _choose_pad(model, loaded.tokenizer)
-    return RewardModel(model, loaded.tokenizer)
+    return RewardModel(model, end_with_response(loaded.tokenizer))
 
 
 def _choose_pad(model: Any, tokenizer: Any) -> None:
     """A pad token that no text ends in, else transformers would read another token's score."""
-    from hrlaif.llm.chat import response_ids, special_tokens
+    from hrlaif.llm.chat import special_tokens, turn_end
 
-    last = {tokenizer.eos_token_id, response_ids(tokenizer, "x", True)[-1]}
+    last = {tokenizer.eos_token_id, turn_end(tokenizer)}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in last:
         tokenizer.add_special_tokens({"pad_token": _PAD})
         special_tokens.cache_clear()
@@ -138,6 +153,7 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     """A saved reward model, its head in float32. Raises ModelError naming the next move."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from hrlaif.llm.chat import ends_with_response
     from hrlaif.transformer.load import NO_CODE, cause, quiet
     from hrlaif.transformer.memory import keep_on
     from hrlaif.transformer.norms import quicken
@@ -161,7 +177,8 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
         )
     model.score.float()
     quicken(model.to(device).eval())
-    return RewardModel(model, tokenizer)
+    ours = hasattr(model.config, "reward_max_length") or not tokenizer.chat_template
+    return RewardModel(model, tokenizer, apart=ours and not ends_with_response(tokenizer))
 
 
 def stored(folder: str | Path, **facts: float | int | None) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Learned(Settings):
     """The score of a trained reward model, a sequence classifier with one label."""
 
     path: str = RUN
-    """Folder or hub id of the reward model; in a run, `reward_model` is its own."""
+    """Folder or hub id of the reward model, read by its own chat template; in a run, `reward_model`
+    is its own."""
     normalise: bool = True
     """Subtract the mean of the SFT policy's samples and divide by their deviation, both stored
     with the model; off gives the raw scores, whose zero and unit mean nothing."""

@@ -94,13 +94,8 @@ def _pair(reward: head.RewardModel, preference: Preference, limit: int) -> Pair:
 
     def side(candidate: Candidate) -> head.Rendered:
         finished = head.was_finished(candidate.finish_reason)
-        return head.render(
-            reward.tokenizer,
-            comparison.prompt,
-            spoken(candidate.text),
-            finished=finished,
-            limit=limit,
-        )
+        text = spoken(candidate.text)
+        return head.render(reward, comparison.prompt, text, finished=finished, limit=limit)
 
     a, b = side(comparison.a), side(comparison.b)
     return Pair(comparison.id, a.tokens, b.tokens, preference.prob_a, a.cut or b.cut)
@@ -170,7 +165,7 @@ def score_texts(reward: head.RewardModel, responses: Sequence[Response], limit: 
     def tokens(prompt: Prompt, response: Response) -> list[int]:
         finished = head.was_finished(response.finish_reason)
         text = spoken(response.text)
-        return head.render(reward.tokenizer, prompt, text, finished=finished, limit=limit).tokens
+        return head.render(reward, prompt, text, finished=finished, limit=limit).tokens
 
     return head.rewards_of(reward.model, [tokens(r.prompt, r) for r in responses])
 
