@@ -190,6 +190,19 @@ def test_votes_on_rows_that_are_not_asked_are_refused_by_name(hrlaif, pairs, wri
     )
     told = hrlaif("vote", pairs, "--import", bad, code=1).stderr
     assert "bad.jsonl, line 1: '7' is no answer to 'preference'" in told
+    long = write("long.jsonl", [rows[0], {**rows[0], "by": "x" * 41}])
+    told = hrlaif("vote", pairs, "--import", long, code=1).stderr
+    assert f"long.jsonl, line 2: '{'x' * 41}': an alias has 1 to 40 printable characters" in told
+
+
+def test_labels_of_a_judge_are_no_votes(hrlaif, write, tmp_path):
+    rows = [{"id": f"{n}", "prompt": "Q", "responses": ["x", "y"]} for n in range(6)]
+    given, labels, table = write("p.jsonl", rows), tmp_path / "l.jsonl", tmp_path / "l.csv"
+    hrlaif.here("label", given, "-o", labels, "--judge", "scripted:")
+    hrlaif.here("export", labels, "--to", "csv", "-o", table)
+    told = hrlaif.here("vote", given, "-o", tmp_path / "v", "--import", table, code=1).stderr
+    assert "no answer by people is in this file" in told
+    assert not (tmp_path / "v" / "votes.json").exists()
 
 
 def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):

@@ -113,8 +113,9 @@ def export(
 ) -> None:
     """Write labels and votes in the form of another tool."""
     from hrlaif.rows import read_rows
-    from hrlaif.rows.exports import exported, write_export
+    from hrlaif.rows.exports import exported, refuse_name, write_export
 
+    refuse_name(out, to)
     refuse_overwriting(Path(file), out)
     found = exported(read_rows(file), to, min_margin=min_margin)
     if not found.rows:
