@@ -248,6 +248,8 @@ def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):
             "'preference/p' stands for two items",
         ),
         ([{"prompt": "Q", "response": "a"}], ["--port", "99999"], 2, "another --port"),
+        ([{"prompt": "Q", "response": "a"}], ["--limit", "0"], 2, "greater than or equal to 1"),
+        ([{"prompt": "Q", "response": "a"}], ["--limit", "-1"], 2, "greater than or equal to 1"),
         ([{"prompt": "Q", "response": "a"}], ["--public-url", "x"], 2, "https://vote.example.org"),
         (
             [{"prompt": "Q", "response": "a"}],
@@ -441,6 +443,20 @@ def test_export_refuses_an_unknown_form_and_gzip_goes_in(hrlaif, tmp_path):
     hrlaif.here("export", path, "--to", "trl", "-o", tmp_path / "o.jsonl")
     told = hrlaif.here("export", path, "--to", "excel", "-o", tmp_path / "o", code=2).stderr
     assert "'excel' is none of trl, argilla, label-studio, potato, csv" in told
+
+
+def test_an_export_makes_its_folder_and_is_no_folder_and_errors_name_the_file(
+    hrlaif, write, tmp_path
+):
+    given = write("p.jsonl", [{"prompt": "Q", "chosen": "x", "rejected": "y"}])
+    out = tmp_path / "new" / "deep" / "o.csv"
+    hrlaif.here("export", given, "--to", "csv", "-o", out)
+    assert out.exists()
+    told = hrlaif.here("export", given, "--to", "csv", "-o", out.parent, code=2).stderr
+    assert f"{out.parent} is a folder: name a file" in told
+    (tmp_path / "o.csv.tmp").mkdir()
+    told = hrlaif.here("export", given, "--to", "csv", "-o", tmp_path / "o.csv", code=1).stderr
+    assert f"{tmp_path / 'o.csv'}: Is a directory" in told
 
 
 def test_an_export_without_a_row_is_refused_and_says_what_can_be_exported(hrlaif, write, tmp_path):
