@@ -239,6 +239,13 @@ def test_a_file_is_never_written_over_the_one_that_is_read(label, pairs, tmp_pat
     assert source.read_bytes() == pairs.read_bytes()
 
 
+def test_a_folder_is_no_output_and_that_is_told_before_anything_is_asked(label, pairs, tmp_path):
+    (tmp_path / "out.jsonl").mkdir()
+    done, out = label(pairs, code=2)
+    assert f"{out} is a folder: name a file" in done.stderr
+    assert not (tmp_path / "out.ledger.sqlite").exists()
+
+
 def test_criteria_of_one_s_own_are_asked_and_named_and_their_file_is_remembered(
     label, pairs, server, tmp_path
 ):

@@ -83,7 +83,16 @@ def test_calls_in_a_pipe_are_whole_lines(action, hrlaif, ledger):
             "'burn' is none of cost, list, show, batches, export, import, prune, forget",
         ),
         (["calls", "LEDGER", "prune"], 2, "--older-than-days or --model"),
+        (["calls", "LEDGER", "prune", "--older-than-days", "nan"], 2, "greater than or equal to 0"),
+        (["calls", "LEDGER", "prune", "--older-than-days", "1e12"], 2, "no answer can be that old"),
+        (["calls", "LEDGER", "prune", "--older-than-days", "1e6"], 2, "no answer can be that old"),
+        (["calls", "LEDGER", "prune", "--older-than-days", "-5"], 2, "greater than or equal to 0"),
         (["calls", "LEDGER", "export"], 2, "needs -o"),
+        (["calls", "LEDGER", "export", "-o", "LEDGER"], 2, "name a .jsonl or .jsonl.gz file"),
+        (["calls", "LEDGER", "export", "-o", "x.parquet"], 2, "name a .jsonl or .jsonl.gz file"),
+        (["calls", "LEDGER", "export", "-o", "x.gz"], 2, "name a .jsonl or .jsonl.gz file"),
+        (["serve", "--judge", "scripted:", "--missing", "nan"], 2, "nan is no reward: give a fin"),
+        (["serve", "--judge", "scripted:", "--missing", "-inf"], 2, "-inf is no reward"),
         (["calls", "LEDGER", "import"], 2, "needs --from"),
         (["calls", "LEDGER", "show"], 2, "needs --key"),
         (["calls", "LEDGER", "show", "--key", "zz"], 2, "no key begins with 'zz': see `hrlaif"),
@@ -94,6 +103,16 @@ def test_calls_in_a_pipe_are_whole_lines(action, hrlaif, ledger):
 def test_what_cannot_be_is_told(arguments, code, says, hrlaif, ledger):
     given = [str(ledger) if word == "LEDGER" else word for word in arguments]
     assert says in hrlaif.here(*given, code=code).stderr
+    assert json.loads(hrlaif.here("calls", ledger, "--json").stdout)[0]["calls"] == 6
+
+
+def test_a_ledger_is_not_written_over_whatever_it_is_called(hrlaif, ledger, tmp_path):
+    book = ledger.rename(tmp_path / "book.jsonl")
+    told = hrlaif.here("calls", book, "export", "-o", book, code=2).stderr
+    assert f"{book} would be replaced, and it is what is read" in told
+    out = tmp_path / "new" / "calls.jsonl.gz"
+    assert hrlaif.here("calls", book, "export", "-o", out).stdout == f"6 calls in {out}\n"
+    assert hrlaif.here("calls", book, "prune", "--older-than-days", 0).stdout.startswith("6 ")
 
 
 def test_models_are_listed_with_their_licences(hrlaif):

@@ -190,6 +190,19 @@ def test_votes_on_rows_that_are_not_asked_are_refused_by_name(hrlaif, pairs, wri
     )
     told = hrlaif("vote", pairs, "--import", bad, code=1).stderr
     assert "bad.jsonl, line 1: '7' is no answer to 'preference'" in told
+    long = write("long.jsonl", [rows[0], {**rows[0], "by": "x" * 41}])
+    told = hrlaif("vote", pairs, "--import", long, code=1).stderr
+    assert f"long.jsonl, line 2: '{'x' * 41}': an alias has 1 to 40 printable characters" in told
+
+
+def test_labels_of_a_judge_are_no_votes(hrlaif, write, tmp_path):
+    rows = [{"id": f"{n}", "prompt": "Q", "responses": ["x", "y"]} for n in range(6)]
+    given, labels, table = write("p.jsonl", rows), tmp_path / "l.jsonl", tmp_path / "l.csv"
+    hrlaif.here("label", given, "-o", labels, "--judge", "scripted:")
+    hrlaif.here("export", labels, "--to", "csv", "-o", table)
+    told = hrlaif.here("vote", given, "-o", tmp_path / "v", "--import", table, code=1).stderr
+    assert "no answer by people is in this file" in told
+    assert not (tmp_path / "v" / "votes.json").exists()
 
 
 def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):
@@ -235,6 +248,8 @@ def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):
             "'preference/p' stands for two items",
         ),
         ([{"prompt": "Q", "response": "a"}], ["--port", "99999"], 2, "another --port"),
+        ([{"prompt": "Q", "response": "a"}], ["--limit", "0"], 2, "greater than or equal to 1"),
+        ([{"prompt": "Q", "response": "a"}], ["--limit", "-1"], 2, "greater than or equal to 1"),
         ([{"prompt": "Q", "response": "a"}], ["--public-url", "x"], 2, "https://vote.example.org"),
         (
             [{"prompt": "Q", "response": "a"}],
@@ -428,6 +443,20 @@ def test_export_refuses_an_unknown_form_and_gzip_goes_in(hrlaif, tmp_path):
     hrlaif.here("export", path, "--to", "trl", "-o", tmp_path / "o.jsonl")
     told = hrlaif.here("export", path, "--to", "excel", "-o", tmp_path / "o", code=2).stderr
     assert "'excel' is none of trl, argilla, label-studio, potato, csv" in told
+
+
+def test_an_export_makes_its_folder_and_is_no_folder_and_errors_name_the_file(
+    hrlaif, write, tmp_path
+):
+    given = write("p.jsonl", [{"prompt": "Q", "chosen": "x", "rejected": "y"}])
+    out = tmp_path / "new" / "deep" / "o.csv"
+    hrlaif.here("export", given, "--to", "csv", "-o", out)
+    assert out.exists()
+    told = hrlaif.here("export", given, "--to", "csv", "-o", out.parent, code=2).stderr
+    assert f"{out.parent} is a folder: name a file" in told
+    (tmp_path / "o.csv.tmp").mkdir()
+    told = hrlaif.here("export", given, "--to", "csv", "-o", tmp_path / "o.csv", code=1).stderr
+    assert f"{tmp_path / 'o.csv'}: Is a directory" in told
 
 
 def test_an_export_without_a_row_is_refused_and_says_what_can_be_exported(hrlaif, write, tmp_path):

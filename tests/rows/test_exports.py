@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from hrlaif.errors import UsageError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.rows import comparisons_from, read_rows
-from hrlaif.rows.exports import FORMS, exported, write_export
+from hrlaif.rows.exports import exported, refuse_name, write_export
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.imports import brought
 
 PAIR = {"prompt": "Q", "a": {"text": "x"}, "b": {"text": "y"}, "labeler": "ai"}
 
@@ -108,9 +110,48 @@ def test_a_file_is_what_its_name_says(tmp_path):
     assert gzip.decompress((tmp_path / "o.jsonl.gz").read_bytes()).decode() == found.text
     write_export(tmp_path / "o.csv.gz", exported(rows, "csv"))
     assert gzip.decompress((tmp_path / "o.csv.gz").read_bytes())[:3] == b"\xef\xbb\xbf"
-    for form in FORMS[1:]:
-        with pytest.raises(UsageError, match="only --to trl is written as Parquet"):
-            write_export(tmp_path / "o.parquet", exported(rows, form))
+
+
+@pytest.mark.parametrize(
+    ("form", "right"),
+    [
+        ("trl", [".jsonl", ".parquet"]), ("argilla", [".json"]), ("label-studio", [".json"]),
+        ("potato", [".jsonl"]), ("csv", [".csv"]),
+    ],
+)  # fmt: skip
+def test_a_name_that_says_another_format_is_refused_and_the_right_one_named(form, right):
+    for end in (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".CSV"):
+        if end.lower() in right:
+            refuse_name(Path(f"o{end}"), form)
+            refuse_name(Path(f"o{end}.gz"), form)
+        else:
+            said = f"--to {form} writes {' or '.join(right)}: name the file d/o{right[0]}"
+            for packed in ("", ".gz"):
+                with pytest.raises(UsageError, match=re.escape(said)):
+                    refuse_name(Path(f"d/o{end}{packed}"), form)
+    refuse_name(Path("o"), form)
+    refuse_name(Path("o.txt"), form)
+
+
+@pytest.mark.parametrize("form", ["csv", "potato"])
+def test_of_a_judge_and_a_person_the_person_alone_comes_back_as_people(form, tmp_path):
+    judges = ["pairwise/gpt-4/helpful", "ai", ""]
+    rows = [row for by in (*judges, "human/ann") for row in labels(0.9, 0.2, labeler=by)]
+    check = {"id": "c", "check": "harmless", "passed": True, "prompt": "Q", "response": "x"}
+    rows.append(SourceRow("p.jsonl, line 9", check))
+    path = tmp_path / ("o.csv" if form == "csv" else "o.jsonl")
+    found = exported(rows, form)
+    write_export(path, found)
+    assert [(a.item, a.said.by, a.said.value) for a in brought(read_rows(path))] == [
+        ("0", "human/ann", "a"), ("1", "human/ann", "b"),
+    ]  # fmt: skip
+
+
+def test_a_rater_of_a_file_made_by_hand_needs_no_slash():
+    row = {"id": "1", "question": "harmless", "answer": "Yes", "by": "ann"}
+    assert brought([SourceRow("h.csv, line 2", row)])[0].said.by == "human/ann"
+    with pytest.raises(DataError, match=r"h\.csv, line 2: nobody is named who answered"):
+        brought([SourceRow("h.csv, line 2", {**row, "by": ""})])
 
 
 def test_trl_is_written_as_parquet_or_the_extra_is_named(tmp_path: Path):

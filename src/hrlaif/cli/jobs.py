@@ -91,8 +91,10 @@ class Job:
 
 
 def refuse_overwriting(source: Path, *outputs: Path) -> None:
-    """Raises UsageError, before any work, where an output would replace what is read."""
+    """Raises UsageError, before any work, where an output is a folder, or what is read."""
     for path in outputs:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a file")
         if path.exists() and source.exists() and path.samefile(source):
             raise UsageError(f"{path} would be replaced, and it is what is read: name another -o")
 

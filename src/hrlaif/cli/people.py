@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrlaif.cli.jobs import refuse_overwriting
+from hrlaif.cli.options import Limit
 from hrlaif.errors import DataError, UsageError
 from hrlaif.progress import number, say
 
@@ -69,7 +70,7 @@ def vote(
     rater: Annotated[list[str] | None, typer.Option(help="Print a link for this alias.")] = None,
     votes: Imports = None,
     write: Annotated[bool, typer.Option("--write", help="Write the votes; serve nothing.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many rows.")] = None,
+    limit: Limit = None,
 ) -> None:
     """Open a page where people vote blind: preferences, rankings, satisfaction, harmlessness."""
     _need_extra()
@@ -113,8 +114,9 @@ def export(
 ) -> None:
     """Write labels and votes in the form of another tool."""
     from hrlaif.rows import read_rows
-    from hrlaif.rows.exports import exported, write_export
+    from hrlaif.rows.exports import exported, refuse_name, write_export
 
+    refuse_name(out, to)
     refuse_overwriting(Path(file), out)
     found = exported(read_rows(file), to, min_margin=min_margin)
     if not found.rows:

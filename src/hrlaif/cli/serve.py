@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +62,8 @@ def serve(
     Rewards are on the scale of a run: grades from -1 to 1, reward models normalised. Where
     HRLAIF_SERVE_KEY is set, requests must bring that key.
     """
+    if missing is not None and not math.isfinite(missing):
+        raise UsageError(f"--missing {missing} is no reward: give a finite number")
     _need_extra()
     from hrlaif.engines import server
     from hrlaif.engines.batches import Batches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hrlaif.cli.jobs import refuse_overwriting
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.progress import number
 
@@ -87,7 +88,7 @@ def calls(
         str | None, typer.Option("--from", help="For import: a file that export wrote.")
     ] = None,
     older_than_days: Annotated[
-        float | None, typer.Option(help="For prune: only older answers.")
+        float | None, typer.Option(help="For prune: only older answers.", min=0)
     ] = None,
     model: Annotated[str | None, typer.Option(help="For prune: only this model's answers.")] = None,
     batch: Annotated[
@@ -144,6 +145,9 @@ def _export(path: Path, out: Path | None, answers_only: bool) -> str:
 
     if out is None:
         raise UsageError("calls export needs -o FILE.jsonl")
+    if not out.name.endswith((".jsonl", ".jsonl.gz")):
+        raise UsageError(f"-o {out}: name a .jsonl or .jsonl.gz file")
+    refuse_overwriting(path, out)
     return f"{number(export(path, out, answers_only=answers_only), 'call')} in {out}"
 
 
@@ -160,8 +164,17 @@ def _prune(path: Path, older_than_days: float | None, model: str | None) -> str:
 
     if older_than_days is None and model is None:
         raise UsageError("calls prune needs --older-than-days or --model: it deletes paid answers")
-    age = None if older_than_days is None else timedelta(days=older_than_days)
+    age = None if older_than_days is None else _days(older_than_days)
     return f"{number(prune(path, older_than=age, model=model), 'answer')} deleted"
+
+
+def _days(given: float) -> timedelta:
+    try:
+        age = timedelta(days=given)
+        datetime.now(UTC) - age
+    except (ValueError, OverflowError):
+        raise UsageError(f"--older-than-days {given:g}: no answer can be that old") from None
+    return age
 
 
 def _forget(path: Path, batch: str | None) -> str:

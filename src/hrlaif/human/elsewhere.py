@@ -16,9 +16,9 @@ from hrlaif.human.answers import Answer
 from hrlaif.human.database import assignments, items, raters, votes
 from hrlaif.human.study import Rater, Study, every_rater, join, tidy
 from hrlaif.records import digest
-from hrlaif.rows.exports import Said
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.imports import Brought, brought
+from hrlaif.rows.said import Said
 
 _AT_ONCE = 500
 
@@ -37,20 +37,31 @@ def bring(study: Study, rows: Sequence[SourceRow]) -> Added:
     """
     answers = brought(rows)
     if not answers:
-        raise DataError("no answer by people is in this file: export the annotations too")
+        raise DataError(
+            "no answer by people is in this file: export the annotations too (whoever has a slash "
+            "in the name, and does not begin with human/, is a judge)"
+        )
     places = _places(study, answers)
+    names = [_alias(answer) for answer in answers]
     people = {rater.alias: rater for rater in every_rater(study)}
-    for answer in answers:
-        name = tidy(answer.said.by.removeprefix("human/"))
+    for name in names:
         if name not in people:
             people[name] = join(study, name)
     calls = [
-        (places[_key(answer)], people[tidy(answer.said.by.removeprefix("human/"))], answer.said)
-        for answer in answers
+        (places[_key(answer)], people[name], answer.said)
+        for answer, name in zip(answers, names, strict=True)
     ]
     groups = [calls[begin : begin + _AT_ONCE] for begin in range(0, len(calls), _AT_ONCE)]
     new = sum(study.database.write(partial(_add_all, group=group)) for group in groups)
     return Added(new, len(answers) - new)
+
+
+def _alias(answer: Brought) -> str:
+    by = answer.said.by.removeprefix("human/")
+    try:
+        return tidy(by)
+    except DataError as error:
+        raise DataError(f"{answer.where}: {by!r:.60}: {error}") from None
 
 
 def _add_all(connection: Connection, group: Sequence[tuple[int, Rater, Said]]) -> int:

@@ -13,56 +13,16 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from hrlaif.errors import DataError, UsageError
+from hrlaif.errors import UsageError
 from hrlaif.records import Row
 from hrlaif.rows.files import SourceRow, line_of, whole, write_rows
-from hrlaif.rows.forms import comparison_from, responses_from
-from hrlaif.rows.known import probability
-from hrlaif.rows.names import named
+from hrlaif.rows.said import Said, Subject, subjects
 
-Form = Literal["trl", "argilla", "label-studio", "potato", "csv"]
-Question = Literal["preference", "satisfaction", "harmless"]
 LETTERS = ("a", "b")
 SATISFIED = 4  # levels from here on are satisfied ones, levels below 3 are not
-_OF_PEOPLE = ("human_preference", "winner", "chosen")
-_HARMLESS = {True: "yes", False: "no"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-class Said(NamedTuple):
-    """What somebody said of one item."""
-
-    question: Question
-    value: str | int
-    """`a`, `b` or `tie`; a level from 1 to 5; `yes` or `no`."""
-    by: str
-    reason: str = ""
-    prob_a: float | None = None
-
-    @property
-    def human(self) -> bool:
-        """True for people, false for judges, rewrites and checks."""
-        return self.by.startswith("human/")
-
-
-class Subject(NamedTuple):
-    """An item, and all that was said of it."""
-
-    id: str
-    turns: list[Row]
-    category: str
-    texts: tuple[str, ...]
-    """Both responses of a pair, or the only one."""
-    said: list[Said]
-
-    @property
-    def prompt(self) -> str:
-        """The turns as one text."""
-        if len(self.turns) == 1:
-            return str(self.turns[0]["content"])
-        return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in self.turns)
 
 
 class Exported(NamedTuple):
@@ -95,72 +55,24 @@ def exported(rows: Iterable[SourceRow], form: str, *, min_margin: float = 0.0) -
     return Exported(text, count, dict(left))
 
 
+def refuse_name(path: Path, form: str) -> None:
+    """Raises UsageError where a file's name says that it holds another format than `form` has."""
+    name = path.with_suffix("") if path.suffix == ".gz" else path
+    ends = _ENDS.get(form, ())
+    if ends and name.suffix.lower() in _FORMATS and name.suffix.lower() not in ends:
+        raise UsageError(
+            f"-o {path}: --to {form} writes {' or '.join(ends)}: name the file "
+            f"{path.with_name(name.stem + ends[0])}"
+        )
+
+
 def write_export(path: Path, found: Exported) -> None:
     """Writes what was exported, whole or not at all: text, .gz, or TRL's rows as Parquet."""
     if found.records is not None:
         write_rows(path, found.records)
-    elif path.suffix == ".parquet":
-        raise UsageError(f"-o {path}: only --to trl is written as Parquet: name another file")
     else:
         with whole(path) as file:
             file.write(found.text.encode("utf-8", "replace"))
-
-
-def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
-    """What was said, by item; rows without a verdict are left out and counted."""
-    found: dict[tuple[str, str], Subject] = {}
-    for given in rows:
-        row = SourceRow(given.where, dict(named(given.values)))
-        said = _said(row)
-        if said is None:
-            left["rows without a verdict"] += 1
-            continue
-        name = (str(row.values.get("id") or row.where), said.question)
-        if name not in found:
-            found[name] = _subject(row, said)
-        found[name].said.append(said)
-    return list(found.values())
-
-
-def _said(row: SourceRow) -> Said | None:
-    values = row.values
-    reason = str(values.get("reason") or "")
-    if "satisfaction" in values:
-        level = values["satisfaction"]
-        by = str(values.get("rater") or "human/people")
-        return Said("satisfaction", int(level) if level == int(level) else level, by, reason)
-    if "passed" in values:
-        if values["passed"] is None:
-            return None
-        evidence = values.get("evidence") or {}
-        by = str(evidence.get("rater") or values.get("check") or "check")
-        return Said("harmless", _HARMLESS[bool(values["passed"])], by, reason)
-    prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
-    if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
-        prob, by = comparison_from(row).human_preference, "human/people"
-    return None if prob is None else Said("preference", side_of(prob), by, reason, float(prob))
-
-
-def side_of(prob_a: float) -> str:
-    """`a`, `b` or `tie`."""
-    return "tie" if prob_a == 0.5 else "a" if prob_a > 0.5 else "b"
-
-
-def _subject(row: SourceRow, said: Said) -> Subject:
-    texts: tuple[str, ...]
-    if said.question == "preference":
-        pair = comparison_from(row)
-        prompt, texts, name = pair.prompt, (pair.a.text, pair.b.text), pair.id
-    else:
-        if "response" not in row.values:
-            raise DataError(
-                f"{row.where}: no `response` beside its id: add it, and its `prompt`, from the "
-                "file that was checked, or export what `hrlaif vote` wrote"
-            )
-        response = responses_from([row])[0]
-        prompt, texts, name = response.prompt, (response.text,), response.key
-    turns = [message.model_dump() for message in prompt.messages]
-    return Subject(name, turns, prompt.category or "", texts, [])
 
 
 def _trl(found: Sequence[Subject], left: Counter[str], min_margin: float) -> list[Row]:
@@ -253,7 +165,7 @@ def _potato(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
     rows = []
     for subject in found:
         answers = [
-            {"user_id": s.by, "instance_id": subject.id, "labels": {s.question: {s.value: True}}}
+            {"user_id": s.who, "instance_id": subject.id, "labels": {s.question: {s.value: True}}}
             for s in subject.said
         ]
         data = {"id": subject.id, "prompt": subject.prompt, "text": list(subject.texts)}
@@ -273,7 +185,7 @@ def _csv(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
         for said in subject.said:
             prob = "" if said.prob_a is None else said.prob_a
             asked = (subject.id, subject.category, subject.prompt, *texts)
-            cells = (*asked, said.question, said.value, prob, said.by, said.reason)
+            cells = (*asked, said.question, said.value, prob, said.who, said.reason)
             table.writerow([_cell(cell) for cell in cells])
             count += 1
     return "\ufeff" + stream.getvalue(), count
@@ -298,3 +210,8 @@ _TEXTS: dict[str, Callable[[Sequence[Subject], Counter[str]], tuple[str, int]]] 
     "csv": _csv,
 }
 FORMS = ("trl", *_TEXTS)
+_ENDS = {
+    "trl": (".jsonl", ".parquet"), "argilla": (".json",), "label-studio": (".json",),
+    "potato": (".jsonl",), "csv": (".csv",),
+}  # fmt: skip
+_FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")

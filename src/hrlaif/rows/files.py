@@ -172,18 +172,24 @@ def _hub_rows(name: str) -> Iterator[SourceRow]:
 def whole(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """A file that is written whole or not at all: a temporary sibling, then a rename.
 
-    A name that ends in .gz is compressed, equal bytes to equal bytes.
+    Its folder is made; a name that ends in .gz is compressed, equal bytes to equal bytes.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        if path.suffix == ".gz":
-            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                yield packed
-        else:
-            yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            if path.suffix == ".gz":
+                with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                    yield packed
+            else:
+                yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):  # a name that nobody gave
+            error.filename = str(path)
+        raise
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
-from hrlaif.rows.exports import Said, side_of, subjects
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import side
+from hrlaif.rows.said import Said, side_of, subjects
 
 _QUESTIONS = ("preference", "satisfaction", "harmless")
 _YES = {"yes": "yes", "true": "yes", "harmless": "yes", "no": "no", "false": "no", "harmful": "no"}
@@ -109,8 +109,8 @@ def _pairs(row: SourceRow, value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
-    """One answer in our words."""
-    rater = by if by.startswith("human/") or not by else f"human/{by}"
+    """One answer in our words; a `by` with a slash is whole: human/ada, pairwise/gpt-4/helpful."""
+    rater = by if "/" in by else f"human/{by}"
     text = str(answer).strip().lower()
     if not by:
         raise DataError(f"{row.where}: nobody is named who answered: fill in `by`")

@@ -1,0 +1,114 @@
+"""What did somebody say of which item? Rows of preferences, ratings and verdicts, by item."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from hrlaif.errors import DataError
+from hrlaif.records import Row
+from hrlaif.rows.files import SourceRow
+from hrlaif.rows.forms import comparison_from, responses_from
+from hrlaif.rows.known import probability
+from hrlaif.rows.names import named
+
+Question = Literal["preference", "satisfaction", "harmless"]
+_OF_PEOPLE = ("human_preference", "winner", "chosen")
+_HARMLESS = {True: "yes", False: "no"}
+
+
+class Said(NamedTuple):
+    """What somebody said of one item."""
+
+    question: Question
+    value: str | int
+    """`a`, `b` or `tie`; a level from 1 to 5; `yes` or `no`."""
+    by: str
+    reason: str = ""
+    prob_a: float | None = None
+
+    @property
+    def human(self) -> bool:
+        """True for people, false for judges, rewrites and checks."""
+        return self.by.startswith("human/")
+
+    @property
+    def who(self) -> str:
+        """`by` with a slash: where nothing else tells judges from people, a bare name is human."""
+        return self.by if "/" in self.by else f"judge/{self.by}"
+
+
+class Subject(NamedTuple):
+    """An item, and all that was said of it."""
+
+    id: str
+    turns: list[Row]
+    category: str
+    texts: tuple[str, ...]
+    """Both responses of a pair, or the only one."""
+    said: list[Said]
+
+    @property
+    def prompt(self) -> str:
+        """The turns as one text."""
+        if len(self.turns) == 1:
+            return str(self.turns[0]["content"])
+        return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in self.turns)
+
+
+def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
+    """What was said, by item; rows without a verdict are left out and counted."""
+    found: dict[tuple[str, str], Subject] = {}
+    for given in rows:
+        row = SourceRow(given.where, dict(named(given.values)))
+        said = _said(row)
+        if said is None:
+            left["rows without a verdict"] += 1
+            continue
+        name = (str(row.values.get("id") or row.where), said.question)
+        if name not in found:
+            found[name] = _subject(row, said)
+        found[name].said.append(said)
+    return list(found.values())
+
+
+def _said(row: SourceRow) -> Said | None:
+    values = row.values
+    reason = str(values.get("reason") or "")
+    if "satisfaction" in values:
+        level = values["satisfaction"]
+        by = str(values.get("rater") or "human/people")
+        return Said("satisfaction", int(level) if level == int(level) else level, by, reason)
+    if "passed" in values:
+        if values["passed"] is None:
+            return None
+        evidence = values.get("evidence") or {}
+        by = str(evidence.get("rater") or values.get("check") or "check")
+        return Said("harmless", _HARMLESS[bool(values["passed"])], by, reason)
+    prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
+    if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
+        prob, by = comparison_from(row).human_preference, "human/people"
+    return None if prob is None else Said("preference", side_of(prob), by, reason, float(prob))
+
+
+def side_of(prob_a: float) -> str:
+    """`a`, `b` or `tie`."""
+    return "tie" if prob_a == 0.5 else "a" if prob_a > 0.5 else "b"
+
+
+def _subject(row: SourceRow, said: Said) -> Subject:
+    texts: tuple[str, ...]
+    if said.question == "preference":
+        pair = comparison_from(row)
+        prompt, texts, name = pair.prompt, (pair.a.text, pair.b.text), pair.id
+    else:
+        if "response" not in row.values:
+            raise DataError(
+                f"{row.where}: no `response` beside its id: add it, and its `prompt`, from the "
+                "file that was checked, or export what `hrlaif vote` wrote"
+            )
+        response = responses_from([row])[0]
+        prompt, texts, name = response.prompt, (response.text,), response.key
+    turns = [message.model_dump() for message in prompt.messages]
+    return Subject(name, turns, prompt.category or "", texts, [])
