@@ -146,6 +146,15 @@ def test_the_same_where_the_end_token_was_the_pad_token(tmp_path):
     assert theirs(folder) == pytest.approx(ours(folder), abs=1e-4)
 
 
+@pytest.mark.parametrize("template", [GEMMA, PLAIN_TEMPLATE])
+def test_the_template_alone_writes_bos_so_that_no_program_adds_a_second_one(tmp_path, template):
+    tokenizer = AutoTokenizer.from_pretrained(saved(tmp_path, tokenizer_of(template, kind="bos")))
+    text = tokenizer.apply_chat_template(as_chat(RESPONSES[0]), tokenize=False)
+    for special in (False, True):
+        tokens = tokenizer(text, add_special_tokens=special)["input_ids"]
+        assert (tokens[0], tokens.count(tokenizer.bos_token_id)) == (tokenizer.bos_token_id, 1)
+
+
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_a_templated_conversation_is_its_prompt_the_response_and_one_end_token(tmp_path, template):
     plain = tokenizer_of(template)

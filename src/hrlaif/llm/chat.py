@@ -102,6 +102,8 @@ def end_with_response(tokenizer: Any) -> Any:
     text = "scored.content if scored.content is string else scored.content|map(attribute='text')"
     last = f"{{{{ ({text}|join) ~ {end} if scored else '' }}}}"
     tokenizer.chat_template = f"{_SCORED}{{{{ {bos} }}}}{whole}{last}"
+    if tokenizer.bos_token_id in tokenizer("")["input_ids"]:
+        tokenizer.add_bos_token = False  # RewardBench would let it add a second one
     return tokenizer
 
 
