@@ -46,7 +46,7 @@ def test_status_plan_and_report_look_at_a_run(finished, hrlaif, tmp_path):
     planned = hrlaif("plan", finished.folder)
     assert "preferences.jsonl" in planned.stdout
     assert "nothing was sent" in planned.stderr
-    found = json.loads(hrlaif("plan", finished.folder, "--json").stdout)
+    found = json.loads(hrlaif.here("plan", finished.folder, "--json").stdout)
     assert [stage["state"] for stage in found["stages"]] == ["done"] * 8
     assert (found["left"]["calls"], found["left"]["usd"]) == (0, 0)
     copy = tmp_path / "run"
