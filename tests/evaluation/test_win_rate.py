@@ -3,6 +3,7 @@
 import pytest
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.several import meetings
 from hrlaif.evaluation.win_rate import answer_from, pair, statement, summarise, win_rate
 from hrlaif.records import Abstention, Evidence, Message, Preference, Prompt, Response
 from hrlaif.statistics import Figure, mean
@@ -129,8 +130,39 @@ def test_prompts_of_the_same_text_are_the_same_where_no_id_is(capsys):
     ]  # fmt: skip
     assert "no prompt id is in both lists" in capsys.readouterr().err
     again = [second.model_copy(update={"prompt": first.prompt}), named[0], named[1]]
-    assert len(pair([first], again)) == 1  # one id in both is enough to go by the ids
+    assert len(pair([first], again)) == 1  # whose id is in both has its partner by the id
     assert capsys.readouterr().err == ""
+
+
+def test_prompts_whose_ids_are_in_one_list_are_matched_by_text_after_those_in_both(capsys):
+    ours = responses("x", "y", "z")
+    theirs = responses("u", "v", "w", "alone")
+    for n in (1, 2, 3):
+        prompt = theirs[n].prompt.model_copy(update={"id": f"own{n}"})
+        theirs[n] = theirs[n].model_copy(update={"prompt": prompt})
+    found = pair(ours, theirs)
+    assert [(c.id, c.a.text, c.b.text) for c in found] == [
+        ("p0", "x", "u"), ("p1", "y", "v"), ("p2", "z", "w"),
+    ]  # fmt: skip
+    assert "some prompt ids are in one list alone: prompts of the" in capsys.readouterr().err
+    measured, _ = win_rate(ours, theirs, ByFirstLetter({"u": 1.0, "v": 1.0, "w": 1.0}), Judge())
+    assert (measured.asked, measured.unmatched) == (3, 1)
+
+
+def test_of_three_models_a_prompt_of_one_text_has_one_id_in_every_pair():
+    def own(response, name):
+        prompt = response.prompt.model_copy(update={"id": name})
+        return response.model_copy(update={"prompt": prompt})
+
+    models = {name: responses(f"{name} 0", f"{name} 1") for name in "abc"}
+    for name in "bc":  # p0 is in all three files, the other prompt has three ids
+        models[name][1] = own(models[name][1], f"own of {name}")
+    found = meetings(models)
+    assert [(c.prompt.id, c.a.text, c.b.text) for c in found] == [
+        ("p0", "a 0", "b 0"), ("p0", "a 0", "c 0"), ("p0", "b 0", "c 0"),
+        ("p1", "a 1", "b 1"), ("p1", "a 1", "c 1"), ("p1", "b 1", "c 1"),
+    ]  # fmt: skip
+    assert len({c.id for c in found}) == 6
 
 
 def test_a_statement_names_what_is_compared():

@@ -222,7 +222,7 @@ def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):
 @pytest.mark.parametrize(
     ("rows", "more", "code", "says"),
     [
-        ([{"prompt": "Q", "responses": ["a"]}], [], 1, "line 1: 1 responses, where a pair has 2"),
+        ([{"prompt": "Q", "responses": ["a"]}], [], 1, "line 1: 1 response, where a pair has 2"),
         (
             [{"prompt": "Q", "response": "a"}],
             ["--mode", "ranking"],

@@ -248,6 +248,88 @@ def test_an_instruction_is_followed_by_its_input():
     assert found.prompt.messages[0].content == "Add.\n\n1 2"
 
 
+@pytest.mark.parametrize("name", ["instruction", "question", "query"])
+def test_a_question_is_followed_by_its_context(name):
+    found = comparison(**{name: "who?", "context": "Ann spoke."}, answer_1="a", answer_2="b")
+    assert found.prompt.messages == (Message(role="user", content="who?\n\nAnn spoke."),)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"prompt": "Q", "responses": ["x", "y"]},
+        {"prompt": last("user", "Q"), "responses": ["x", "y"]},
+        {"prompt": "Q", "chosen": "Human: Q\n\nAssistant: x", "rejected": "y"},
+        {"chosen": "Human: Q\n\nAssistant: x", "rejected": "Human: Q\n\nAssistant: y"},
+    ],
+)
+def test_a_system_s_text_is_the_first_turn(form):
+    for name in ("system", "System Prompt"):
+        found = comparison(**form, **{name: "be terse"})
+        assert [(m.role, m.content) for m in found.prompt.messages] == [
+            ("system", "be terse"), ("user", "Q"),
+        ]  # fmt: skip
+        assert {found.a.text, found.b.text} == {"x", "y"}
+        assert len(comparison(**form, **{name: ""}).prompt.messages) == 1
+
+
+def test_columns_of_a_prompt_that_are_not_read_are_named_once_a_file(tmp_path, capsys):
+    path = tmp_path / "beside.jsonl"
+    rows = [
+        {"instruction": f"Q{n}", "input": "2", "history": [["a", "b"]], "output": "x",
+         "system": ["s"]}
+        for n in range(3)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert responses_from(read_rows(path))[0].prompt.messages[0].content == "Q0\n\n2"
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        f"{path}: the column `history` is not read beside `instruction`",
+        f"{path}: the column `system` is not read",
+    ]
+    system = last("system", "be terse") + last("user", "Q")
+    path.write_text(json.dumps({"prompt": system, "system": "be terse", "output": "x"}))
+    assert len(responses_from(read_rows(path))[0].prompt.messages) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_parts_of_text_are_one_turn_and_an_image_is_refused_by_its_name():
+    parts = [{"type": "text", "text": "Why "}, {"type": "text", "text": "so?"}]
+    turn = {"role": "user", "content": parts}
+    found = comparison(messages=[turn], responses=[[{**turn, "role": "assistant"}], "y"])
+    assert found.prompt.messages == (Message(role="user", content="Why so?"),)
+    assert found.a.text == "Why so?"
+    turn["content"] = [*parts, {"type": "image_url", "image_url": {"url": "x"}}]
+    said = refused(comparisons_from, {"messages": [turn], "responses": ["x", "y"]})
+    assert "a turn of messages holds 'image_url', and only text is read: mend or drop" in said
+
+
+def test_what_is_null_is_not_there_as_in_a_table():
+    pair = {"prompt": "Q", "response_a": "x", "response_b": "y"}
+    plain = comparison(**pair)
+    for name in ("responses", "chosen", "a", "b", "messages", "prompt_id", "id", "category"):
+        assert comparison(**pair, **{name: None}) == plain
+    nested = {"text": "x", "model": None, "sample": None}
+    assert comparison(prompt="Q", a=nested, b={"text": "y", "tokens": None}) == plain
+    known = comparison(**pair, human_preference="", gold_preference="", winner="b")
+    assert (known.human_preference, known.gold_preference) == (0.0, None)
+    null = dict.fromkeys(("model", "sample", "tokens", "finish_reason", "id", "generator"))
+    answer = {"prompt": "Q", "response": "x"}
+    assert responses_from(rows({**answer, **null})) == responses_from(rows(answer))
+
+
+def test_answers_to_one_prompt_without_ids_are_its_samples():
+    texts = ["4", "four", "4", "IV"]
+    one = [{"prompt": "2 + 2?", "response": text} for text in texts]
+    two = {"prompt": "2 + 2?", "response": "4", "model": "m"}
+    found = responses_from(rows(*one, two, {"prompt": "3?", "response": "3"}))
+    assert [(r.text, r.model, r.sample) for r in found] == [
+        ("4", "", 0), ("four", "", 1), ("IV", "", 2), ("4", "m", 0), ("3", "", 0),
+    ]  # fmt: skip
+    assert len({r.key for r in found}) == 5
+    given = responses_from(rows({**two, "sample": 7}))
+    assert [r.sample for r in given] == [7]
+
+
 @pytest.mark.parametrize("prompt", [TURNS, SAID, SAID.strip()])
 def test_several_turns_come_as_a_list_or_as_a_transcript(prompt):
     found = comparison(prompt=prompt, responses=["x", "y"])
@@ -296,8 +378,10 @@ def test_rows_without_ids_get_the_hash_of_their_content():
         ({"prompt": "Q"}, "no responses: a pair needs `responses: [a, b]`"),
         ({}, "the row has nothing"),
         ({"prompt": "Q", "responses": ["a", "b", "c"]}, "3 responses, where a pair has 2: split"),
-        ({"prompt": "Q", "responses": ["a"]}, "1 responses, where a pair has 2"),
-        ({"prompt": "Q", "responses": "ab"}, "1 responses, where a pair has 2"),
+        ({"prompt": "Q", "responses": ["a"]}, "1 response, where a pair has 2"),
+        ({"prompt": "Q", "responses": "ab"}, "responses is no list: write [a, b], or drop"),
+        ({"prompt": "Q", "responses": {"a": 1, "b": 2}}, "responses is no list: write [a, b], or"),
+        ({"prompt": "Q", "responses": [{"text": None}, "b"]}, "response 1 is not text"),
         ({"prompt": "Q", "responses": ["a", 3]}, "response 2 is not text: mend or drop"),
         ({"prompt": "Q", "responses": ["a", None]}, "response 2 is not text"),
         ({"prompt": "Q", "responses": ["a", {"text": "b", "where": 1}]}, "where: Extra inputs"),
@@ -322,6 +406,12 @@ def test_an_id_of_two_different_rows_is_refused_naming_both():
     pair = {"id": "p", "prompt": "Q", "responses": ["a", "b"]}
     said = refused(comparisons_from, pair, {**pair, "prompt": "R"})
     assert "line 2: id 'p' stands on pairs.jsonl, line 1 too, with other content: give each" in said
+    nameless = {"prompt": "Q", "responses": ["a", "b"]}
+    said = refused(comparisons_from, nameless, {**nameless, "winner": "a"})
+    assert said.endswith(
+        "line 2: without an id, and the same texts stand on pairs.jsonl, line 1 with other "
+        "content: give each row its own id, or drop one of the two"
+    )
     # What another command reads of the row counts as well.
     assert "other content" in refused(comparisons_from, pair, {**pair, "votes": [1]})
     answer = {"id": "p", "prompt": "Q", "response": "a"}

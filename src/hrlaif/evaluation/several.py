@@ -76,24 +76,24 @@ def meetings(models: Models, *, first_only: bool = False) -> list[Comparison]:
 
 
 def _same_ids(models: Models) -> dict[str, list[Response]]:
-    """Where two models share no id, prompts of the same text get the first one's id everywhere."""
-    ids = {name: {r.prompt.id for r in responses} for name, responses in models.items()}
-    if all(ids[one] & ids[other] for one, other in combinations(ids, 2)):
-        return {name: list(responses) for name, responses in models.items()}
-    say("not all files share prompt ids: prompts of the same text are taken for the same")
+    """Of ids that not all models share, prompts of the same text get the first one's everywhere."""
+    shared = set.intersection(*({r.prompt.id for r in some} for some in models.values()))
     first: dict[object, str] = {}
     for responses in models.values():
         for r in responses:
-            first.setdefault(r.prompt.messages, r.prompt.id)
-    return {
-        name: [
-            r.model_copy(
-                update={"prompt": r.prompt.model_copy(update={"id": first[r.prompt.messages]})}
-            )
-            for r in responses
-        ]
-        for name, responses in models.items()
-    }
+            if r.prompt.id not in shared:
+                first.setdefault(r.prompt.messages, r.prompt.id)
+
+    def named(r: Response) -> Response:
+        name = r.prompt.id if r.prompt.id in shared else first[r.prompt.messages]
+        if name == r.prompt.id:
+            return r
+        return r.model_copy(update={"prompt": r.prompt.model_copy(update={"id": name})})
+
+    found = {name: [named(r) for r in responses] for name, responses in models.items()}
+    if any(a is not b for name in models for a, b in zip(models[name], found[name], strict=True)):
+        say("not all files share prompt ids: prompts of the same text are taken for the same")
+    return found
 
 
 def compare_several(

@@ -76,20 +76,22 @@ class WinRate(Measured):
 def pair(baseline: Sequence[Response], policy: Sequence[Response]) -> list[Comparison]:
     """Comparisons a = baseline, b = policy: same prompt id, the nth sample with the nth.
 
-    Where no id is in both lists, as when one of them has none, prompts of the same turns are the
-    same; the ids are then the baseline's. Raises DataError when no prompt is in both, or when one
-    id stands for two prompts.
+    Of ids that are in one list alone, prompts of the same turns are the same; their id is then the
+    baseline's. Raises DataError when no prompt is in both, or when one id stands for two prompts.
     """
     comparisons = _paired(baseline, policy, lambda r: r.prompt.id)
-    if not comparisons:
-        comparisons = _paired(baseline, policy, lambda r: r.prompt.messages)
-        if not comparisons:
-            raise DataError(
-                "no prompt is in both lists, by its id or its text: answer the same prompts with "
-                "both models"
-            )
-        say("no prompt id is in both lists: prompts of the same text are taken for the same")
-    return comparisons
+    both = {r.prompt.id for r in baseline} & {r.prompt.id for r in policy}
+    rest = [[r for r in side if r.prompt.id not in both] for side in (baseline, policy)]
+    by_text = _paired(rest[0], rest[1], lambda r: r.prompt.messages)
+    if not comparisons and not by_text:
+        raise DataError(
+            "no prompt is in both lists, by its id or its text: answer the same prompts with both "
+            "models"
+        )
+    if by_text:
+        which = "some prompt ids are in one list alone" if both else "no prompt id is in both lists"
+        say(f"{which}: prompts of the same text are taken for the same")
+    return comparisons + by_text
 
 
 def _paired(

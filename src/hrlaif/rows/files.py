@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -97,9 +98,10 @@ def _text(raw: bytes, where: str) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        found = "utf-16" if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "latin1"
         raise DataError(
             f"{where}: not UTF-8 (byte {error.start}): save the file as UTF-8, "
-            "for example with `iconv -f latin1 -t utf-8`"
+            f"for example with `iconv -f {found} -t utf-8`"
         ) from None
 
 

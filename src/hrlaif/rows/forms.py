@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from hrlaif.errors import DataError
 from hrlaif.progress import number, say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response, digest
 from hrlaif.rows.files import SourceRow
-from hrlaif.rows.known import probability, say_unread, unread, winner
+from hrlaif.rows.known import file_of, probability, say_unread, unread, winner
 from hrlaif.rows.names import named, sides_of
 from hrlaif.rows.turns import (
     MEND,
@@ -21,6 +22,7 @@ from hrlaif.rows.turns import (
     messages_of,
     transcript,
     turns_of,
+    with_system,
 )
 
 _RESPONSE_NAMES = ("response", "output", "completion", "answer", "text")
@@ -63,7 +65,7 @@ def comparisons_and_rows(rows: Iterable[SourceRow]) -> list[tuple[Comparison, So
         comparison = _comparison(values, row.where)
         again += _met(found, comparison.id, (comparison, row))
         if comparison.human_preference is None and comparison.gold_preference is None:
-            ignored |= dict.fromkeys((_file(row.where), name) for name in unread(values))
+            ignored |= dict.fromkeys((file_of(row.where), name) for name in unread(values))
     _say_again(again)
     say_unread(ignored)
     return list(found.values())
@@ -77,7 +79,8 @@ def comparison_from(row: SourceRow) -> Comparison:
 def responses_from(rows: Iterable[SourceRow]) -> list[Response]:
     """Single responses; rows that say the same are read once, and that is said.
 
-    Raises DataError for a row without a response, or an id of two different rows.
+    Rows of one prompt and model without ids are its samples, in the order of the file. Raises
+    DataError for a row without a response, or an id of two different rows.
     """
     return [response for response, _ in responses_and_rows(rows)]
 
@@ -85,9 +88,15 @@ def responses_from(rows: Iterable[SourceRow]) -> list[Response]:
 def responses_and_rows(rows: Iterable[SourceRow]) -> list[tuple[Response, SourceRow]]:
     """The same, each beside its row, for what else is known of it."""
     found: dict[str, tuple[Response, SourceRow]] = {}
+    samples: dict[str, list[str]] = defaultdict(list)
     again = 0
     for row in rows:
-        response = _response(named(row.values), row.where)
+        values = named(row.values)
+        response = _response(values, row.where)
+        if not response.id and "sample" not in values:
+            texts = samples[response.key]
+            texts += [] if response.text in texts else [response.text]
+            response = response.model_copy(update={"sample": texts.index(response.text)})
         again += _met(found, response.key, (response, row))
     _say_again(again)
     return list(found.values())
@@ -98,19 +107,16 @@ def _met(found: dict[str, tuple[R, SourceRow]], key: str, new: tuple[R, SourceRo
     (record, row), (other, earlier) = new, found.setdefault(key, new)
     read = [[place.values.get(name) for name in _ALSO_READ] for place in (row, earlier)]
     if record != other or read[0] != read[1]:
-        raise DataError(
-            f"{row.where}: id {key!r} stands on {earlier.where} too, with other content: {_TWICE}"
-        )
+        what = f"id {key!r} stands on {earlier.where} too, with other content"
+        if named(row.values).get("id") in (None, ""):
+            what = f"without an id, and the same texts stand on {earlier.where} with other content"
+        raise DataError(f"{row.where}: {what}: {_TWICE}")
     return earlier is not row
 
 
 def _say_again(count: int) -> None:
     if count:
         say(f"{number(count, 'row')} left out: an earlier row says the same")
-
-
-def _file(where: str) -> str:
-    return where.rpartition(", ")[0] or where
 
 
 def _comparison(values: Mapping[str, Any], where: str) -> Comparison:
@@ -153,8 +159,9 @@ def _pair(values: Mapping[str, Any], where: str) -> tuple[Turns, Any, Any, float
         return _chosen_rejected(values, where)
     if "responses" in values:
         sides = values["responses"]
-        several = isinstance(sides, Sequence) and not isinstance(sides, str)
-        _two(len(sides) if several else 1, where)
+        if not isinstance(sides, Sequence) or isinstance(sides, str):
+            raise DataError(f"{where}: responses is no list: write [a, b], or drop that row")
+        _two(len(sides), where)
         return turns_of(values, where), sides[0], sides[1], None
     if names := sides_of(values):
         _two(len(names), where)
@@ -168,7 +175,8 @@ def _pair(values: Mapping[str, Any], where: str) -> tuple[Turns, Any, Any, float
 
 def _two(count: int, where: str) -> None:
     if count != 2:
-        raise DataError(f"{where}: {count} responses, where a pair has 2: split or drop the row")
+        many = number(count, "response")
+        raise DataError(f"{where}: {many}, where a pair has 2: split or drop the row")
 
 
 def _chosen_rejected(values: Mapping[str, Any], where: str) -> tuple[Turns, str, str, float]:
@@ -182,7 +190,8 @@ def _chosen_rejected(values: Mapping[str, Any], where: str) -> tuple[Turns, str,
             f"{where}: without a `prompt`, `chosen` and `rejected` must be transcripts "
             f"that differ in the last assistant turn alone: {MEND}"
         )
-    return chosen[:-1], chosen[-1].content, rejected[-1].content, 1.0
+    turns = with_system(chosen[:-1], values, where)
+    return turns, chosen[-1].content, rejected[-1].content, 1.0
 
 
 def _prompt(values: Mapping[str, Any], where: str) -> Prompt:
@@ -215,8 +224,8 @@ def _prompt_record(values: Mapping[str, Any], turns: Turns, key: Any, where: str
 
 
 def _candidate(side: Any, where: str, number: int) -> Candidate:
-    if isinstance(side, Mapping) and "text" in side:
-        return _checked(Candidate, where, **side)
+    if isinstance(side, Mapping) and side.get("text") is not None:
+        return _checked(Candidate, where, **{k: v for k, v in side.items() if v is not None})
     if isinstance(side, Sequence) and not isinstance(side, str) and side:
         side = messages_of(side, where, f"response {number}")[-1].content
     if not isinstance(side, str):
@@ -234,7 +243,7 @@ def _response(values: Mapping[str, Any], where: str) -> Response:
         own.setdefault("model", values["generator"])
     key = values.get("id")
     prompt = _prompt_record(values, turns_of(values, where), values.get("prompt_id", key), where)
-    fields = {"id": str(key)} if key is not None else {}
+    fields = {"id": str(key)} if key not in (None, "") else {}
     return _checked(Response, where, prompt=prompt, text=text, **fields, **own)
 
 

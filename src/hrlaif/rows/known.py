@@ -34,6 +34,8 @@ def side(word: object) -> float | None:
 def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
     """That the first response is the better: a number from 0 to 1, or a word for a side."""
     value = values.get(column)
+    if value == "":
+        return None
     try:
         number = float(value) if isinstance(value, str) else value
     except ValueError:
@@ -73,13 +75,18 @@ def unread(values: Mapping[str, Any]) -> list[str]:
 def say_unread(columns: Iterable[tuple[str, str]]) -> None:
     """Says of each file and column that it was not read, and how it would be."""
     for file, column in columns:
-        _say_once(
+        say_once(
             f"{file}: the column `{column}` is not read. If it says which response is better, name "
             f"it `winner` ({_WORDS}) or `human_preference` (probability that the first is better)"
         )
 
 
 @lru_cache(maxsize=256)
-def _say_once(text: str) -> None:
+def say_once(text: str) -> None:
     """Some callers read a file row by row."""
     say(text)
+
+
+def file_of(where: str) -> str:
+    """The file of `pairs.jsonl, line 12`."""
+    return where.rpartition(", ")[0] or where

@@ -23,11 +23,15 @@ def plain(name: str) -> str:
 
 
 def named(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row by plain names; where two columns have one, that which was plain already counts."""
-    if all(plain(name) == name for name in values):
-        return values
-    found = {plain(name): value for name, value in values.items()}
-    return {**found, **{k: v for k, v in values.items() if plain(k) == k}}
+    """A row by plain names, without what is null, as tables are read without their empty cells.
+
+    Where two columns have one name, that which was plain already counts.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    if all(plain(name) == name for name in given):
+        return given
+    found = {plain(name): value for name, value in given.items()}
+    return {**found, **{k: v for k, v in given.items() if plain(k) == k}}
 
 
 def may_be_empty(column: str) -> bool:

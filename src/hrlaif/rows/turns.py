@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hrlaif.errors import DataError
 from hrlaif.records import Message
+from hrlaif.rows.known import file_of, say_once
 
 PROMPT_NAMES = (
     "prompt", "instruction", "question", "query", "messages", "context", "input", "history",
@@ -20,6 +21,10 @@ _TURN = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
 MEND = "mend or drop that row"
 
 Turns = tuple[Message, ...]
+_FOLLOWING = {
+    "instruction": ("input", "context"), "question": ("context",), "query": ("context",),
+}  # fmt: skip
+_SYSTEM = ("system", "system_prompt")
 
 
 def transcript(value: Any, where: str, field: str) -> Turns:
@@ -38,7 +43,8 @@ def answer_of(value: Any, turns: Turns, where: str, field: str) -> str:
     if not isinstance(value, str):
         return transcript(value, where, field)[-1].content
     spoken = _spoken(value)
-    return spoken[-1].content if spoken and spoken[:-1] == turns else value
+    talk = tuple(turn for turn in turns if turn.role != "system")  # which no transcript has
+    return spoken[-1].content if spoken and spoken[:-1] == talk else value
 
 
 def _spoken(text: str) -> Turns:
@@ -67,28 +73,63 @@ def messages_of(value: Any, where: str, field: str) -> Turns:
         raise DataError(f"{where}: {field} is neither text nor a list of turns: {MEND}")
     turns = []
     for turn in value:
-        if not isinstance(turn, Mapping) or not isinstance(
-            turn.get("content", turn.get("value")), str
-        ):
+        text = _said(turn, where, field) if isinstance(turn, Mapping) else None
+        if not isinstance(text, str):
             raise DataError(
                 f"{where}: a turn of {field} is not {{role, content}} with text: {MEND}"
             )
         role = _role(turn.get("role", turn.get("from", "user")), where)
-        turns.append(Message(role=role, content=turn.get("content", turn.get("value"))))
+        turns.append(Message(role=role, content=text))
     return tuple(turns)
 
 
+def _said(turn: Mapping[str, Any], where: str, field: str) -> Any:
+    """What a turn says; of a list of parts, as OpenAI writes them, the texts."""
+    said = turn.get("content", turn.get("value"))
+    if not isinstance(said, list) or not all(isinstance(part, Mapping) for part in said):
+        return said
+    for part in said:
+        if part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise DataError(
+                f"{where}: a turn of {field} holds {part.get('type')!r:.30}, and only text is "
+                f"read: {MEND}"
+            )
+    return "".join(part["text"] for part in said)
+
+
 def turns_of(values: Mapping[str, Any], where: str) -> Turns:
-    """The prompt of a row, under any of its names."""
-    for name in PROMPT_NAMES:
-        value = values.get(name)
-        if isinstance(value, str):
-            extra = values.get("input") if name == "instruction" else None
-            text = f"{value}\n\n{extra}" if isinstance(extra, str) and extra else value
-            if not text.strip():
-                raise DataError(f"{where}: {name} is empty: {MEND}")
-            spoken = tuple(turn for turn in _spoken(text) if turn.content)
-            return spoken or (Message(role="user", content=text),)
-        if value is not None:
-            return messages_of(value, where, name)
-    raise DataError(f"{where}: no prompt: name it `prompt` (text, or turns of role and content)")
+    """The prompt of a row, under any of its names, with what its other columns add."""
+    name = next((name for name in PROMPT_NAMES if values.get(name) is not None), None)
+    if name is None:
+        raise DataError(
+            f"{where}: no prompt: name it `prompt` (text, or turns of role and content)"
+        )
+    value = values[name]
+    if not isinstance(value, str):
+        _say_beside(values, name, (), where)
+        return with_system(messages_of(value, where, name), values, where)
+    more = [n for n in _FOLLOWING.get(name, ()) if isinstance(values.get(n), str)]
+    _say_beside(values, name, more, where)
+    text = "\n\n".join([value, *(values[n] for n in more if values[n])])
+    if not text.strip():
+        raise DataError(f"{where}: {name} is empty: {MEND}")
+    spoken = tuple(turn for turn in _spoken(text) if turn.content)
+    return with_system(spoken or (Message(role="user", content=text),), values, where)
+
+
+def _say_beside(values: Mapping[str, Any], name: str, read: Sequence[str], where: str) -> None:
+    """Says once of a file which columns are named as prompts are, and are no part of this one."""
+    for other in PROMPT_NAMES:
+        if other not in (name, *read) and values.get(other):
+            say_once(f"{file_of(where)}: the column `{other}` is not read beside `{name}`")
+
+
+def with_system(turns: Turns, values: Mapping[str, Any], where: str) -> Turns:
+    """The turns after the system's, where a column holds one and the turns do not."""
+    for name in _SYSTEM:
+        text = values.get(name)
+        if isinstance(text, str) and text.strip() and turns[0].role != "system":
+            turns = (Message(role="system", content=text), *turns)
+        elif text and text != turns[0].content:
+            say_once(f"{file_of(where)}: the column `{name}` is not read")
+    return turns
