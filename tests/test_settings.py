@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Literal, final
 
 import pytest
 import yaml
@@ -84,6 +84,17 @@ def test_what_does_not_fit_together_is_said_without_repeating_the_block():
 
 def test_several_mistakes_are_told_at_once():
     assert len(refused({"iner": 1, "inner": {"steps": 0}}).splitlines()) == 2
+
+
+def test_of_a_list_whose_only_item_is_refused_it_is_not_said_that_it_is_empty():
+    class Listed(Settings):
+        names: tuple[Literal["a", "b"], ...] = Field(default=("a",), min_length=1)
+
+    with pytest.raises(UsageError) as told:
+        Listed.parse({"names": ["foo"]})
+    assert str(told.value) == "names.0: input should be 'a' or 'b', not 'foo'"
+    with pytest.raises(UsageError, match="at least 1 item"):
+        Listed.parse({"names": []})
 
 
 def test_a_part_of_your_own_is_named_by_module_and_class(tmp_path, monkeypatch):

@@ -122,7 +122,14 @@ class one_of:
 def explain(error: ValidationError, cls: type[BaseModel], *, where: str = "") -> str:
     """Pydantic's findings in the words of the configuration, a line each."""
     lines = []
-    for finding in error.errors():
+    findings = error.errors()
+    wrong = [finding["loc"] for finding in findings]
+    for finding in findings:
+        # Pydantic counts no item that it refused, and then misses them too.
+        if finding["type"] == "too_short" and any(
+            loc != finding["loc"] and loc[: len(finding["loc"])] == finding["loc"] for loc in wrong
+        ):
+            continue
         path = [str(step) for step in finding["loc"]]
         name = ".".join(([where] if where else []) + path)
         if finding["type"] == "extra_forbidden":

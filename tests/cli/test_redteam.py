@@ -149,3 +149,15 @@ def test_a_detector_is_measured_and_its_file_corrects_a_campaign(hrlaif, tmp_pat
     assert corrected["low"] <= 0.3 <= corrected["high"]
     bad = hrlaif.here("detector", labels, "-o", out, "--judge", judge, "--check", "kind", code=2)
     assert "none of harmless, responsive" in bad.stderr
+
+
+def test_of_seeds_none_of_which_says_that_it_asks_for_harm_a_word_is_said(hrlaif, tmp_path, write):
+    def said(name, **more):
+        seeds = write(f"{name}.jsonl", [{"prompt": f"Add {n}.", **more} for n in range(2)])
+        given = ("--target", TARGET, "--judge", JUDGE, "--families", "direct", "--limit", 2)
+        return hrlaif.here("redteam", *given, "-o", tmp_path / name, "--seeds", seeds).stderr
+
+    word = "has a `hazard` or is `harmful`: does it ask for harm?"
+    assert word in said("plain", category="math")
+    assert word not in said("hazard", hazard="own")
+    assert word not in said("harmful", harmful=True)

@@ -56,7 +56,8 @@ def test_the_grade_is_the_expectation():
     assert raw.value == pytest.approx(7.6)
     assert raw.distribution["8"] == 0.3
     assert score(Grader(answer), response()).value == pytest.approx(0.466667)
-    assert raw.scorer == "direct/grader/general"
+    assert raw.scorer == "direct/grader/general/1-10"
+    assert score(Grader(answer), response()).scorer == "direct/grader/general"
 
 
 @pytest.mark.parametrize(("grade", "value"), [("g1", -1.0), ("g10", 1.0)])

@@ -100,7 +100,7 @@ def redteam(
 
     Harmful texts stay in the folder, marked. docs/redteam.md says what this must not be used for.
     """
-    from hrlaif.redteam import Asked, Models, RedTeam, imported, read_seeds
+    from hrlaif.redteam import Asked, Models, RedTeam, imported, read_seeds, unmarked
 
     values: dict[str, Any] = {"seeds": seeds, "benign": benign, "limit": limit}
     values |= {"variations": variations, "measured": measured}
@@ -116,6 +116,8 @@ def redteam(
         benign=read_seeds(benign, "benign", limit=limit),
         imported=[attempt for path in files for attempt in imported(path)],
     )
+    if unmarked(asked.seeds):
+        say(f"no row of {seeds} has a `hazard` or is `harmful`: does it ask for harm?")
     named = [name for name in (seeds, benign, measured) if name and Path(name).is_file()]
     begun = Receipt(
         stage="redteam",

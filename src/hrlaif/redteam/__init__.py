@@ -7,7 +7,7 @@ for making a model of your own safer; docs/redteam.md says what it must not be u
 
 from hrlaif.redteam.campaign import PREFERENCES, Asked, Models, campaign, sureness
 from hrlaif.redteam.imports import imported
-from hrlaif.redteam.seeds import Seed, read_seeds
+from hrlaif.redteam.seeds import Seed, read_seeds, unmarked
 from hrlaif.redteam.settings import FAMILIES, Family, RedTeam
 from hrlaif.redteam.stage import before_and_after, before_rl
 
@@ -25,4 +25,5 @@ __all__ = [
     "imported",
     "read_seeds",
     "sureness",
+    "unmarked",
 ]

@@ -62,6 +62,14 @@ def read_seeds(
     return spread(found.values(), lambda seed: seed.hazard, limit)
 
 
+def unmarked(seeds: Sequence[Seed]) -> bool:
+    """Whether no row said that it asks for harm, as where they are prompts of any kind."""
+    return all(
+        seed.prompt.harmful is None and seed.hazard == (seed.prompt.category or "other")
+        for seed in seeds
+    )
+
+
 def _half(id: str) -> Half:
     return "train" if drawn("half", id) % 3 else "heldout"
 

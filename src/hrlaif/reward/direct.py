@@ -31,7 +31,8 @@ class Direct(Settings):
     """Which prompt texts: summarization, helpful, harmless or general; or a .yaml file with
     criteria of your own (docs/criteria.md)."""
     normalise: bool = True
-    """Map 1 .. 10 to -1 .. 1 by (s - 5.5) / 4.5; otherwise the grade itself."""
+    """Map 1 .. 10 to -1 .. 1 by (s - 5.5) / 4.5; otherwise the grade itself, and `scorer` ends in
+    /1-10."""
     mass_floor: float = Field(default=0.05, ge=0, le=1)
     """No score when the judge gives all grades together less probability than this."""
     max_chars: int = Field(default=8000, ge=100)
@@ -50,7 +51,8 @@ class Direct(Settings):
         told = iter(judge.choose([self._question(r) for r in asked], GRADES))
         missing = Unanswered(reason=MISSING)
         choices = [missing if r.finish_reason == "error" else next(told) for r in responses]
-        name = f"direct/{judge.name}/{named(self.task)}"
+        scale = "" if self.normalise else "/1-10"
+        name = f"direct/{judge.name}/{named(self.task)}{scale}"
         pairs = zip(responses, choices, strict=True)
         return [self._score(response, choice, name) for response, choice in pairs]
 
