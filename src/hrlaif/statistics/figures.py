@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -24,6 +25,7 @@ RESAMPLES = 2000
 Z95 = 1.959963984540054
 _STUDENT = (12.706204736, 4.30265273, 3.182446305)  # the 97.5 % points at 1, 2 and 3
 _CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
+_KEPT = 1_000_000  # numbers of resamples kept for the next figure: 8 MB
 
 
 class Measured(Record):
@@ -205,14 +207,29 @@ def draws(
 
     `width` is the row length of what the caller makes of a block, and bounds the block's memory.
     """
-    generator = np.random.default_rng(seed)
     block = max(1, _CELLS // max(width or count, 1))
+    if resamples * count <= _KEPT:
+        whole = _kept(count, seed, resamples)
+        yield from (whole[begin : begin + block] for begin in range(0, resamples, block))
+        return
+    generator = np.random.default_rng(seed)
     for begin in range(0, resamples, block):
-        size = min(block, resamples - begin)
-        drawn = generator.integers(0, count, size=(size, count))
-        drawn += np.arange(size)[:, None] * count
-        times = np.bincount(drawn.ravel(), minlength=size * count)
-        yield times.reshape(size, count).astype(np.float64)
+        yield _times(generator, min(block, resamples - begin), count)
+
+
+@lru_cache(maxsize=4)
+def _kept(count: int, seed: int, resamples: int) -> Floats:
+    """What most figures of a study are drawn by: as many prompts, by the same seed."""
+    whole = _times(np.random.default_rng(seed), resamples, count)
+    whole.flags.writeable = False
+    return whole
+
+
+def _times(generator: np.random.Generator, size: int, count: int) -> Floats:
+    drawn = generator.integers(0, count, size=(size, count))
+    drawn += np.arange(size)[:, None] * count
+    times = np.bincount(drawn.ravel(), minlength=size * count)
+    return times.reshape(size, count).astype(np.float64)
 
 
 def interval(
