@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hrlaif.statistics import Games, bradley_terry, noise, same_order
+from hrlaif.statistics import Games, bradley_terry, noise, same_order, told_apart
 from hrlaif.statistics.bradley_terry import scaled
 from hrlaif.statistics.logistic import fit
 
@@ -117,6 +117,21 @@ def test_strengths_are_in_their_intervals_in_at_least_93_of_100_seeds():
         widths.append(found.strength["a"].high - found.strength["a"].low)
     assert min(inside.values()) >= 93
     assert np.mean(widths) < 0.7
+
+
+def test_a_trait_that_models_or_other_traits_explain_or_that_hardly_differs_is_left_out():
+    played, style = games(n=200)
+    who = [(f == "a") - (s == "a") for f, s in zip(played.first, played.second, strict=True)]
+    rare = [1.0] * 9 + [0.0] * 191
+    kept, left_out = told_apart(
+        played, {"length": style, "again": 3 * style, "who": who, "rare": rare}
+    )
+    assert list(kept) == ["length"]
+    assert left_out == {
+        "again": "not to be told from the models themselves, or another trait",
+        "who": "not to be told from the models themselves, or another trait",
+        "rare": "fewer than 10 comparisons differ",
+    }
 
 
 def test_a_tie_is_half_a_win():

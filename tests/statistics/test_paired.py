@@ -6,6 +6,7 @@ import pytest
 from hrlaif.statistics import (
     against_base,
     bootstrapped,
+    difference,
     holm,
     mcnemar,
     mean,
@@ -96,6 +97,15 @@ def test_means_of_15_values_are_in_their_interval_in_at_least_93_of_100_seeds():
         narrow += (figure.high - figure.low) / (2 * 2.145 * values.std(ddof=1) / 15**0.5)
     assert inside >= 93
     assert 0.9 < narrow / 100 < 1.1  # against the exact interval of Student
+
+
+def test_equal_differences_of_shares_keep_wilsons_bound_and_those_of_other_numbers_no_interval():
+    rare = 3.8414588 / (10 + 3.8414588)  # z^2 / (n + z^2): Wilson's upper bound of 0 in 10
+    shares = difference([0.75] * 10, [0.25] * 10, share=True)
+    assert shares.value == 0.5
+    assert (shares.low, shares.high) == pytest.approx((0.5 - rare * 1.5, 0.5 + rare * 0.5))
+    grades = difference([4.3] * 10, [4.1] * 9 + [4.1 + 1e-15])  # but for rounding
+    assert (round(grades.value, 6), grades.low, grades.high) == (0.2, None, None)
 
 
 def test_any_estimate_can_be_resampled_and_an_undefined_one_is_unknown():

@@ -29,15 +29,12 @@ from hrlaif.statistics import (
     difficulties,
     lc_difficulty,
     length_feature,
+    told_apart,
     wilson,
 )
 
 Traits = Callable[[Comparison], Mapping[str, float]]
 """Differences in style, a minus b, a trait a name."""
-_DIFFERENT = 10
-"""A trait in which fewer comparisons differ is left out."""
-_OWN = 0.01
-"""Of a trait, the least share of its squares that the models and other traits do not explain."""
 _JOINTLY = 3
 _CELLS = 40_000_000
 """Numbers in the joint fit of difficulties: 320 MB."""
@@ -86,7 +83,8 @@ def ranked(
     sides = _sides(games, asked)
     if np.linalg.matrix_rank(sides) < len(asked) - 1:  # of a graph in one piece it is M - 1
         return Ranked(reason="no verdict connects all the models")
-    style, left_out = _style([c for c, _ in told], sides, traits)
+    gaps = [traits(_as_judged(c)) for c, _ in told]
+    style, left_out = told_apart(games, {name: [gap[name] for gap in gaps] for name in gaps[0]})
     verdicts = 0.5 + 0.5 * np.sign(np.asarray(games.wins) - 0.5)
 
     def fitted(wins: Floats, traits: dict[str, Sequence[float]]) -> Ranking:
@@ -148,26 +146,6 @@ def _contest(rows: Sequence[tuple[Comparison, float]]) -> Contest:
         [float(len(spoken(c.a.text))) for c, _ in rows],
         [c.prompt.id for c, _ in rows],
     )
-
-
-def _style(
-    comparisons: Sequence[Comparison], sides: Floats, traits: Traits
-) -> tuple[dict[str, Sequence[float]], dict[str, str]]:
-    """The traits that can be told from the models and from each other, and why others cannot."""
-    gaps = [traits(_as_judged(c)) for c in comparisons]
-    kept: dict[str, Sequence[float]] = {}
-    left_out: dict[str, str] = {}
-    for name in gaps[0]:
-        column = np.array([gap[name] for gap in gaps])
-        known = np.column_stack([sides, *kept.values()])
-        rest = column - known @ np.linalg.lstsq(known, column, rcond=None)[0]
-        if np.count_nonzero(column) < _DIFFERENT:
-            left_out[name] = f"fewer than {_DIFFERENT} comparisons differ"
-        elif rest @ rest < _OWN * (column @ column):
-            left_out[name] = "not to be told from the models themselves, or another trait"
-        else:
-            kept[name] = column.tolist()
-    return kept, left_out
 
 
 def _as_judged(c: Comparison) -> Comparison:

@@ -14,6 +14,7 @@ from hrlaif.statistics.bradley_terry import (
     bradley_terry,
     difficulties,
     same_order,
+    told_apart,
 )
 from hrlaif.statistics.calibration import (
     Bin,
@@ -112,5 +113,6 @@ __all__ = [
     "same_order",
     "sign_test",
     "temperature",
+    "told_apart",
     "wilson",
 ]

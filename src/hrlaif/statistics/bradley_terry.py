@@ -8,7 +8,7 @@ resample of prompts.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple, final
 
 import numpy as np
@@ -25,6 +25,10 @@ from hrlaif.statistics.figures import (
 from hrlaif.statistics.logistic import RIDGE, fit, sigmoid
 
 _EQUAL = 1e-6  # strengths nearer than this differ by what the fit left over
+_DIFFERENT = 10
+"""A trait in which fewer comparisons differ is left out."""
+_OWN = 0.01
+"""Of a trait, the least share of its squares that the models and other traits do not explain."""
 
 
 class Games(NamedTuple):
@@ -82,6 +86,26 @@ def bradley_terry(
         win_rate=dict(zip(models, figures[m : 2 * m], strict=True)),
         style=dict(zip(traits, figures[2 * m :], strict=True)),
     )
+
+
+def told_apart(
+    games: Games, traits: Mapping[str, Sequence[float]]
+) -> tuple[dict[str, Sequence[float]], dict[str, str]]:
+    """Traits, [N] a name, that can be told from the models and each other; why others cannot."""
+    _, sides = _sides(games)
+    kept: dict[str, Sequence[float]] = {}
+    left_out: dict[str, str] = {}
+    for name, values in traits.items():
+        column = np.asarray(values, np.float64)
+        known = np.column_stack([sides, *kept.values()])
+        rest = column - known @ np.linalg.lstsq(known, column, rcond=None)[0]
+        if np.count_nonzero(column) < _DIFFERENT:
+            left_out[name] = f"fewer than {_DIFFERENT} comparisons differ"
+        elif rest @ rest < _OWN * (column @ column):
+            left_out[name] = "not to be told from the models themselves, or another trait"
+        else:
+            kept[name] = values
+    return kept, left_out
 
 
 def same_order(

@@ -25,6 +25,7 @@ RESAMPLES = 2000
 Z95 = 1.959963984540054
 _STUDENT = (12.706204736, 4.30265273, 3.182446305)  # the 97.5 % points at 1, 2 and 3
 _CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
+_ALIKE = 1e-9  # values nearer than this differ by what rounding left
 _KEPT = 1_000_000  # numbers of resamples kept for the next figure: 8 MB
 
 
@@ -163,16 +164,18 @@ def difference(
 ) -> Figure:
     """Mean of after minus before, paired value by value.
 
-    Where all differences are the same g, and both sides are a `share` (within 0 and 1), a prompt
-    that deviates is as rare as Wilson's bound w of none seen allows: g - w (1 + g) to
-    g + w (1 - g).
+    Where all differences are the same g, a bootstrap sees no spread. If both sides are a `share`
+    (within 0 and 1), a prompt that deviates is as rare as Wilson's bound w of none seen allows:
+    g - w (1 + g) to g + w (1 - g). Else there is no interval.
     """
     if len(after) != len(before):
         raise ValueError(f"paired values: {len(after)} after, {len(before)} before")
     gaps = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     found = mean(gaps, clusters=clusters, weights=weights, seed=seed)
-    if not share or not gaps.size or np.ptp(gaps):
+    if not gaps.size or np.ptp(gaps) > _ALIKE:
         return found
+    if not share:
+        return found.model_copy(update={"low": None, "high": None})
     count = numbered(clusters, gaps.size)[1]
     rare = wilson(0, count * effective(weighed(weights, gaps.size)) / gaps.size)[1]
     g = float(gaps[0])

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Games, bradley_terry, same_order
+from hrlaif.statistics import Games, bradley_terry, same_order, told_apart
 from hrlaif.study.features import style_gaps
 from hrlaif.study.labels import Answer
 from hrlaif.study.pairs import Item
 
 _LEAST = 3
-_DIFFERING = 10  # pairs that differ in a trait, below which its pull is not asked for
 
 
 def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
@@ -34,17 +33,13 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
     judge = [0.5 if a.prob_a == 0.5 else float(a.prob_a > 0.5) for _, a in known]
     if len(models) < _LEAST or not all(_bounded(known, wins) for wins in (people, judge)):
         return {}
-    gaps = [style_gaps(item.comparison) for item, _ in known]
-    style: dict[str, Sequence[float]] = {
-        name: [g[name] for g in gaps]
-        for name in gaps[0]
-        if sum(g[name] != 0 for g in gaps) >= _DIFFERING
-    }
 
     def games(wins: Sequence[float]) -> Games:
         first, second = ([item.models[side] for item, _ in known] for side in (0, 1))
         return Games(first, second, wins, [item.prompt for item, _ in known])
 
+    gaps = [style_gaps(item.comparison) for item, _ in known]
+    style, _ = told_apart(games(people), {name: [g[name] for g in gaps] for name in gaps[0]})
     ways = {
         "people": (people, None),
         "people at equal style": (people, style),

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from statistics import fmean
 
-import numpy as np
-
 from hrlaif.records import Row
-from hrlaif.statistics import Figure, difference, mean, wilson
+from hrlaif.statistics import Figure, difference, mean
 from hrlaif.study.attacked import Move
 
 FEWEST = 10
@@ -104,7 +102,14 @@ def _share(moves: Sequence[Move], seed: int) -> Figure:
 
 def _shift(moves: Sequence[Move], seed: int) -> Figure:
     told = [(m.after, m.before, m.prompt) for m in moves if m.after is not None]
-    return _less([x for x, _, _ in told], [x for _, x, _ in told], [p for *_, p in told], seed)
+    grades = any(value > 1 for after, before, _ in told for value in (after, before))
+    return difference(
+        [after for after, *_ in told],
+        [before for _, before, _ in told],
+        clusters=[prompt for *_, prompt in told],
+        share=not grades,
+        seed=seed,
+    )
 
 
 def _paired(these: Sequence[Move], others: Sequence[Move], *, seed: int) -> Figure:
@@ -112,8 +117,13 @@ def _paired(these: Sequence[Move], others: Sequence[Move], *, seed: int) -> Figu
     mine, theirs = _by_target(these), _by_target(others)
     prompts = {move.target: move.prompt for move in these}
     both = [target for target in mine if target in theirs]
-    names = [prompts[target] for target in both]
-    return _less([mine[t] for t in both], [theirs[t] for t in both], names, seed)
+    return difference(
+        [mine[target] for target in both],
+        [theirs[target] for target in both],
+        clusters=[prompts[target] for target in both],
+        share=True,
+        seed=seed,
+    )
 
 
 def _by_target(moves: Sequence[Move]) -> dict[tuple[str, str], float]:
@@ -122,24 +132,6 @@ def _by_target(moves: Sequence[Move]) -> dict[tuple[str, str], float]:
         if move.stayed is not None:
             found.setdefault(move.target, []).append(move.stayed)
     return {target: fmean(stays) for target, stays in found.items()}
-
-
-def _less(
-    after: Sequence[float], before: Sequence[float], prompts: Sequence[str], seed: int
-) -> Figure:
-    """Mean of after minus before, by prompt.
-
-    A bootstrap sees no spread where all differences are the same g. Of shares, a prompt that
-    deviates is then as rare as Wilson's bound w of none seen: g - w (1 + g) to g + w (1 - g).
-    """
-    found = difference(after, before, clusters=prompts, seed=seed)
-    gaps = np.subtract(after, before)
-    if found.value is None or np.ptp(gaps) > 1e-9:
-        return found
-    shares = max(*after, *before) <= 1 and min(*after, *before) >= 0
-    rare, g = wilson(0, len(set(prompts)))[1], found.value
-    ends = (g - rare * (1 + g), g + rare * (1 - g)) if shares else (None, None)
-    return found.model_copy(update=dict(zip(("low", "high"), ends, strict=True)))
 
 
 def _prompts(moves: Sequence[Move]) -> int:
