@@ -38,8 +38,9 @@ def test_the_length_is_part_of_what_a_job_was_begun_with(hrlaif, pairs, tmp_path
     for most in (200, 300):
         note = tmp_path / "o.jsonl.partial.json"
         # Nothing answers there, so the job is left as it was begun.
-        judge = ("--judge", "remote:m", "--base-url", "http://127.0.0.1:9/v1")
-        hrlaif.here("label", pairs, "-o", out, *judge, "--max-chars", most, code=1)
+        judge = "{kind: remote, model: m, base_url: 'http://127.0.0.1:9/v1', max_retries: 0}"
+        command = ("label", pairs, "-o", out, "--judge", judge, "--max-chars", most)
+        hrlaif.here(*command, code=1)
         settings[most] = json.loads(note.read_text())["settings"]["labeler"]["max_chars"]
     assert settings == {200: 200, 300: 300}
 

@@ -51,13 +51,15 @@ def test_prompts_without_a_reference_are_not_checked():
 def test_the_held_out_gain_is_paired_by_prompt():
     rows = [
         {"step": 0, "reward_mean": 0.0, "rewards": {"p": 0.0, "q": 10.0, "r": None}},
-        {"step": 10, "reward_mean": 1.0, "rewards": {"p": 1.0, "q": 11.0, "r": 5.0}},
+        {"step": 10, "reward_mean": 1.0, "rewards": {"p": 1.0, "q": 11.5, "r": 5.0}},
         {"step": 20, "reward_mean": 3.0, "rewards": {"p": 3.0, "q": 13.0, "r": 5.0}},
     ]
     found = held_out_reward(rows, step=10)
-    assert (found.gain.value, found.gain.low, found.gain.high) == (1.0, 1.0, 1.0)
+    assert found.gain.value == 1.25
+    assert found.gain.high - found.gain.low < 1 < found.after.high - found.after.low
     assert (found.step_before, found.step_after, found.unscored) == (0, 10, 1)
-    assert held_out_reward(rows).gain.value == 3.0
+    same = held_out_reward(rows).gain  # two equal differences say nothing of a third
+    assert (same.value, same.low, same.high) == (3.0, None, None)
 
 
 def test_means_alone_give_a_held_out_gain_without_an_interval():

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from hrlaif.errors import BudgetReached, ModelError, UsageError
+from hrlaif.llm import remote_refusals
 from hrlaif.llm.calls import cost_table, export, list_calls, prune
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
@@ -58,7 +59,10 @@ def test_a_call_that_was_sent_and_lost_is_booked_at_the_most_it_can_cost(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_call_that_the_server_says_it_did_not_answer_costs_nothing(server, tmp_path, status):
+def test_a_call_that_the_server_says_it_did_not_answer_costs_nothing(
+    server, tmp_path, status, monkeypatch
+):
+    monkeypatch.setattr(remote_refusals, "_PATIENCE", 0.5)
     server.script(server.reply("{}", status, retry_after="0"))
     with Ledger(tmp_path / "l.sqlite") as ledger:
         write(server, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from hrlaif.errors import BudgetReached, ModelError, UsageError
 from hrlaif.labeling import Pairwise, Panel
-from hrlaif.llm import prices
+from hrlaif.llm import batch_ended, prices
 from hrlaif.llm.batch_book import BatchBook, Batched
 from hrlaif.llm.call import Call
 from hrlaif.llm.calls import batches as list_batches
@@ -614,7 +614,7 @@ def test_of_several_judges_the_one_in_batches_says_how_many_pairs_go_at_once(ser
 def test_a_study_sends_its_ways_of_asking_side_by_side(hrlaif, server, batches, tmp_path):
     server.answer = lambda body, n: server.top({"1": 0.75, "2": 0.25})
     source = _pairs(tmp_path, 40)
-    batches.polls_before_the_end = 6
+    batches.polls_before_the_end = 4
     command = ("study", source, "-o", tmp_path / "s", "--judge", "remote:m", "--batch")
     command += ("--base-url", server.url, "--variants", "base,detailed,base-single")
     hrlaif(*command, "--probes", 0, "--disagreements", 0)
@@ -652,7 +652,9 @@ def _pairs(folder, count):
     return source
 
 
-def test_two_rejected_lines_of_an_older_batch_stop_nothing(server, batches, tmp_path):
+def test_two_rejected_lines_of_an_older_batch_stop_nothing(server, batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_ended, "_LONGEST_POLL", 0.1)
+
     def answer(body, n):
         asked = body["messages"][-1]["content"]
         odd = asked in ("question 7", "question 8")

@@ -295,12 +295,13 @@ def test_an_unsure_judge_that_names_what_people_prefer_ranks_as_steeply_as_they_
 
 
 def test_a_trait_in_which_few_pairs_differ_is_not_asked_for_its_pull():
-    def listed(item, yes):
-        b = item.comparison.b.model_copy(update={"text": "- one\n- two\n# Title"} if yes else {})
+    def listed(item, n, yes):
+        text = "- one\n" * (1 + n % 3) + "# Title"
+        b = item.comparison.b.model_copy(update={"text": text} if yes else {})
         return item._replace(comparison=item.comparison.model_copy(update={"b": b}))
 
     for most, traits in ((9, {"length"}), (10, {"length", "list_items", "headers"})):
-        items = [listed(item, n < most) for n, item in enumerate(make(150))]
+        items = [listed(item, n, n < most) for n, item in enumerate(make(150))]
         found = ranking(items, labels(items, Scripted()), seed=0)["by"]
         assert set(found["judge at equal style"]["style"]) == traits
 
