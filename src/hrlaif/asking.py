@@ -6,23 +6,20 @@ from collections.abc import Sequence
 from math import comb
 from typing import NamedTuple
 
+from hrlaif.attacking import attacked, harm, harmed, red_team
 from hrlaif.config import Config
 from hrlaif.estimates import (
     Asked,
     Sizes,
     Work,
-    attacked,
     categories,
     checks,
     each,
     grades,
-    harm,
-    harmed,
     of_check,
     of_labeler,
     of_pairs,
     of_reward,
-    red_team,
     size_of,
     tokens_of,
 )

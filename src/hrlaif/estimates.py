@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from hrlaif.categories import MAX_CHARS
 from hrlaif.checks import Answer, ChoiceLetter, Number
@@ -12,19 +12,16 @@ from hrlaif.labeling import Human, Hybrid, Pairwise, Panel, Verified
 from hrlaif.messages import spoken
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Comparison, Prompt, Response
-from hrlaif.redteam import RedTeam, read_seeds
 from hrlaif.reward import Direct
 from hrlaif.reward.checked import Checked
 from hrlaif.reward.parts import parts
 
 _PREAMBLE = {"base": 90, "detailed": 280}
 _EXEMPLAR = 150
-_QUESTION = 220
+QUESTION = 220
 """Tokens of a check's question beside the response."""
 _GRADE = 130
 """Tokens of a grade's question beside the prompt and the response."""
-_ATTACK = 60
-"""Tokens of a request to which a red team wants a harmful answer."""
 _CATEGORIES = 280
 """Tokens of the question for a prompt's category beside the prompt."""
 _BY_RULE = (Number, ChoiceLetter, Answer)
@@ -154,7 +151,7 @@ def checks(labeler: Labeler) -> bool:
 def of_check(responses: Sizes, check: object = None) -> Work:
     """A judge's verdicts in both orders; nothing where a rule tells."""
     asked = 0 if isinstance(check, _BY_RULE) else 2 * responses.number
-    return Work.of_labels(asked, int(asked * (_QUESTION + responses.prompt + responses.response)))
+    return Work.of_labels(asked, int(asked * (QUESTION + responses.prompt + responses.response)))
 
 
 def of_responses(
@@ -192,46 +189,6 @@ def categories(prompts: Sequence[Prompt]) -> Work:
     unknown = list({p.messages: p for p in prompts if p.category is None}.values())
     read = len(unknown) * _CATEGORIES + tokens_of(unknown, MAX_CHARS)
     return Work.of_labels(len(unknown), read)
-
-
-def red_team(how: RedTeam, own: int) -> Work:
-    """The judge's share: two orders a verdict, and rewrites of the third that is harmful, say."""
-    attempts, benign = _attacks(how, "train", own)
-    rewrites = attempts // 3
-    asked = 2 * (attempts + 2 * rewrites + 2 * benign)
-    verdicts = Work.of_labels(asked, asked * (_QUESTION + how.max_tokens))
-    read = verdicts.read + rewrites * (_QUESTION + how.max_tokens)
-    written = rewrites * how.rewrite_tokens
-    return replace(verdicts, calls=asked + rewrites, read=read, written=written)
-
-
-def attacked(how: RedTeam, own: int) -> Work:
-    """The policy's share: an answer to each attack, reworded ones too, and to benign prompts."""
-    attempts, benign = _attacks(how, "train", own)
-    return _replies(how, attempts + min(how.most_variations, how.variations * attempts) + benign)
-
-
-def harm(how: RedTeam) -> Work:
-    """Two orders a verdict, of both policies, on the seeds kept for the end."""
-    attacks, benign = _attacks(how, "heldout")
-    asked = 2 * 2 * (attacks + 2 * benign)
-    return Work.of_labels(asked, asked * (_QUESTION + how.max_tokens))
-
-
-def harmed(how: RedTeam) -> Work:
-    """The answers of both policies that are judged there."""
-    return _replies(how, 2 * sum(_attacks(how, "heldout")))
-
-
-def _attacks(how: RedTeam, half: Literal["train", "heldout"], own: int = 0) -> tuple[int, int]:
-    """How many attacks, a twelfth of the run's own prompts among them, and benign prompts."""
-    harmful = len(read_seeds(how.seeds, "harmful", half=half, limit=how.limit))
-    benign = len(read_seeds(how.benign, "benign", half=half, limit=how.limit))
-    return harmful * len(how.families) + own // 12, benign
-
-
-def _replies(how: RedTeam, count: int) -> Work:
-    return Work(count, count * _ATTACK, count * how.max_tokens)
 
 
 def tokens_of(prompts: Sequence[Prompt], most: int | None = None) -> int:

@@ -51,7 +51,7 @@ def test_ctrl_c_is_told_with_130_and_the_same_command_goes_on(command, hrlaif, w
     assert "interrupted; what was done is kept, the same command goes on" in stderr
     assert (stdout, "Traceback" in stderr) == ("", False)
     if command in ("label", "score", "compare"):
-        done = json.loads(hrlaif(*given, "--json").stdout)
+        done = json.loads(hrlaif(*given, "--concurrency", "16", "--json").stdout)
         assert done["cost"]["found_again"] > 0
 
 

@@ -53,6 +53,23 @@ def test_the_summary_is_json_and_the_pairs_are_labels_like_any_other(whole, hrla
     assert "[harmful]" not in json.dumps([row["chosen"] for row in chosen])
 
 
+def test_a_dry_run_counts_what_the_worst_campaign_asks_and_sends_nothing(hrlaif, tmp_path):
+    out = tmp_path / "worst"
+    command = ("redteam", "--target", "scripted:harmful=1", "--judge", JUDGE, "-o", out)
+    command += ("--limit", 3, "--families", "direct,escalation,translation")
+    told = json.loads(hrlaif.here(*command, "--dry-run", "--json").stdout)
+    assert not out.exists()
+    # 3 x 3 attacks and a rewording each; escalations take 3 turns, a rewording may be one.
+    attacks, benign, turns = 9 + 9, 3, 2 * (3 + 9)
+    written = 9 + (3 + 9)  # rewordings and translations
+    rewrites = 2 * (attacks + benign)
+    verdicts = 2 * (attacks + 2 * benign + 2 * rewrites)
+    assert told["calls"] == attacks + benign + turns + written + rewrites + verdicts
+    made = json.loads(hrlaif.here(*command, "--json").stdout)
+    assert made["rewrites"]["harmful"] == attacks
+    assert 0 < made["cost"]["calls"] <= told["calls"]
+
+
 def test_the_same_command_again_says_the_same_and_asks_nothing(whole, hrlaif):
     folder, found = whole
     before, asked = bytes_of(folder), calls(folder)

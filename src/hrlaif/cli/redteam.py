@@ -94,12 +94,14 @@ def redteam(
     limit: Limit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Find harmful answers of your own model, and rewrite them into labels to train it with.
 
     Harmful texts stay in the folder, marked. docs/redteam.md says what this must not be used for.
     """
+    from hrlaif.attacking import of_campaign
     from hrlaif.redteam import Asked, Models, RedTeam, imported, read_seeds, unmarked
 
     values: dict[str, Any] = {"seeds": seeds, "benign": benign, "limit": limit}
@@ -118,8 +120,17 @@ def redteam(
     )
     if unmarked(asked.seeds):
         say(f"no row of {seeds} has a `hazard` or is `harmful`: does it ask for harm?")
-    named = [name for name in (seeds, benign, measured) if name and Path(name).is_file()]
-    begun = Receipt(
+    compute = computing(base_url, concurrency, max_cost)
+    if announced(of_campaign(part, who, asked), dry_run, as_json):
+        return
+    begun = _receipt(part, models, [seeds, benign, *([measured] if measured else []), *files], seed)
+    found = _attacked((part, who, out, asked), begun, compute)
+    tell(found, _lines(found, out), as_json)
+    _not_too_silent(found, max_abstentions, out)
+
+
+def _receipt(part: Any, models: Sequence[Any], read: Sequence[str], seed: int) -> Receipt:
+    return Receipt(
         stage="redteam",
         settings={
             "redteam": part.model_dump(mode="json"),
@@ -127,12 +138,9 @@ def redteam(
             "judge": plain(models[1]),
             "seed": seed,
         },
-        inputs={name: sha256(Path(name)) for name in (*named, *files)},
+        inputs={name: sha256(Path(name)) for name in read if Path(name).is_file()},
         seed=seed,
     )
-    found = _attacked((part, who, out, asked), begun, computing(base_url, concurrency, max_cost))
-    tell(found, _lines(found, out), as_json)
-    _not_too_silent(found, max_abstentions, out)
 
 
 def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, compute: Compute) -> Row:

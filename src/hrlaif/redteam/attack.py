@@ -14,7 +14,8 @@ from hrlaif.redteam.families import PROMPTS, opening
 from hrlaif.redteam.seeds import Seed, asking
 from hrlaif.redteam.settings import FAMILIES, RedTeam
 
-_WRITER_TOKENS = 160
+WRITER_TOKENS = 160
+"""Of a translation or rewording, at most."""
 _TEMPERATURE = 0.9
 
 
@@ -153,7 +154,7 @@ def _written(
 ) -> list[str | Unanswered]:
     if not chats:
         return []
-    answers = writer.generate(chats, temperature=temperature, max_tokens=_WRITER_TOKENS, seed=seed)
+    answers = writer.generate(chats, temperature=temperature, max_tokens=WRITER_TOKENS, seed=seed)
     return [_text(answer) for answer in answers]
 
 
