@@ -67,6 +67,18 @@ def test_what_is_paired_stays_together():
         gap(first, second[:1], paired=True)
 
 
+def test_a_row_of_weight_2_counts_as_two_and_few_heavy_rows_are_worth_less():
+    first, second = marks([1, 0, 0, 1] * 5), marks([0, 1, 0, 0] * 5, lambda n: 100 + n)
+    plain = gap(first, second)
+    heavy = gap(first, second, weights=([2, 1, 1, 1] * 5, [1.0] * 20))
+    assert heavy.first.value == pytest.approx(15 / 25)
+    assert heavy.difference.value == pytest.approx(15 / 25 - 5 / 20)
+    same = gap(first, second, weights=([3.0] * 20, [0.5] * 20))
+    assert same == plain
+    one = gap(first, second, weights=([50, 1, 1, 1] + [1] * 16, [1.0] * 20)).difference
+    assert one.high - one.low > 1.5 * (plain.difference.high - plain.difference.low)
+
+
 def test_an_empty_side_has_no_difference_and_one_prompt_no_interval():
     assert gap([], marks([1, 0])).difference.value is None
     alone = gap(marks([1, 0, 1, 0], lambda n: 0), marks([1, 0, 0, 0], lambda n: 1 + n)).difference

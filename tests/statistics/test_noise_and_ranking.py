@@ -119,6 +119,18 @@ def test_strengths_are_in_their_intervals_in_at_least_93_of_100_seeds():
     assert np.mean(widths) < 0.7
 
 
+def test_a_game_of_weight_2_counts_as_two():
+    once = Games(["x", "y", "x", "z"], ["y", "z", "z", "x"], [1, 0.3, 1, 0.6], weights=[2, 1, 1, 2])
+    names = ["x", "x", "y", "x", "z", "z"], ["y", "y", "z", "z", "x", "x"]
+    twice = Games(*names, [1, 1, 0.3, 1, 0.6, 0.6])
+    found, wanted = (bradley_terry(games, resamples=10) for games in (once, twice))
+    for name in "xyz":
+        # The ridge is as strong for four weights as for six games.
+        assert found.strength[name].value == pytest.approx(wanted.strength[name].value, abs=1e-4)
+    tau = same_order(once._replace(weights=[1, 1, 1, 9]), [1, 0.3, 1, 0.6], resamples=10)
+    assert tau.value == 1.0
+
+
 def test_a_trait_that_models_or_other_traits_explain_or_that_hardly_differs_is_left_out():
     played, style = games(n=200)
     who = [(f == "a") - (s == "a") for f, s in zip(played.first, played.second, strict=True)]

@@ -103,3 +103,23 @@ def test_noise_in_peoples_word_looks_like_errors_as_the_docstring_says():
     found = bias.errs_towards(noisy, said, lambda i: i.longer, seed=0)
     assert found.difference.value == pytest.approx(0.07 / 0.34 - 0.03 / 0.66, abs=0.03)
     assert round(0.07 / 0.34 - 0.03 / 0.66, 2) == 0.16
+
+
+def test_pairs_checked_by_doubt_say_what_all_pairs_would():
+    """People saw a pair the sooner, the fainter the judge; its pull is that of all pairs."""
+    items = [i for i in longer_in_seven_of_ten(4_000, seed=7) if i.longer != 0.5]
+    said = labels(items, Scripted(accuracy=ACCURACY, length_bias=PULL))
+    whole = bias.errs_towards(items, said, lambda i: i.longer, seed=0).difference
+    coins, seen = random.Random(1), []
+    for item, answer in zip(items, said, strict=True):
+        chance = 0.1 + 0.9 * (abs(answer.prob_a - 0.5) < 0.4)
+        if coins.random() < chance:
+            seen.append((item._replace(chance=chance), answer))
+    checked, told = zip(*seen, strict=True)
+    found = bias.errs_towards(checked, told, lambda i: i.longer, seed=0).difference
+    bare = [item._replace(chance=None) for item in checked]
+    unweighed = bias.errs_towards(bare, told, lambda i: i.longer, seed=0).difference
+    assert len(checked) < 0.8 * len(items)
+    assert found.value == pytest.approx(whole.value, abs=0.04)
+    assert found.low < whole.value < found.high
+    assert not unweighed.low < whole.value < unweighed.high

@@ -19,8 +19,10 @@ from hrlaif.statistics.figures import (
     Floats,
     Measured,
     draws,
+    effective,
     interval,
     numbered,
+    weighed,
 )
 from hrlaif.statistics.logistic import RIDGE, fit, sigmoid
 
@@ -39,6 +41,8 @@ class Games(NamedTuple):
     wins: Sequence[float] | Floats
     """Probability that the first is better; 0.5 is a tie."""
     clusters: Sequence[Hashable] | None = None
+    weights: Sequence[float] | None = None
+    """For how many games each stands; None: for itself."""
 
 
 @final
@@ -65,19 +69,21 @@ def bradley_terry(
     models, sides = _sides(games)
     traits = {k: scaled(np.asarray(v, np.float64)) for k, v in (style or {}).items()}
     x = np.column_stack([sides, *traits.values()]) if traits else sides
-    whole = fit(x, y, np.ones((1, y.size)), ridge=RIDGE)
+    weight = weighed(games.weights, y.size)
+    whole = fit(x, y, weight[None], ridge=RIDGE)
     codes, count = numbered(games.clusters, y.size)
     found = _told(whole, len(models))
     figures = [Figure(value=float(v), low=None, high=None, n=y.size) for v in found[0]]
     if count > 1:
         several = np.concatenate(
             [
-                _told(fit(x, y, drawn[:, codes], whole, ridge=RIDGE), len(models))
+                _told(fit(x, y, weight * drawn[:, codes], whole, ridge=RIDGE), len(models))
                 for drawn in draws(count, seed=seed, resamples=resamples, width=y.size)
             ]
         )
+        clusters = max(2, round(count * effective(weight) / y.size))
         figures = [
-            interval(float(v), several[:, i], n=y.size, clusters=count)
+            interval(float(v), several[:, i], n=y.size, clusters=clusters)
             for i, v in enumerate(found[0])
         ]
     m = len(models)
@@ -126,11 +132,12 @@ def same_order(
         ]
         return _tau(sides[0][:, : len(models)], sides[1][:, : len(models)])
 
-    found = float(taus(np.ones((1, len(x))))[0])
+    weight = weighed(games.weights, len(x))
+    found = float(taus(weight[None])[0])
     if np.isnan(found):
         return Figure(value=None, low=None, high=None, n=len(x))
     blocks = draws(count, seed=seed, resamples=resamples, width=len(x))
-    drawn = np.concatenate([taus(block[:, codes]) for block in blocks])
+    drawn = np.concatenate([taus(weight * block[:, codes]) for block in blocks])
     drawn = drawn[~np.isnan(drawn)]
     if count < 2 or not drawn.size or np.ptp(drawn) == 0:
         return Figure(value=found, low=None, high=None, n=len(x))

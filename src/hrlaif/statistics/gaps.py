@@ -14,9 +14,11 @@ from hrlaif.statistics.figures import (
     Figure,
     Floats,
     draws,
+    effective,
     interval,
     mean,
     numbered,
+    weighed,
 )
 
 Marks = Sequence[tuple[Hashable, float]]
@@ -31,7 +33,18 @@ class Gap(NamedTuple):
     second: Figure
 
 
-def gap(first: Marks, second: Marks, *, paired: bool = False, seed: int = 0) -> Gap:
+Weights = tuple[Sequence[float], Sequence[float]]
+"""For how many rows each row of the two sides stands."""
+
+
+def gap(
+    first: Marks,
+    second: Marks,
+    *,
+    weights: Weights | None = None,
+    paired: bool = False,
+    seed: int = 0,
+) -> Gap:
     """Mean mark of `first` less that of `second`; `paired` rows (same number of each) count once.
 
     Whole prompts are drawn again with all that both sides have of them, so what is paired stays so;
@@ -41,19 +54,23 @@ def gap(first: Marks, second: Marks, *, paired: bool = False, seed: int = 0) -> 
     """
     if paired and len(first) != len(second):
         raise ValueError(f"paired marks: {len(first)} first, {len(second)} second")
-    one, other = (_share(marks, seed) for marks in (first, second))
+    sides = [
+        (marks, weighed(weights and weights[n], len(marks)))
+        for n, marks in enumerate((first, second))
+    ]
+    one, other = (_share(*side, seed) for side in sides)
     n = len(first) if paired else len(first) + len(second)
     if one.value is None or other.value is None:
         return Gap(NOTHING.model_copy(update={"n": n}), one, other)
     value = one.value - other.value
-    prompts = min(len({name for name, _ in marks}) for marks in (first, second))
-    if prompts < 2:
+    if min(len({name for name, _ in marks}) for marks, _ in sides) < 2:
         return Gap(Figure(value=value, low=None, high=None, n=n), one, other)
-    resampled = _resampled(first, second, seed)
+    resampled = _resampled(sides, seed)
     flat = any(len({mark for _, mark in marks}) == 1 for marks in (first, second))
     if flat or np.ptp(resampled) < 1e-12:
         return Gap(joined(one, other).model_copy(update={"n": n}), one, other)
-    return Gap(interval(value, resampled, n=n, clusters=prompts), one, other)
+    clusters = max(2, round(min(_worth(*side) for side in sides)))
+    return Gap(interval(value, resampled, n=n, clusters=clusters), one, other)
 
 
 def joined(one: Figure, other: Figure) -> Figure:
@@ -73,16 +90,27 @@ def joined(one: Figure, other: Figure) -> Figure:
     )
 
 
-def _share(marks: Marks, seed: int) -> Figure:
+_Side = tuple[Marks, Floats]
+"""Marks and their weights, whose mean is 1."""
+
+
+def _share(marks: Marks, weights: Floats, seed: int) -> Figure:
     names = [name for name, _ in marks]
-    return mean([mark for _, mark in marks], clusters=names, share=True, seed=seed)
+    values = [mark for _, mark in marks]
+    return mean(values, clusters=names, weights=weights, share=True, seed=seed)
 
 
-def _resampled(first: Marks, second: Marks, seed: int) -> Floats:
+def _worth(marks: Marks, weights: Floats) -> float:
+    """How many prompts, as if all rows had equal weights."""
+    return len({name for name, _ in marks}) * effective(weights) / len(marks)
+
+
+def _resampled(sides: Sequence[_Side], seed: int) -> Floats:
     """Differences of the shares of resamples in which both sides occur."""
-    codes, count = numbered([name for name, _ in (*first, *second)], len(first) + len(second))
-    sides = ((first, codes[: len(first)]), (second, codes[len(first) :]))
-    totals = [_totals(marks, own, count) for marks, own in sides]
+    names = [name for marks, _ in sides for name, _ in marks]
+    codes, count = numbered(names, len(names))
+    own = np.split(codes, [len(sides[0][0])])
+    totals = [_totals(*side, at, count) for side, at in zip(sides, own, strict=True)]
     found = []
     for drawn in draws(count, seed=seed):
         with np.errstate(invalid="ignore"):
@@ -92,7 +120,7 @@ def _resampled(first: Marks, second: Marks, seed: int) -> Floats:
     return np.asarray(gaps[~np.isnan(gaps)], np.float64)
 
 
-def _totals(marks: Marks, codes: Codes, count: int) -> tuple[Floats, Floats]:
+def _totals(marks: Marks, weights: Floats, codes: Codes, count: int) -> tuple[Floats, Floats]:
     values = np.array([mark for _, mark in marks], np.float64)
-    sums = np.bincount(codes, weights=values, minlength=count).astype(np.float64)
-    return sums, np.bincount(codes, minlength=count).astype(np.float64)
+    sums = np.bincount(codes, weights=weights * values, minlength=count).astype(np.float64)
+    return sums, np.bincount(codes, weights=weights, minlength=count).astype(np.float64)

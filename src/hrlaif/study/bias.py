@@ -18,6 +18,7 @@ from hrlaif.statistics import (
     right,
     sign_test,
 )
+from hrlaif.statistics.figures import weighed
 from hrlaif.statistics.gaps import Gap, gap
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import same_position
@@ -32,6 +33,11 @@ class Told(NamedTuple):
 
     item: Item
     label: Preference
+
+    @property
+    def right(self) -> float:
+        """1 where the judge names what people prefer, half where it names neither."""
+        return right(self.label.prob_a, self.item.truth or 0.0)
 
 
 def told(items: Sequence[Item], answers: Sequence[Answer]) -> list[Told]:
@@ -95,13 +101,12 @@ def errs_towards(
     People's word is taken for the truth, so their noise counts as the judge's errors: where the
     side with the trait is better in 70 % and people are wrong in 10 %, a perfect judge gets 0.16.
     """
-    sides: tuple[list[tuple[str, float]], list[tuple[str, float]]] = ([], [])
+    sides: tuple[list[Told], list[Told]] = ([], [])
     for t in told(items, answers):
         trait, truth = has(t.item), t.item.truth or 0.0
         if trait != 0.5 and t.item.decided:
-            preferred = (trait > 0.5) == (truth > 0.5)
-            sides[preferred].append((t.item.prompt, 1.0 - right(t.label.prob_a, truth)))
-    return None if min(map(len, sides)) < LEAST else gap(*sides, seed=seed)
+            sides[(trait > 0.5) == (truth > 0.5)].append(t)
+    return _compared(sides, lambda t: 1.0 - t.right, seed)
 
 
 def observed(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
@@ -133,9 +138,10 @@ def length_pull(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     truth = np.array([2 * (t.item.truth or 0.0) - 1 for t in rows])
     x = np.column_stack([gaps / gaps.std(ddof=1), truth])
     y = np.array([t.label.prob_a for t in rows])
+    own = weighed([t.item.weight for t in rows], len(rows))
 
-    def phi(weights: Floats) -> Floats:
-        return fit(x, y, weights)[:, 0]
+    def phi(drawn: Floats) -> Floats:
+        return fit(x, y, drawn * own)[:, 0]
 
     figure = bootstrapped(phi, len(rows), clusters=[t.item.prompt for t in rows], seed=seed)
     # Labels that never change with length leave nothing to draw from.
@@ -153,14 +159,14 @@ def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
 
     Left out with fewer than 10 pairs in either language.
     """
-    groups: dict[str, list[tuple[str, float]]] = {"zh": [], "en": []}
+    groups: dict[str, list[Told]] = {"zh": [], "en": []}
     for t in told(items, answers):
         language = (t.item.comparison.prompt.language or "")[:2]
         if t.item.decided and language in groups:
-            groups[language].append((t.item.prompt, right(t.label.prob_a, t.item.truth or 0.0)))
-    if min(map(len, groups.values())) < LEAST:
+            groups[language].append(t)
+    found = _compared((groups["zh"], groups["en"]), lambda t: t.right, seed)
+    if found is None:
         return []
-    found = gap(groups["zh"], groups["en"], seed=seed)
     return [_of_languages("agreement on {} pairs", "less on {} pairs, other ones", found)]
 
 
@@ -225,6 +231,17 @@ def _named(probability: float) -> float:
 def _share(marks: Sequence[tuple[str, float]], seed: int) -> Figure:
     names = [name for name, _ in marks]
     return mean([mark for _, mark in marks], clusters=names, share=True, seed=seed)
+
+
+def _compared(
+    sides: tuple[Sequence[Told], Sequence[Told]], mark: Callable[[Told], float], seed: int
+) -> Gap | None:
+    """Mean mark of one side less that of the other, by the pairs' weights; None where too few."""
+    if min(map(len, sides)) < LEAST:
+        return None
+    first, second = ([(t.item.prompt, mark(t)) for t in side] for side in sides)
+    weights = ([t.item.weight for t in sides[0]], [t.item.weight for t in sides[1]])
+    return gap(first, second, weights=weights, seed=seed)
 
 
 def _sign(to_first: Sequence[tuple[str, float]]) -> float:

@@ -36,7 +36,8 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
 
     def games(wins: Sequence[float]) -> Games:
         first, second = ([item.models[side] for item, _ in known] for side in (0, 1))
-        return Games(first, second, wins, [item.prompt for item, _ in known])
+        weights = [item.weight for item, _ in known]
+        return Games(first, second, wins, [item.prompt for item, _ in known], weights)
 
     gaps = [style_gaps(item.comparison) for item, _ in known]
     style, _ = told_apart(games(people), {name: [g[name] for g in gaps] for name in gaps[0]})
