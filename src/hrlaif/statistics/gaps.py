@@ -23,6 +23,10 @@ from hrlaif.statistics.figures import (
 
 Marks = Sequence[tuple[Hashable, float]]
 """The prompt of each row, and its mark within 0 and 1."""
+Weights = tuple[Sequence[float], Sequence[float]]
+"""For how many rows each row of the two sides stands."""
+_Side = tuple[Marks, Floats]
+"""Marks and their weights, whose mean is 1."""
 
 
 class Gap(NamedTuple):
@@ -31,10 +35,6 @@ class Gap(NamedTuple):
     difference: Figure
     first: Figure
     second: Figure
-
-
-Weights = tuple[Sequence[float], Sequence[float]]
-"""For how many rows each row of the two sides stands."""
 
 
 def gap(
@@ -88,10 +88,6 @@ def joined(one: Figure, other: Figure) -> Figure:
         high=value + math.hypot(high - p, q - below),
         n=0,
     )
-
-
-_Side = tuple[Marks, Floats]
-"""Marks and their weights, whose mean is 1."""
 
 
 def _share(marks: Marks, weights: Floats, seed: int) -> Figure:
