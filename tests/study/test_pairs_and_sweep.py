@@ -302,8 +302,10 @@ def test_a_trait_in_which_few_pairs_differ_is_not_asked_for_its_pull():
 
     for most, traits in ((9, {"length"}), (10, {"length", "list_items", "headers"})):
         items = [listed(item, n, n < most) for n, item in enumerate(make(150))]
-        found = ranking(items, labels(items, Scripted()), seed=0)["by"]
-        assert set(found["judge at equal style"]["style"]) == traits
+        found = ranking(items, labels(items, Scripted()), seed=0)
+        assert set(found["by"]["judge at equal style"]["style"]) == traits
+        assert not traits & found["style_left_out"].keys()
+        assert found["style_left_out"]["bold"] == "fewer than 10 comparisons differ"
 
 
 def test_models_of_which_one_wins_everything_are_not_ranked():

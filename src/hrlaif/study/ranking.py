@@ -40,7 +40,7 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
         return Games(first, second, wins, [item.prompt for item, _ in known], weights)
 
     gaps = [style_gaps(item.comparison) for item, _ in known]
-    style, _ = told_apart(games(people), {name: [g[name] for g in gaps] for name in gaps[0]})
+    style, left_out = told_apart(games(people), {name: [g[name] for g in gaps] for name in gaps[0]})
     ways = {
         "people": (people, None),
         "people at equal style": (people, style),
@@ -54,7 +54,12 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
     }
     order = _alike(by["people"]["strength"], by["judge"]["strength"])
     tau = same_order(games(people), judge, seed=seed)
-    return {"games": len(known), "by": by, "same_order": order | {"tau": tau.row()}}
+    return {
+        "games": len(known),
+        "by": by,
+        "style_left_out": left_out,
+        "same_order": order | {"tau": tau.row()},
+    }
 
 
 def _alike(one: Row, other: Row) -> Row:
