@@ -3,13 +3,16 @@ from pathlib import Path
 
 import pytest
 
+from hrlaif.attacking import _TURNS
 from hrlaif.config import Config, load
 from hrlaif.estimates import Work, labels
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Local
 from hrlaif.llm.calls import cost_table
+from hrlaif.llm.prompting import load_template
 from hrlaif.memory import activations, needed
 from hrlaif.planning import Line, expectations, notes
+from hrlaif.redteam.families import PROMPTS
 from hrlaif.running import run_stage
 from hrlaif.settings import Compute, using
 
@@ -83,6 +86,11 @@ def test_a_red_team_s_calls_are_planned_in_its_stage_and_in_the_evaluation(tmp_p
     asked = plan(tmp_path, redteam=part, evaluation=panel)["evaluate"].work.calls
     assert asked == 20 + 2 * 20 + attacked  # the others compare, and are asked of no harm
     assert lines["redteam"].work.written > 0
+
+
+def test_an_escalation_has_as_many_turns_as_are_counted_in_each_language():
+    for language in ("en", "zh"):
+        assert len(load_template(PROMPTS, "attacks", language)["escalation"]) == _TURNS
 
 
 def test_direct_rl_asks_the_judge_once_a_response_and_staleness_in_both_orders(tmp_path):
