@@ -1,15 +1,21 @@
-"""With which libraries, and on which machine, was something made?"""
+"""By which command, with which libraries, and on which machine was something made?"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("hrlaif", "torch", "transformers", "peft", "numpy", "pydantic")
+
+
+def command() -> str:
+    """What was typed, so that every figure stands beside its command."""
+    return shlex.join(["hrlaif", *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

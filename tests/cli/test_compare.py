@@ -68,7 +68,7 @@ def test_the_text_says_b_versus_a_at_equal_length_and_what_is_missing(hrlaif, si
     silent = won["abstentions"]["scripted failure"]
     assert "  5 of two identical texts: ties, no judge was asked" in rest
     assert f"  {silent} without a verdict: scripted failure" in rest
-    assert last == str(tmp_path / "out" / "compare.json")
+    assert last == str(tmp_path / "out" / "compare.html")
     assert "at most 60 calls to" in done.stderr
 
 
@@ -162,7 +162,8 @@ def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_pa
     given = ("compare", *sides, "-o", tmp_path / "out", "--judge", judge)
     done = hrlaif.here(*given)
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert list(found) == ["judge", "models", "win_rate", "cost"]
+    assert list(found) == ["judge", "models", "win_rate", "cost", "about"]
+    assert found.pop("about")["files"] == [str(side) for side in sides]
     known = json.loads((Path(__file__).parent / "compared.json").read_text())
     ours, theirs = ([*leaves(one)] for one in ({**found, "cost": None}, {**known, "cost": None}))
     assert [path for path, _ in ours] == [path for path, _ in theirs]
@@ -175,6 +176,7 @@ def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_pa
         "  5 of two identical texts: ties, no judge was asked",
         "  2 without a verdict: scripted failure",
         str(tmp_path / "out" / "compare.json"),
+        str(tmp_path / "out" / "compare.html"),
     ]
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from hrlaif.report import write
+from hrlaif.report import write, write_comparison
 from hrlaif.study.page import write_page
 
 pytestmark = pytest.mark.browser
@@ -50,6 +50,23 @@ def page(tmp_path, phone):
 def test_no_page_scrolls_sideways_however_long_a_name_is(page):
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_comparison_of_several_models_does_not_scroll_sideways(hrlaif, phone, tmp_path, width):
+    for name in "abcde":
+        rows = [
+            {"prompt": f"Why {n}?", "response": name * (n + 1), "model": f"{LONG}/{name}"}
+            for n in range(12)
+        ]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    files = [tmp_path / name for name in "abcde"]
+    hrlaif.here("compare", *files, "-o", tmp_path / "out", "--judge", "scripted:accuracy=0.6")
+    phone.set_viewport_size({"width": width, "height": 800})
+    phone.goto(write_comparison(tmp_path / "out").as_uri())
+    phone.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= width
+    phone.set_viewport_size({"width": 390, "height": 900})
 
 
 def test_the_first_column_stays_while_a_table_scrolls_and_paper_has_all_of_it(page):

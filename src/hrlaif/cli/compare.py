@@ -27,9 +27,10 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import UsageError
+from hrlaif.machine import command, hardware, versions
 from hrlaif.protocols import Labeler
 from hrlaif.records import Response, Row
-from hrlaif.run import Receipt, sha256, write_json
+from hrlaif.run import Receipt, now, sha256, write_json
 from hrlaif.settings import Settings, plain
 
 if TYPE_CHECKING:
@@ -114,11 +115,12 @@ def compare(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Win rate of B over A: raw, length-controlled, by category, with intervals.
+    """Win rate of B over A: raw, length-controlled, by category, with intervals, and a page.
 
     Of more than two files each meets every other: win rates of each two, and a ranking of all by
     Bradley-Terry, as judged and at equal style.
     """
+    from hrlaif.report import write_comparison
     from hrlaif.rows import read_rows, responses_from
 
     if len(files) < 2:
@@ -140,13 +142,24 @@ def compare(
         with replacing(out / "comparisons.jsonl"):
             found = work.do()
         (out / "compare.partial.json").unlink()
-        found["cost"] = cost_of(ledger)
+        found |= {"cost": cost_of(ledger), "about": _about(sides)}
     said = work.lines(found)
     write_json(out / "compare.json", found)
-    tell(found, [*said, f"{out / 'compare.json'}"], as_json)
+    tell(found, [*said, f"{out / 'compare.json'}", f"{write_comparison(out)}"], as_json)
     told = found.get("win_rate", found)
     asked, silent = told["asked"] - told["identical"], sum(told["abstentions"].values())
     not_too_silent(asked, silent, max_abstentions, out / "comparisons.jsonl")
+
+
+def _about(sides: _Sides) -> Row:
+    """How it was made: the figures are nothing without that."""
+    return {
+        "files": list(sides.files),
+        "command": command(),
+        "finished": now(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
 
 
 def _begin(sides: _Sides, more: Row) -> None:

@@ -24,7 +24,7 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
-from hrlaif.machine import hardware, versions
+from hrlaif.machine import command, hardware, versions
 from hrlaif.progress import number, say, track
 from hrlaif.records import Row
 from hrlaif.run import (
@@ -238,8 +238,6 @@ def _begun(out: Path, receipt: Receipt) -> Receipt:
         way_out = f"name another -o, or delete {out}"
         refuse_stale(earlier, receipt.settings, receipt.inputs, way_out)
         return earlier
-    from hrlaif.cli.study import command
-
     known = {"begun": now(), "versions": versions(), "hardware": hardware(), "command": command()}
     started = receipt.model_copy(update=known)
     write_receipt(out, started)

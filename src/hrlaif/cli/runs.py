@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from hrlaif.cli.options import DryRun, Json
 from hrlaif.errors import UsageError
+from hrlaif.machine import command
 from hrlaif.progress import say
 from hrlaif.run import read_receipt, write_text
 
@@ -41,8 +41,8 @@ _FIGURES = ("calls", "tokens", "time", "memory", "price")
 
 def add_to(app: typer.Typer) -> None:
     """Adds this file's commands."""
-    for command in (init, run, plan, status, report):
-        app.command()(command)
+    for one in (init, run, plan, status, report):
+        app.command()(one)
 
 
 def init(
@@ -94,7 +94,7 @@ def run(
     file, kept = config or _own(run), _changes(changes, limit)
     settings = load(file, [*kept, *([] if max_cost is None else [f"compute.max_cost={max_cost}"])])
     if only is not None:
-        running.run_stage(run, settings, only, command=_command())
+        running.run_stage(run, settings, only, command=command())
         return
     running.named(settings, until)
     running.named(settings, redo)
@@ -112,7 +112,7 @@ def run(
         refuse_changed(run, settings)
         _keep(run, text)
     _say_limit(_own(run), kept, limit)
-    running.run(run, settings, until=until, command=_command())
+    running.run(run, settings, until=until, command=command())
     if (run / "report.html").exists() and until in (None, "report"):
         _print_result(run)
 
@@ -218,10 +218,6 @@ def _say_limit(file: Path, changes: list[str], limit: int | None) -> None:
         say(f"--limit {limit} is kept in {file} as {kept[-1]}: later runs have it too")
     elif kept and kept[-1] not in changes:
         say(f"{kept[-1]}, as an earlier command asked: it is kept at the end of {file}")
-
-
-def _command() -> str:
-    return shlex.join(["hrlaif", *sys.argv[1:]])
 
 
 def _print_plan(

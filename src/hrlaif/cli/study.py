@@ -27,7 +27,7 @@ from hrlaif.cli.options import (
 )
 from hrlaif.cli.ways import DEFAULT, ways_of
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
-from hrlaif.machine import hardware, versions
+from hrlaif.machine import command, hardware, versions
 from hrlaif.progress import say
 from hrlaif.records import Preference, Row
 from hrlaif.run import now, sha256
@@ -182,14 +182,6 @@ def _made(
         row = {"about": about, **found, "cost": cost_of(ledger)}
         studies.write(out, row, models, judged)
     return row, studies.write_page(out)
-
-
-def command() -> str:
-    """What was typed, so that every figure stands beside its command."""
-    import shlex
-    import sys
-
-    return "hrlaif " + shlex.join(sys.argv[1:])
 
 
 def _trainer(base: str | None, out: Path, seed: int) -> Any:

@@ -43,12 +43,13 @@ def points(figure: Figure | None) -> str:
 
 
 def digits(value: float | None, *, signed: bool = False) -> str:
-    """Three digits that count, with a real minus sign."""
+    """Three digits that count, from a thousand on all of them, with a real minus sign."""
     if value is None:
         return UNKNOWN
     if abs(value) < 1e-9:  # what is left of a sum that is zero
         return "0"
-    return f"{value:{'+' if signed else ''}.3g}".replace("-", "−")
+    form = ".3g" if abs(value) < 999.5 else ",.0f"
+    return f"{value:{'+' if signed else ''}{form}}".replace("-", "−")
 
 
 def moment(stamp: object) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hrlaif.pages.charts import Charts
 from hrlaif.pages.values import number
+from hrlaif.pages.words import spaced
 from hrlaif.records import Row
 
 _LABEL_FIELDS = ("id", "prompt_id", "prob_a", "category", "labeler", "reason", "evidence")
@@ -77,6 +79,15 @@ class Run:
     def labels(self) -> list[Row]:
         """preferences.jsonl without its texts, so that a large file fits in memory."""
         return self.rows("preferences.jsonl", lambda row: {k: row.get(k) for k in _LABEL_FIELDS})
+
+
+def part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Charts) -> Row:
+    """One part of a page; a file of another shape costs its part, never the page."""
+    try:
+        return build(run, charts)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        run.notes.append(f"The part on {spaced(name)} could not be read: {error!r:.200}")
+        return {}
 
 
 def first_number(row: Row, names: tuple[str, ...]) -> float | None:

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hrlaif.errors import DataError
-from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
 from hrlaif.records import Row
 from hrlaif.report import hostile, hybrid, receipts, samples, sections
 from hrlaif.report import people as blind
-from hrlaif.report.load import Run
+from hrlaif.report.load import Run, part
 from hrlaif.report.trust import trust
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -48,41 +47,19 @@ def write(run_folder: Path) -> Path:
     if not any((run_folder / name).exists() for name in (*_FILES, *_FOLDERS)):
         raise DataError(f"{run_folder} is not a run folder: name one, or `hrlaif init` makes one")
     run, charts = Run(run_folder), Charts()
-    parts = {name: _part(name, build, run, charts) for name, build in _SECTIONS.items()}
+    parts = {name: part(name, build, run, charts) for name, build in _SECTIONS.items()}
     page = render(
         _TEMPLATES,
         "campaign.html.j2" if _only_attacked(run) else "page.html.j2",
         charts,
         title=run_folder.resolve().name,
-        samples=_part("samples", lambda r, _: _samples(r), run, charts),
-        receipt=_part("receipts", lambda r, _: receipts.last(r), run, charts),
+        samples=part("samples", lambda r, _: _samples(r), run, charts),
+        receipt=part("receipts", lambda r, _: receipts.last(r), run, charts),
         config=run.text("config.yaml"),
         notes=sorted(set(run.notes)),
         **parts,
     )
     return save(run_folder / "report.html", page)
-
-
-def write_comparison(folder: Path) -> Path:
-    """Writes folder/compare.html from what `hrlaif compare` left there, and returns its path."""
-    run, charts = Run(folder), Charts()
-    found = run.json("compare.json")
-    if not found:
-        raise DataError(f"{folder} has no compare.json: run `hrlaif compare A B -o {folder}` first")
-    run.aliases["evaluation/metrics.json"] = "compare.json"
-    run.aliases["evaluation/comparisons.jsonl"] = "comparisons.jsonl"
-    page = render(
-        _TEMPLATES,
-        "compare.html.j2",
-        charts,
-        title=folder.resolve().name,
-        headline=_part("headline", sections.headline, run, charts),
-        wins=_part("wins", sections.win_rates, run, charts),
-        samples=_part("samples", lambda r, _: _samples(r), run, charts),
-        models=_part("models", lambda r, _: _models(found), run, charts),
-        notes=sorted(set(run.notes)),
-    )
-    return save(folder / "compare.html", page)
 
 
 def write_votes(folder: Path) -> Path:
@@ -94,19 +71,10 @@ def write_votes(folder: Path) -> Path:
         "votes.html.j2",
         charts,
         title=folder.resolve().name,
-        people=_part("people", blind.people, run, charts),
+        people=part("people", blind.people, run, charts),
         notes=sorted(set(run.notes)),
     )
     return save(folder / "votes.html", page)
-
-
-def _part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Charts) -> Row:
-    """One part of the page; a file of another shape costs its part, never the page."""
-    try:
-        return build(run, charts)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        run.notes.append(f"The part on {words.spaced(name)} could not be read: {error!r:.200}")
-        return {}
 
 
 def _only_attacked(run: Run) -> bool:
@@ -118,8 +86,3 @@ def _only_attacked(run: Run) -> bool:
 def _samples(run: Run) -> Row:
     comparisons = run.rows("evaluation/comparisons.jsonl")
     return {"groups": samples.side_by_side(comparisons), "training": samples.from_training(run)}
-
-
-def _models(found: Row) -> Row:
-    models = found.get("models") or {}
-    return {side: ", ".join(models.get(side) or ()) for side in ("baseline", "policy")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hrlaif.pages.values import folded, is_harmful, number, turns
@@ -11,8 +12,10 @@ from hrlaif.report.load import Run
 _EACH = 3
 
 
-def side_by_side(comparisons: list[Row]) -> list[Row]:
-    """Groups of comparisons; nothing is shown twice."""
+def side_by_side(
+    comparisons: Sequence[Row], names: tuple[str, str] = ("before", "after")
+) -> list[Row]:
+    """Groups of comparisons, nothing shown twice; `names` are what a and b are called."""
     judged = [row for row in comparisons if number(row.get("prob_a")) is not None]
     ranked = sorted(judged, key=lambda row: (row["prob_a"], str(row.get("id"))))
     wins = [row for row in ranked[:_EACH] if row["prob_a"] < 0.5]
@@ -22,7 +25,9 @@ def side_by_side(comparisons: list[Row]) -> list[Row]:
     drawn = sorted(rest, key=lambda row: digest(str(row.get("id"))))[:_EACH]
     groups = (("Biggest wins", wins), ("Biggest losses", losses), ("Drawn by lot", drawn))
     return [
-        {"title": title, "rows": [_shown(row) for row in rows]} for title, rows in groups if rows
+        {"title": title, "rows": [_shown(row, names) for row in rows]}
+        for title, rows in groups
+        if rows
     ]
 
 
@@ -43,18 +48,19 @@ def from_training(run: Run) -> list[Row]:
     ][:_EACH]
 
 
-def _shown(row: Row) -> Row:
+def _shown(row: Row, names: tuple[str, str]) -> Row:
     return {
         "id": str(row.get("id", "")),
         "category": str(row.get("category") or ""),
         "turns": [(role, folded(text)) for role, text in turns(row.get("prompt"))],
-        "sides": [_side("before", row.get("a")), _side("after", row.get("b"))],
+        "sides": [_side(name, row.get(key)) for name, key in zip(names, "ab", strict=True)],
         "win": 1.0 - row["prob_a"],
         "harmful": is_harmful(row),
         "reason": str(row.get("reason") or ""),
     }
 
 
-def _side(when: str, value: Any) -> Row:
+def _side(name: str, value: Any) -> Row:
     side = value if isinstance(value, dict) else {}
-    return {"when": when, "model": str(side.get("model") or ""), "text": folded(side.get("text"))}
+    model = str(side.get("model") or "")
+    return {"name": name, "model": model if model != name else "", "text": folded(side.get("text"))}

@@ -67,7 +67,7 @@ def headline(run: Run, charts: Charts) -> Row:
     }
 
 
-def win_rates(run: Run, charts: Charts) -> Row:
+def win_rates(run: Run, charts: Charts, of: str = "policy") -> Row:
     """By category, raw beside length-controlled, and what was left out."""
     won = run.json("evaluation/metrics.json").get("win_rate") or {}
     parts = pairs(won.get("by_category"))
@@ -82,12 +82,12 @@ def win_rates(run: Run, charts: Charts) -> Row:
         "categories": categories,
         "by_category": charts.intervals(
             categories,
-            unit="policy preferred, %",
+            unit=f"{of} preferred, %",
             alt="Win rate by category with 95 % intervals; the numbers are in the table",
         ),
         "lengths": lengths,
         "by_length": charts.intervals(
-            lengths, unit="policy preferred, %", alt="Raw and length-controlled win rates"
+            lengths, unit=f"{of} preferred, %", alt="Raw and length-controlled win rates"
         ),
         "phi": figure(minimal.get("phi")),
         "flags": [str(flag) for flag in minimal.get("flags") or []],

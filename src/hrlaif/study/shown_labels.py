@@ -114,4 +114,4 @@ def worst(row: Row) -> Row:
 
 
 def _side(when: str, side: Row) -> Row:
-    return {"when": when, "model": side.get("model") or "", "text": folded(side.get("text"))}
+    return {"name": when, "model": side.get("model") or "", "text": folded(side.get("text"))}
