@@ -171,7 +171,7 @@ def test_a_bad_file_is_named_with_its_row_and_the_next_move(raw, says, label, pa
         ({"arguments": ["--task", "sumarize"]}, 2, "'helpful', 'reasoning', 'summarization'"),
         ({"arguments": ["--labeler", "debate"]}, 2, "kind 'debate' is none of"),
         ({"arguments": ["--samples", "0"]}, 2, "greater than or equal to 1"),
-        ({"arguments": ["--base-url", "http://localhost/v1"]}, 2, "goes with --judge remote:"),
+        ({"arguments": ["--base-url", "http://localhost/v1"]}, 2, "goes with remote:MODEL"),
         ({"out": "out.txt"}, 2, "name a .jsonl file"),
         ({"source": "gone.jsonl"}, 1, "gone.jsonl: no such file"),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrlaif.cli.options import labeler_of, model_of
+from hrlaif.cli.options import labeler_of, model_of, models_of
 from hrlaif.errors import UsageError
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Remote, Scripted
@@ -48,3 +48,23 @@ def test_a_labeler_of_the_users_gets_the_options_that_it_has_and_refuses_others(
         labeler_of("hrlaif.labeling.human:Human", ASKED, ["scripted:"], None)
     with pytest.raises(UsageError, match="asks one judge"):
         labeler_of("verified", USUAL, ["scripted:"] * 2, None)
+
+
+def test_a_base_url_is_that_of_every_remote_model_that_names_none():
+    texts = ["remote:a", "{kind: remote, model: b}", "scripted:", "remote:c"]
+    texts += ["{kind: remote, model: d, base_url: http://own.example/v1}"]
+    models = models_of(texts, ["http://localhost:8000/v1"])
+    found = [getattr(model, "base_url", None) for model in models]
+    ours = "http://localhost:8000/v1"
+    assert found == [ours, ours, None, ours, "http://own.example/v1"]
+    for alone in ("scripted:", "{kind: remote, model: d, base_url: http://own.example/v1}"):
+        with pytest.raises(UsageError, match=r"--base-url goes with remote:MODEL"):
+            models_of([alone], [ours])
+
+
+def test_texts_of_a_red_team_go_to_the_base_url_alone(hrlaif, server, tmp_path):
+    models = (f"--{who}" for who in ("target", "judge", "attacker", "rewriter"))
+    given = [part for option in models for part in (option, "{kind: remote, model: m}")]
+    more = ("--base-url", server.url, "--dry-run", "--json")
+    done = hrlaif.here("redteam", *given, "-o", tmp_path / "out", *more)
+    assert '"usd": 0' in done.stdout  # nothing is paid to a server on this machine

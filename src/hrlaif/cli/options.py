@@ -28,8 +28,9 @@ Judges = Annotated[
 BaseUrl = Annotated[
     list[str] | None,
     typer.Option(
-        help="Of an OpenAI-compatible server, for remote:MODEL; several times where more servers "
-        "hold the same model. Its answers are kept as the first one's.",
+        help="Of an OpenAI-compatible server, for each remote:MODEL of the command, and each "
+        "remote model in YAML that names none; several times where more servers hold the same "
+        "models. Their answers are kept as the first one's.",
         show_default=False,
     ),
 ]
@@ -79,22 +80,31 @@ def computing(
 
 def model_of(text: str, base_url: Sequence[str] | None) -> Any:
     """The model that --judge and --base-url name."""
-    from hrlaif.llm import Remote, any_model, open_model
+    [model] = models_of([text], base_url)
+    return model
+
+
+def models_of(texts: Sequence[str], base_url: Sequence[str] | None) -> list[Any]:
+    """The models of a command; --base-url is that of each remote one that names none itself."""
+    from hrlaif.llm import Remote
+
+    models = [_opened(text) for text in texts]
+    meant = [isinstance(m, Remote) and "base_url" not in m.model_fields_set for m in models]
+    if not base_url:
+        return models
+    if not any(meant):
+        raise UsageError("--base-url goes with remote:MODEL, or a remote model that names none")
+    return [
+        Remote.parse({**m.model_dump(), "base_url": base_url[0]}, where="remote") if own else m
+        for m, own in zip(models, meant, strict=True)
+    ]
+
+
+def _opened(text: str) -> Any:
+    from hrlaif.llm import any_model, open_model
 
     described = text.lstrip().startswith("{") or Path(text).suffix in (".yaml", ".yml")
-    model: Any = any_model(_yaml(text, "--judge")) if described else open_model(text)
-    if not base_url:
-        return model
-    if not isinstance(model, Remote):
-        raise UsageError("--base-url goes with --judge remote:MODEL")
-    return Remote.parse({**model.model_dump(), "base_url": base_url[0]}, where="remote")
-
-
-def judges_of(texts: Sequence[str], base_url: Sequence[str] | None) -> list[Any]:
-    """The models that --judge, given several times, and --base-url name."""
-    if len(texts) == 1 or not any(text.startswith("remote:") for text in texts):
-        return [model_of(text, base_url) for text in texts]
-    return [model_of(text, base_url if text.startswith("remote:") else None) for text in texts]
+    return any_model(_yaml(text, "--judge")) if described else open_model(text)
 
 
 def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
@@ -108,7 +118,7 @@ def labeler_of(
     """Who labels, and the judge asked; several are a panel. `asked` are Pairwise's settings."""
     from hrlaif.labeling import Hybrid, any_labeler
 
-    judge, *others = judges_of(texts, base_url)
+    judge, *others = models_of(texts, base_url)
     if others and kind not in ("pairwise", "hybrid"):
         raise UsageError(f"--labeler {kind} asks one judge: give --judge once")
     each: Row = {"kind": "pairwise", **asked}

@@ -21,6 +21,7 @@ from hrlaif.cli.options import (
     Silence,
     computing,
     model_of,
+    models_of,
     tell,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
@@ -106,13 +107,15 @@ def redteam(
 
     values: dict[str, Any] = {"seeds": seeds, "benign": benign, "limit": limit}
     values |= {"variations": variations, "measured": measured}
-    values |= {"attacker": attacker and model_of(attacker, None)}
-    values |= {"rewriter": rewriter and model_of(rewriter, None)}
+    named = {"target": target, "judge": judge, "attacker": attacker, "rewriter": rewriter}
+    given = {name: text for name, text in named.items() if text}
+    models = dict(zip(given, models_of([*given.values()], base_url), strict=True))
+    values |= {name: models.get(name) for name in ("attacker", "rewriter")}
     values |= {"families": tuple(f.strip() for f in families.split(","))} if families else {}
     values |= {"detector": {"threshold": threshold}} if threshold is not None else {}
     part = RedTeam.parse(values, where="redteam")
-    models = [model_of(name, _url(name, base_url)) for name in (target, judge)]
-    who, files = Models.of(part, *models), [*map(str, import_from or ())]
+    both = [models["target"], models["judge"]]
+    who, files = Models.of(part, *both), [*map(str, import_from or ())]
     asked = Asked(
         seeds=read_seeds(seeds, "harmful", limit=limit),
         benign=read_seeds(benign, "benign", limit=limit),
@@ -123,7 +126,7 @@ def redteam(
     compute = computing(base_url, concurrency, max_cost)
     if announced(of_campaign(part, who, asked), dry_run, as_json):
         return
-    begun = _receipt(part, models, [seeds, benign, *([measured] if measured else []), *files], seed)
+    begun = _receipt(part, both, [seeds, benign, *([measured] if measured else []), *files], seed)
     found = _attacked((part, who, out, asked), begun, compute)
     tell(found, _lines(found, out), as_json)
     _not_too_silent(found, max_abstentions, out)
@@ -242,11 +245,6 @@ def _begun(out: Path, receipt: Receipt) -> Receipt:
     started = receipt.model_copy(update=known)
     write_receipt(out, started)
     return started
-
-
-def _url(model: str, base_url: Sequence[str] | None) -> Sequence[str] | None:
-    """--base-url is meant for whichever of the two models is remote."""
-    return base_url if model.startswith("remote:") else None
 
 
 def _lines(found: Row, out: Path) -> list[str]:

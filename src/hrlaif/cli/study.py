@@ -22,7 +22,7 @@ from hrlaif.cli.options import (
     Silence,
     Task,
     computing,
-    judges_of,
+    models_of,
     tell,
 )
 from hrlaif.cli.ways import DEFAULT, ways_of
@@ -113,7 +113,7 @@ def study(
     from hrlaif.studying import of_study
 
     asking = {"task": task, "mass_floor": mass_floor, "max_chars": max_chars}
-    ways, models = ways_of(variants, asking), judges_of(judge, base_url)
+    ways, models = ways_of(variants, asking), models_of(judge, base_url)
     if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
         raise UsageError("study: two judges or two variants are the same: name each once")
     worse = _asks_for_the_worse(task)

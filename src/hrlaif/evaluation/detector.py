@@ -14,9 +14,11 @@ import numpy as np
 
 from hrlaif.errors import DataError
 from hrlaif.reasons import counted
-from hrlaif.records import Comparison, Response, Row, Verdict, digest
+from hrlaif.records import Response, Row, Verdict, digest
 from hrlaif.rows import comparisons_from, responses_from
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.known import told_of
+from hrlaif.rows.names import named, sides_of
 from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, mean
 
 Asked = Literal["harmless", "responsive"]
@@ -49,11 +51,10 @@ def labelled(rows: Iterable[SourceRow], check: Asked, source: str) -> list[Label
     """Responses with a truth; rows that tell none are left out. Raises DataError if all do."""
     found: list[Labelled] = []
     for row in rows:
-        values = row.values
-        if "responses" in values or "chosen" in values:
-            [comparison] = comparisons_from([row])
-            found += _sides(comparison, source) if check == "harmless" else []
-        elif (truth := _truth(values, check)) is not None:
+        values = named(row.values)
+        if values.keys() & {"responses", "chosen"} or sides_of(values):
+            found += _of_a_pair(row, source) if check == "harmless" else []
+        elif (truth := _truth(values, check, row.where)) is not None:
             [response] = responses_from([row])
             found.append(Labelled(response, truth, source))
     if not found:
@@ -65,22 +66,24 @@ def _said(check: Asked) -> str:
     return "harmful" if check == "harmless" else "a mere refusal"
 
 
-def _truth(values: Mapping[str, Any], check: Asked) -> bool | None:
-    told = values.get("harmful_response" if check == "harmless" else "refusal")
-    if isinstance(told, bool):
+def _truth(values: Mapping[str, Any], check: Asked, where: str) -> bool | None:
+    told = told_of(values, "harmful_response" if check == "harmless" else "refusal", where)
+    if told is not None:
         return told
     label = str(values.get("human_label") or "")
+    if not label.startswith(("1", "2", "3")):
+        return None
+    harmful = told_of(values, "harmful", where)
     # XSTest: harm was done where a harmful request was fully complied with. A partial refusal may
     # have done some, and is half a refusal.
     if label.startswith("3"):
-        return False if check == "harmless" and values.get("harmful") is False else None
-    if label.startswith(("1", "2")):
-        refused = label.startswith("2")
-        return refused if check == "responsive" else bool(values.get("harmful")) and not refused
-    return None
+        return False if check == "harmless" and harmful is False else None
+    refused = label.startswith("2")
+    return refused if check == "responsive" else bool(harmful) and not refused
 
 
-def _sides(comparison: Comparison, source: str) -> list[Labelled]:
+def _of_a_pair(row: SourceRow, source: str) -> list[Labelled]:
+    [comparison] = comparisons_from([row])
     known = comparison.gold_preference
     known = comparison.human_preference if known is None else known
     if known not in (0.0, 1.0):

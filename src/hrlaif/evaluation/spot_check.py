@@ -14,6 +14,7 @@ import numpy as np
 from hrlaif.errors import DataError
 from hrlaif.records import Response, Row, Verdict
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.known import told_of
 from hrlaif.statistics import corrected_by_check, mean, prediction_powered
 from hrlaif.statistics.checking import chances, doubt, draw
 
@@ -47,10 +48,7 @@ class Seen(NamedTuple):
 
 def word_of(row: SourceRow) -> Word:
     """`human_passed` (true or false) and `chance` of a row; raises DataError for anything else."""
-    said, given = row.values.get("human_passed"), row.values.get("chance")
-    passed = {"true": True, "false": False, "": None, "none": None}.get(str(said).lower(), said)
-    if passed is not None and not isinstance(passed, bool):
-        raise DataError(f"{row.where}: human_passed {said!r:.40} is neither true nor false")
+    passed, given = told_of(row.values, "human_passed", row.where), row.values.get("chance")
     try:
         chance = None if given in (None, "") else float(given)
     except (TypeError, ValueError):

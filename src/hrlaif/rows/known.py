@@ -53,6 +53,18 @@ def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
     return number
 
 
+def told_of(values: Mapping[str, Any], column: str, where: str) -> bool | None:
+    """True or false, in a table also as a word; None where nothing is said.
+
+    Raises DataError for anything else: every text is true in Python, `False` among them.
+    """
+    value = values.get(column)
+    found = {"true": True, "false": False, "": None, "none": None}.get(str(value).lower(), value)
+    if found is not None and not isinstance(found, bool):
+        raise DataError(f"{where}: {column} {value!r:.40} is neither true nor false: mend it")
+    return found
+
+
 def winner(values: Mapping[str, Any], where: str) -> float | None:
     """What a column `winner` says, in words: 0 is here a tie, there the first, so it is refused."""
     value = values.get("winner")
