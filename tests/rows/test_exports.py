@@ -58,6 +58,19 @@ def test_unpaired_rows_have_ids_too():
     assert (found["id"], found["completion"][0]["content"], found["label"]) == ("r", "x", True)
 
 
+def test_a_table_of_verdicts_says_true_and_false_in_words(tmp_path):
+    path = tmp_path / "verdicts.csv"
+    path.write_text(
+        "id,prompt,response,passed\n1,Q,x,False\n2,Q,x,true\n3,Q,x,FALSE\n4,Q,x,\n", "utf-8"
+    )
+    found = exported(read_rows(path), "trl")
+    assert [row["label"] for row in lines(found.text)] == [False, True, False]
+    assert found.left_out == {"rows without a verdict": 1}
+    path.write_text("id,prompt,response,passed\n1,Q,x,no idea\n", "utf-8")
+    with pytest.raises(DataError, match=r"verdicts\.csv, line 2: passed 'no idea' is neither"):
+        exported(read_rows(path), "trl")
+
+
 def test_chosen_stays_chosen_on_the_way_through(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text(

@@ -10,7 +10,7 @@ from hrlaif.errors import DataError
 from hrlaif.records import Row
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.forms import comparison_from, responses_from
-from hrlaif.rows.known import probability
+from hrlaif.rows.known import probability, told_of
 from hrlaif.rows.names import named
 
 Question = Literal["preference", "satisfaction", "harmless"]
@@ -80,12 +80,11 @@ def _said(row: SourceRow) -> Said | None:
         level = values["satisfaction"]
         by = str(values.get("rater") or "human/people")
         return Said("satisfaction", int(level) if level == int(level) else level, by, reason)
-    if "passed" in values:
-        if values["passed"] is None:
-            return None
+    passed = told_of(values, "passed", row.where)
+    if passed is not None:
         evidence = values.get("evidence") or {}
         by = str(evidence.get("rater") or values.get("check") or "check")
-        return Said("harmless", _HARMLESS[bool(values["passed"])], by, reason)
+        return Said("harmless", _HARMLESS[passed], by, reason)
     prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
     if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
         prob, by = comparison_from(row).human_preference, "human/people"
