@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrlaif import Hybrid, Number, Pairwise, SameAnswer, Scripted, Verified
+from hrlaif import ChoiceLetter, Hybrid, Number, Pairwise, SameAnswer, Scripted, Verified
 from hrlaif.labeling.maths import prob_right_is_better
 from hrlaif.labeling.verified import (
     BOTH_RIGHT,
@@ -17,7 +17,16 @@ from hrlaif.labeling.verified import (
     RIGHT_OVER_WRONG,
     UNVERIFIABLE,
 )
-from hrlaif.records import Abstention, Candidate, Comparison, Message, Preference, Prompt
+from hrlaif.records import (
+    Abstention,
+    Candidate,
+    Choice,
+    Comparison,
+    Message,
+    Preference,
+    Prompt,
+    Response,
+)
 
 RIGHT, WRONG, OPEN = "48 + 24 = 72", "I like 71.", "It is 71 or 72."
 RIGHT_TOO = "Half of 48 is 24, and together they are 72."
@@ -156,22 +165,95 @@ def test_each_category_has_its_procedure_and_the_order_stays():
     ]  # fmt: skip
 
 
+class Sorts(Scripted):
+    """Requests that say "sonnet" are writing, all others math."""
+
+    def choose(self, chats, choices, *, seed=0):
+        if len(choices) == 2:
+            return super().choose(chats, choices, seed=seed)
+        letters = ["G" if "sonnet" in chat.messages[0].content else "A" for chat in chats]
+        return [
+            Choice(
+                probabilities=tuple(float(choice == letter) for choice in choices),
+                mass=1.0,
+                source="logprobs",
+            )
+            for letter in letters
+        ]
+
+
 def test_a_prompt_without_a_category_is_given_one_by_the_judge():
-    class Sorts(Scripted):
-        """Every request is math."""
-
-        def choose(self, chats, choices, *, seed=0):
-            if len(choices) == 2:
-                return super().choose(chats, choices, seed=seed)
-            from hrlaif.records import Choice
-
-            shares = (1.0,) + (0.0,) * (len(choices) - 1)
-            return [Choice(probabilities=shares, mass=1.0, source="logprobs") for _ in chats]
-
     found = label(comparison(RIGHT, WRONG, category=None), Hybrid(), Sorts())
     assert (found.labeler, found.comparison.prompt.category) == ("verified/number", "math")
     kept = label(comparison(RIGHT, WRONG, category=None), Hybrid(categorize=False), Sorts())
     assert kept.labeler.startswith("pairwise/")
+
+
+def of_one_id(question, key="c", category="math", texts=("It is 4.", "It is 5."), **more):
+    """A comparison whose prompt has the id of all the others made so."""
+    turn = Message(role="user", content=question)
+    prompt = Prompt(id="p", messages=(turn,), category=category, **more)
+    a, b = (Candidate(text=text) for text in texts)
+    return Comparison(id=key, prompt=prompt, a=a, b=b)
+
+
+OF_ONE_ID = [
+    (of_one_id("2 + 2?", reference_answer="4"), 1.0),
+    (of_one_id("2 + 3?", reference_answer="5"), 0.0),
+    (of_one_id("2 + 2?", reference_answer="5"), 0.0),
+]
+
+
+@pytest.mark.parametrize("labeler", [Verified(), Verified(check=SameAnswer()), Hybrid()])
+@pytest.mark.parametrize("order", [1, -1])
+def test_prompts_of_one_id_are_checked_each_against_its_own_reference(labeler, order):
+    pairs = OF_ONE_ID[::order]
+    found = labeler.label([pair for pair, _ in pairs], Scripted(accuracy=1.0))
+    assert [row.prob_a for row in found] == [wanted for _, wanted in pairs]
+
+
+def test_the_same_question_with_other_choices_is_another_prompt():
+    letters = {"category": "multiple_choice", "texts": ("It is the apple.", "It is the pear.")}
+    first = of_one_id("Which is it?", reference_answer="A", choices=("apple", "pear"), **letters)
+    second = of_one_id("Which is it?", reference_answer="A", choices=("pear", "apple"), **letters)
+    for pairs, wanted in (([first, second], [1.0, 0.0]), ([second, first], [0.0, 1.0])):
+        for labeler in (Verified(check=ChoiceLetter()), Hybrid()):
+            assert [row.prob_a for row in labeler.label(pairs, Mute())] == wanted
+
+
+def test_a_category_is_added_to_each_prompt_and_changes_nothing_else_of_it():
+    rows = [
+        ("2 + 2?", {"reference_answer": "4"}, "math", 1.0),
+        ("2 + 3?", {"reference_answer": "5"}, "math", 0.0),
+        ("A sonnet of 5?", {}, "writing", None),
+        ("2 + 2?", {"reference_answer": "5"}, "math", 0.0),
+    ]
+    pairs = [of_one_id(text, category=None, **more) for text, more, _, _ in rows]
+    found = Hybrid().label(pairs, Sorts())
+    for pair, row, (_, _, category, prob) in zip(pairs, found, rows, strict=True):
+        prompt = pair.prompt.model_copy(update={"category": category})
+        assert row.comparison == pair.model_copy(update={"prompt": prompt})
+        if prob is not None:
+            assert (row.labeler, row.prob_a) == ("verified/number", prob)
+    assert found[2].labeler.startswith("pairwise/")
+    known = [*pairs[:1], of_one_id("2 + 2?", category="writing", reference_answer="4")]
+    assert [row.comparison.prompt.category for row in Hybrid().label(known, Sorts())] == [
+        "math", "writing",
+    ]  # fmt: skip
+
+
+def test_responses_to_prompts_of_one_id_are_verified_by_the_category_of_each():
+    asked = [
+        ("A sonnet of 5?", {"reference_answer": "5"}, "5"),
+        ("2 + 3?", {"reference_answer": "5"}, "5"),
+    ]
+    for rows in (asked, asked[::-1]):
+        responses = [
+            Response(prompt=of_one_id(text, category=None, **more).prompt, text=said, id=text)
+            for text, more, said in rows
+        ]
+        found = Hybrid().verdicts(responses, Sorts())
+        assert [(verdict.id, verdict.passed) for verdict in found] == [("2 + 3?", True)]
 
 
 def test_the_paths_can_be_counted():

@@ -14,8 +14,11 @@ _ROLES = {"user": "Human", "assistant": "Assistant"}
 
 
 def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
-    """The same prompts; those without a category get the most probable one, or stay without."""
-    unknown = [p for p in prompts if p.category is None]
+    """The same prompts; those without a category get the most probable one, or stay without.
+
+    Of the same turns the judge is asked once: an id may stand for several prompts.
+    """
+    unknown = list(dict.fromkeys(p.messages for p in prompts if p.category is None))
     if not unknown:
         return list(prompts)
     texts = load_template(Path(__file__).parent, "categorize", "en")
@@ -24,14 +27,17 @@ def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
     pairs = zip(letters, texts["categories"], strict=True)
     options = "\n".join(f"{letter}. {c['name']}: {c['description']}" for letter, c in pairs)
     chats = []
-    for prompt in unknown:
-        text, _ = clip(transcript(prompt.messages, _ROLES), MAX_CHARS, keep="start")
+    for turns in unknown:
+        text, _ = clip(transcript(turns, _ROLES), MAX_CHARS, keep="start")
         data = render(texts["sample"], prompt=text, mark=fence_mark(text), options=options)
         head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
         chats.append(Chat.user(f"{head}\n\n{data.strip()}\n{texts['ending']}"))
     found = {}
-    for prompt, choice in zip(unknown, judge.choose(chats, letters), strict=True):
+    for turns, choice in zip(unknown, judge.choose(chats, letters), strict=True):
         if isinstance(choice, Choice):
             best = max(range(len(names)), key=choice.probabilities.__getitem__)
-            found[prompt.id] = names[best]
-    return [p.model_copy(update={"category": found.get(p.id, p.category)}) for p in prompts]
+            found[turns] = names[best]
+    return [
+        p.model_copy(update={"category": found.get(p.messages)}) if p.category is None else p
+        for p in prompts
+    ]

@@ -48,8 +48,8 @@ class Hybrid(Settings):
         """One answer a comparison; each labeler is asked once, about all of its comparisons."""
         known = self._categories([c.prompt for c in comparisons], judge)
         comparisons = [
-            c if c.prompt.category else c.model_copy(update={"prompt": known[c.prompt.id]})
-            for c in comparisons
+            c.model_copy(update={"prompt": prompt})
+            for c, prompt in zip(comparisons, known, strict=True)
         ]
         answers: dict[int, Preference | Abstention] = {}
         routes = [self._route(c.prompt) for c in comparisons]
@@ -63,8 +63,8 @@ class Hybrid(Settings):
         """What the checks find in the responses of verified categories, and in no others."""
         known = self._categories([r.prompt for r in responses], judge)
         groups: dict[int, tuple[Verified, list[Response]]] = {}
-        for response in responses:
-            route = self._route(known[response.prompt.id])
+        for response, prompt in zip(responses, known, strict=True):
+            route = self._route(prompt)
             if isinstance(route, Verified):
                 groups.setdefault(id(route), (route, []))[1].append(response)
         return [v for route, group in groups.values() for v in route.verdicts(group, judge)]
@@ -77,8 +77,5 @@ class Hybrid(Settings):
     def _route(self, prompt: Prompt) -> Labeler:
         return self.by_category.get(prompt.category or "", self.otherwise)
 
-    def _categories(self, prompts: Sequence[Prompt], judge: LanguageModel) -> dict[str, Prompt]:
-        each = {prompt.id: prompt for prompt in prompts}
-        if self.categorize:
-            each = {prompt.id: prompt for prompt in categorize(list(each.values()), judge)}
-        return each
+    def _categories(self, prompts: Sequence[Prompt], judge: LanguageModel) -> Sequence[Prompt]:
+        return categorize(prompts, judge) if self.categorize else prompts

@@ -7,7 +7,7 @@ the better reasoning. What the paper's public text leaves open is a setting here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, Literal, final
 
 from pydantic import Field
@@ -106,7 +106,7 @@ class Verified(Settings):
         self, comparisons: Sequence[Comparison], judge: LanguageModel
     ) -> list[tuple[Verdict, Verdict]]:
         """Of a and of b; each different response of a prompt is checked once."""
-        responses: dict[tuple[str, str], Response] = {}
+        responses: dict[Hashable, Response] = {}
         for comparison in comparisons:
             for side in (comparison.a, comparison.b):
                 responses.setdefault(_key(comparison, side), _response(comparison, side))
@@ -168,8 +168,9 @@ def _path(a: Verdict, b: Verdict) -> str:
     return BOTH_RIGHT if a.passed else BOTH_WRONG
 
 
-def _key(comparison: Comparison, side: Candidate) -> tuple[str, str]:
-    return comparison.prompt.id, f"{side.finish_reason}/{side.text}"
+def _key(comparison: Comparison, side: Candidate) -> Hashable:
+    """All that a check sees: prompts of one id may differ in turns, reference or choices."""
+    return comparison.prompt, side.finish_reason, side.text
 
 
 def _response(comparison: Comparison, side: Candidate) -> Response:
