@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from hrlaif.rows.imports import brought
 PAIR = {"prompt": "Q", "a": {"text": "x"}, "b": {"text": "y"}, "labeler": "ai"}
 
 
-def labels(*probabilities: float, **more: str) -> list[SourceRow]:
+def labels(*probabilities: object, **more: str) -> list[SourceRow]:
     rows = [{**PAIR, "id": str(n), "prob_a": p, **more} for n, p in enumerate(probabilities)]
     return [SourceRow(f"p.jsonl, line {n}", row) for n, row in enumerate(rows, start=1)]
 
@@ -50,6 +52,24 @@ def test_labels_close_to_one_half_are_left_out_where_a_margin_is_asked_for():
         exported(rows, "trl", min_margin=0.6)
     with pytest.raises(UsageError, match="--to csv keeps every label"):
         exported(rows, "csv", min_margin=0.1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [math.nan, "nan", -0.5, "-0.5", -math.inf, 1.5, [0.5], Decimal("NaN")], ids=repr
+)
+def test_what_is_no_probability_is_no_verdict_for_either_side(wrong):
+    rows = [*labels(0.9), *labels(0.5, wrong, labeler="human/ann")[1:]]
+    for read in (lambda: exported(rows, "trl"), lambda: brought(rows)):
+        with pytest.raises(DataError, match=r"p\.jsonl, line 2: prob_a: .* is no probability from"):
+            read()
+
+
+def test_what_says_nothing_of_the_better_response_is_left_out_and_the_ends_are_certain():
+    rows = labels(None, "", 0, 1, "0", "a", Decimal("0.25"))
+    found = exported(rows, "trl")
+    assert found.left_out == {"rows without a verdict": 2}
+    kept = [(row["chosen"][0]["content"], row["prob_chosen"]) for row in lines(found.text)]
+    assert kept == [("y", 1.0), ("x", 1.0), ("y", 1.0), ("x", 1.0), ("y", 0.75)]
 
 
 def test_unpaired_rows_have_ids_too():

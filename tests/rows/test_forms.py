@@ -221,8 +221,10 @@ def test_a_winner_may_be_a_number_and_gives_way_to_a_preference():
         ({"gold_preference": "2"}, "where 1 and 2 are sides, name the column `winner`"),
         (
             {"human_preference": 2},
-            "human_preference: 2 is no probability, which is at most 1: mend",
+            "human_preference: 2 is no probability from 0 to 1: mend it, or where",
         ),
+        ({"human_preference": -0.5}, "human_preference: -0.5 is no probability from 0 to 1"),
+        ({"gold_preference": [0.5]}, "gold_preference: [0.5] is no probability from 0 to 1"),
     ],
 )
 def test_a_verdict_that_could_mean_two_things_is_refused(known, said):
@@ -392,7 +394,7 @@ def test_rows_without_ids_get_the_hash_of_their_content():
         ({"prompt": [{"role": "user"}], "responses": ["a", "b"]}, "a turn of prompt is not"),
         ({"prompt": [{"role": "judge", "content": "x"}], "responses": ["a", "b"]}, "role 'judge'"),
         ({"prompt": "Q", "responses": ["a", "b"], "human_preference": 3}, "human_preference: "),
-        ({"prompt": "Q", "responses": ["a", "b"], "human_preference": float("nan")}, "not nan"),
+        ({"prompt": "Q", "responses": ["a", "b"], "human_preference": float("nan")}, ": nan is"),
         ({"prompt": "Q", "responses": ["a", "b"], "choices": "A|B"}, "choices: "),
         ({"chosen": "x", "rejected": "y"}, "without a `prompt`, `chosen` and `rejected` must be"),
         ({"chosen": [{"role": "user", "content": "x"}], "rejected": "y"}, "must end in an assis"),

@@ -32,7 +32,10 @@ def side(word: object) -> float | None:
 
 
 def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
-    """That the first response is the better: a number from 0 to 1, or a word for a side."""
+    """That the first response is the better: a number from 0 to 1, or a word for a side.
+
+    None where nothing is said. Raises DataError for any other word or number.
+    """
     value = values.get(column)
     if value == "":
         return None
@@ -45,12 +48,19 @@ def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
                 f"{where}: {column}: {value!r:.40} is neither {_WORDS} nor a probability: write "
                 "one of these, or rename the column"
             ) from None
-    if isinstance(number, int | float) and number > 1:
+    if number is not None and not _from_0_to_1(number):
         raise DataError(
-            f"{where}: {column}: {value!r:.40} is no probability, which is at most 1: mend it, or "
-            "where 1 and 2 are sides, name the column `winner`"
+            f"{where}: {column}: {value!r:.40} is no probability from 0 to 1: mend it, or where "
+            "1 and 2 are sides, name the column `winner`"
         )
     return number
+
+
+def _from_0_to_1(value: Any) -> bool:
+    try:
+        return bool(0 <= value <= 1)
+    except (TypeError, ArithmeticError):  # a list; a decimal that is not a number
+        return False
 
 
 def told_of(values: Mapping[str, Any], column: str, where: str) -> bool | None:
