@@ -69,6 +69,17 @@ def test_older_garak_reports_hold_plain_texts(tmp_path):
     assert imported(message) == [found]
 
 
+def test_line_breaks_of_unicode_inside_a_text_end_no_line(tmp_path):
+    path = tmp_path / "garak.jsonl"
+    said = "One\u2028two\u2029three\u0085four."
+    row = json.dumps(garak_attempt("Ask me.", [said]), ensure_ascii=False)
+    path.write_bytes(f"{row}\r\n\n{{torn\n".encode())
+    with pytest.raises(DataError, match="line 3: not JSON"):
+        imported(path)
+    path.write_bytes(f"{row}\r\n\n".encode())
+    assert [found.response.text for found in imported(path)] == [said]
+
+
 def piece(role, value, sequence, conversation="c1", **more):
     return {
         "id": f"{conversation}-{sequence}",

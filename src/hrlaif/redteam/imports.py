@@ -59,7 +59,7 @@ def _values(path: Path) -> list[Any]:
     except (ValueError, RecursionError):
         pass
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # texts may hold other breaks
         if line.strip():
             try:
                 rows.append(json.loads(line))
