@@ -28,6 +28,7 @@ from hrlaif.run import (
     refuse_stale,
     sha256,
     sketch,
+    texts_of,
     write_json,
 )
 
@@ -258,6 +259,16 @@ def test_a_sketch_of_weights_tells_their_ends_apart_and_reads_no_times(tmp_path)
     assert len({after(place) for place in (0, 1, -1)}) == 3
     assert after(1) == after(len(weights) // 2)  # the middle is not read
     assert sketch(folder / "model.safetensors") != sketch(folder)
+
+
+def test_files_of_criteria_are_found_wherever_settings_name_them(tmp_path):
+    names = [str(tmp_path / name) for name in ("a.yaml", "b.yml", "c.yaml", "d.txt")]
+    for name in names:
+        Path(name).write_text(name)
+    a, b, c, d = names
+    settings = {"task": a, "parts": [{"reward": {"task": b}}, {"reward": {"task": c}}], "x": d}
+    settings |= {"of": {"gone": str(tmp_path / "gone.yaml"), "more": None, "shots": 1}}
+    assert texts_of(settings) == {name: sha256(Path(name)) for name in (a, b, c)}
 
 
 def test_digests_take_folders_from_receipts_and_name_what_is_missing(tmp_path):

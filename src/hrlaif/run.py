@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from hrlaif.errors import DataError, HrlaifError, StaleRunError
+from hrlaif.llm.own_texts import own_tasks
 from hrlaif.machine import hardware, versions
 from hrlaif.progress import track
 from hrlaif.records import Record, Row
@@ -126,9 +127,8 @@ def sketch(path: Path) -> str:
 
 
 def texts_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """sha256 of each .yaml file that settings name: criteria of the user's own."""
-    named = [v for v in flatten(settings).values() if isinstance(v, str) and v.endswith(".yaml")]
-    return {name: sha256(Path(name)) for name in named if Path(name).is_file()}
+    """sha256 of each file of criteria of the user's own that settings name."""
+    return {name: sha256(Path(name)) for name in own_tasks(settings) if Path(name).is_file()}
 
 
 def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:

@@ -246,10 +246,11 @@ def test_a_folder_is_no_output_and_that_is_told_before_anything_is_asked(label, 
     assert not (tmp_path / "out.ledger.sqlite").exists()
 
 
+@pytest.mark.parametrize("name", ["kind.yaml", "kind.yml"])
 def test_criteria_of_one_s_own_are_asked_and_named_and_their_file_is_remembered(
-    label, pairs, server, tmp_path
+    name, label, pairs, server, tmp_path
 ):
-    own = tmp_path / "kind.yaml"
+    own = tmp_path / name
     own.write_text("preamble: Say which is kinder.\nreminder: Choose the kinder response.\n")
     server.answer = lambda body, n: server.top({"1": 0.7, "2": 0.2})
     _, out = remote(label, server, pairs, arguments=["--task", own])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,15 @@ _NEEDED = ("preamble", "reminder")
 def is_own(task: str) -> bool:
     """Whether a task is the path of a file, and not the name of shipped texts."""
     return Path(task).suffix in (".yaml", ".yml")
+
+
+def own_tasks(settings: object) -> Iterator[str]:
+    """Each text in settings, however deep, that is the path of such a file."""
+    if isinstance(settings, str):
+        yield from [settings] * is_own(settings)
+    elif isinstance(settings, Mapping | Sequence):
+        for value in settings.values() if isinstance(settings, Mapping) else settings:
+            yield from own_tasks(value)
 
 
 def named(task: str) -> str:
