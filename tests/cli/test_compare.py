@@ -180,6 +180,63 @@ def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_pa
     ]
 
 
+@pytest.fixture
+def stopped(hrlaif, write, server, tmp_path):
+    """A function that begins a comparison of a.jsonl with b.jsonl, and stops it half way.
+
+    It returns one that calls the command again, with files and options as given.
+    """
+    for name in "ab":
+        rows = ({"id": f"p{n}", "prompt": f"{n}?", "response": f"{name}, {n}"} for n in range(200))
+        write(f"{name}.jsonl", rows)
+    fine = server.top({"1": 0.7, "2": 0.2})
+
+    def begin(*more, files=("a", "b"), **options):
+        def again(*more, files=files, code=0, **options):
+            named = [one if one == "-" else tmp_path / f"{one}.jsonl" for one in files]
+            given = ("-o", tmp_path / "out", "--judge", "remote:m", "--base-url", server.url)
+            run = hrlaif if options else hrlaif.here
+            return run("compare", *named, *given, *more, code=code, **options)
+
+        server.answer = lambda body, n: fine if n < 300 else server.error(401, "no")
+        again(*more, code=1, **options)
+        assert (tmp_path / "out" / "comparisons.jsonl.partial").stat().st_size
+        server.answer = lambda body, n: fine
+        return again
+
+    return begin
+
+
+def test_a_begun_comparison_goes_on_with_its_files_in_their_order_alone(stopped, tmp_path):
+    again = stopped()
+    a, b = (str(tmp_path / f"{name}.jsonl") for name in "ab")
+    told = again(files=("b", "a"), code=1)
+    assert f"compare was begun with files = {[a, b]!r}, now {[b, a]!r}: delete" in told.stderr
+    assert not (tmp_path / "out" / "comparisons.jsonl").exists()
+    again()
+    rows = (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()
+    assert {json.loads(row)["a"]["text"][0] for row in rows} == {"a"}
+
+
+@pytest.mark.parametrize("name", ["kind.yaml", "kind.yml"])
+def test_a_begun_comparison_is_not_continued_by_other_criteria(name, stopped, tmp_path):
+    own = tmp_path / name
+    own.write_text("preamble: Say which is kinder.\nreminder: Choose the kinder response.\n")
+    again = stopped("--task", own)
+    own.write_text("preamble: Say which is ruder.\nreminder: Choose the ruder response.\n")
+    told = again("--task", own, code=1)
+    assert f"compare was begun with another {own}" in told.stderr
+
+
+def test_a_begun_comparison_of_standard_input_goes_on_with_the_same_rows_alone(stopped, tmp_path):
+    rows = (tmp_path / "a.jsonl").read_text()
+    again = stopped(files=("-", "b"), stdin=rows)
+    told = again(stdin=rows.replace("a, ", "other, "), code=1)
+    assert "compare was begun with another -" in told.stderr
+    again(stdin=rows)
+    assert len((tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()) == 200
+
+
 def leaves(value, path=""):
     """Every value that is no list and no object, in order, by its place."""
     if isinstance(value, dict | list):

@@ -10,7 +10,7 @@ import typer
 
 from hrlaif.cli.announced import announced
 from hrlaif.cli.compared import several_lines, two_lines
-from hrlaif.cli.jobs import cost_of, guard, not_too_silent, replacing, working
+from hrlaif.cli.jobs import cost_of, guard, held, not_too_silent, replacing, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -30,7 +30,7 @@ from hrlaif.errors import UsageError
 from hrlaif.machine import command, hardware, versions
 from hrlaif.protocols import Labeler
 from hrlaif.records import Response, Row
-from hrlaif.run import Receipt, now, sha256, write_json
+from hrlaif.run import Receipt, now, texts_of, write_json
 from hrlaif.settings import Settings, plain
 
 if TYPE_CHECKING:
@@ -165,8 +165,11 @@ def _about(sides: _Sides) -> Row:
 def _begin(sides: _Sides, more: Row) -> None:
     """Notes what is asked; raises StaleRunError where the folder holds another job's beginning."""
     assert isinstance(sides.labeler, Settings)
-    settings = {"labeler": plain(sides.labeler), "judge": plain(sides.judge), **more}
-    inputs = {side: sha256(Path(side)) for side in sides.files if Path(side).is_file()}
+    asked = {"labeler": plain(sides.labeler), "judge": plain(sides.judge)}
+    # In their order: rows of A against B have the ids of those of B against A.
+    settings = {**asked, "files": list(sides.files), **more}
+    read = zip(sides.files, sides.responses, strict=True)
+    inputs = texts_of(settings) | {file: held(Path(file), rows) for file, rows in read}
     guard(
         sides.out / "compare.partial.json",
         Receipt(stage="compare", settings=settings, inputs=inputs),

@@ -55,10 +55,7 @@ class Job:
     ) -> tuple[list[Row], Row]:
         """All rows, and what they cost."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        # Of standard input or a hub id, no file says what it held.
-        known = self.source.is_file()
-        held = sha256(self.source) if known else digest([item.row() for item in items])
-        self.receipt.inputs[str(self.source)] = held
+        self.receipt.inputs[str(self.source)] = held(self.source, items)
         with only_process(self.out.parent, f".{self.out.name}.lock", file=self.out):
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
             ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
@@ -88,6 +85,11 @@ class Job:
             write_rows(self.out, rows)
         self.partial.unlink()
         self.note.unlink()
+
+
+def held(source: Path, items: Sequence[Record]) -> str:
+    """sha256 of a file; of what no file holds, standard input or a hub id, a digest of its rows."""
+    return sha256(source) if source.is_file() else digest([item.row() for item in items])
 
 
 def refuse_overwriting(source: Path, *outputs: Path) -> None:
