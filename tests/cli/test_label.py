@@ -1,5 +1,6 @@
 import csv
 import json
+import pkgutil
 
 import pytest
 
@@ -237,6 +238,40 @@ def test_a_file_is_never_written_over_the_one_that_is_read(label, pairs, tmp_pat
     assert "out.abstentions.jsonl would be replaced" in done.stderr
     assert out.read_bytes() == before
     assert source.read_bytes() == pairs.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("command", "writes"),
+    [
+        ("label pairs.jsonl -o out.jsonl", "jobs.write_rows"),
+        ("score a.jsonl -o out.jsonl", "jobs.write_rows"),
+        ("check a.jsonl -o out.jsonl --check same_answer", "jobs.write_rows"),
+        ("compare a.jsonl b.jsonl -o out", "compare.write_json"),
+    ],
+)
+def test_another_process_is_refused_until_the_last_file_is_written(
+    command, writes, hrlaif, write, tmp_path, monkeypatch
+):
+    rows = [pair(n, reference_answer=str(2 * n)) for n in range(4)]
+    write("pairs.jsonl", rows)
+    for n, name in enumerate("ab"):
+        write(f"{name}.jsonl", [{**row, "response": row["responses"][n]} for row in rows])
+    monkeypatch.chdir(tmp_path)
+    place = f"hrlaif.cli.{writes}"
+    as_before, told = pkgutil.resolve_name(place), []
+
+    def writing(*given):
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(place, as_before)
+            other = hrlaif.here(*command.split(), "--judge", "scripted:seed=7", code=1)
+        told.append(other.stderr)
+        as_before(*given)
+
+    monkeypatch.setattr(place, writing)
+    hrlaif.here(*command.split(), "--judge", "scripted:")
+    assert told
+    assert all("another process works" in words for words in told)
+    assert not [*tmp_path.rglob("*.partial*")]
 
 
 def test_a_folder_is_no_output_and_that_is_told_before_anything_is_asked(label, pairs, tmp_path):

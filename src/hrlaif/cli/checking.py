@@ -97,8 +97,7 @@ def check(
     if announced(of_responses(asked, model, items), dry_run, as_json):
         return
     chunk = _CHUNK if model is None else max(1, model.chunk // 2)
-    rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
-    job.keep(rows)
+    rows, _, cost = job.run(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
     seen = spot_check.judged(items, [Verdict.model_validate(row) for row in rows], words)
     summary, lines = _summary(rows, out, cost)
     if share := spot_check.passed_share(seen):

@@ -141,11 +141,12 @@ def compare(
         _begin(sides, work.settings)
         with replacing(out / "comparisons.jsonl"):
             found = work.do()
-        (out / "compare.partial.json").unlink()
+        (out / "compare.partial.json").unlink(missing_ok=True)
         found |= {"cost": cost_of(ledger), "about": _about(sides)}
-    said = work.lines(found)
-    write_json(out / "compare.json", found)
-    tell(found, [*said, f"{out / 'compare.json'}", f"{write_comparison(out)}"], as_json)
+        said = work.lines(found)
+        write_json(out / "compare.json", found)
+        page = write_comparison(out)
+    tell(found, [*said, f"{out / 'compare.json'}", f"{page}"], as_json)
     told = found.get("win_rate", found)
     asked, silent = told["asked"] - told["identical"], sum(told["abstentions"].values())
     not_too_silent(asked, silent, max_abstentions, out / "comparisons.jsonl")

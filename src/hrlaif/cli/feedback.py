@@ -87,9 +87,10 @@ def label(
     job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost, batch))
     if announced(of_pairs(asked, model, items), dry_run, as_json):
         return
-    size = pairs_at_once(model, asked)
-    rows, cost = job.rows(items, work, chunk=size, key=lambda c: c.id, unit="pairs")
-    silent = job.finish(rows, lambda row: "prob_a" in row)
+    rows, silent, cost = job.run(
+        items, work, key=lambda c: c.id, told=lambda row: "prob_a" in row,
+        chunk=pairs_at_once(model, asked), unit="pairs",
+    )  # fmt: skip
     summary = {**_labelled(rows), "abstentions": silent, "out": str(out), "cost": cost}
     tell(summary, label_lines(summary, max_chars), as_json)
     not_too_silent(len(rows), sum(silent.values()), max_abstentions, job.aside)
@@ -135,9 +136,10 @@ def score(
     size = size_of_responses(items, longest_of_reward(asked))
     if announced([(of_reward(asked, size), model)], dry_run, as_json):
         return
-    chunk = 64 if model is None else model.chunk
-    rows, cost = job.rows(items, work, chunk=chunk, key=lambda r: r.key, unit="responses")
-    silent = job.finish(rows, lambda row: row["value"] is not None)
+    rows, silent, cost = job.run(
+        items, work, key=lambda r: r.key, told=lambda row: row["value"] is not None,
+        chunk=64 if model is None else model.chunk, unit="responses",
+    )  # fmt: skip
     values = [row["value"] for row in rows if row["value"] is not None]
     mean = sum(values) / len(values) if values else None
     summary: Row = {

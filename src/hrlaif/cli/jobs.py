@@ -44,7 +44,7 @@ class Job:
         refuse_overwriting(self.source, self.out, self.aside)
         self.receipt = Receipt(stage=stage, settings=settings, inputs=texts_of(settings))
 
-    def rows(
+    def run(
         self,
         items: Sequence[T],
         work: Callable[[Sequence[T]], Sequence[Record]],
@@ -52,9 +52,13 @@ class Job:
         chunk: int,
         key: Callable[[T], str],
         unit: str,
-    ) -> tuple[list[Row], Row]:
-        """All rows, and what they cost."""
-        self.out.parent.mkdir(parents=True, exist_ok=True)
+        told: Callable[[Row], bool] | None = None,
+    ) -> tuple[list[Row], dict[str, int], Row]:
+        """All rows, those that are not `told` by reason, and what they cost.
+
+        Writes OUT, and where `told` is given what is not into OUT.abstentions. Raises HrlaifError
+        where another process works on OUT, until the last of its files is written.
+        """
         self.receipt.inputs[str(self.source)] = held(self.source, items)
         with only_process(self.out.parent, f".{self.out.name}.lock", file=self.out):
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
@@ -67,24 +71,22 @@ class Job:
                 rows = map_rows(
                     self.partial, items, work, chunk=chunk, key=key, what=self.stage, unit=unit
                 )
-                return rows, cost_of(ledger)
+                cost = cost_of(ledger)
+            return rows, self._finish(rows, told), cost
 
-    def finish(self, rows: Sequence[Row], told: Callable[[Row], bool]) -> dict[str, int]:
-        """Splits the rows into OUT and OUT.abstentions; returns the abstentions by reason."""
-        silent = [row for row in rows if not told(row)]
-        write_rows(self.aside, silent)
-        self.keep([row for row in rows if told(row)])
+    def _finish(self, rows: Sequence[Row], told: Callable[[Row], bool] | None) -> dict[str, int]:
+        """Splits the rows, and forgets that they were under way; abstentions by reason."""
+        silent = [row for row in rows if told and not told(row)]
+        if told:
+            write_rows(self.aside, silent)
+        with replacing(self.out):
+            write_rows(self.out, [row for row in rows if not told or told(row)])
+        self.partial.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
         counts: dict[str, int] = {}
         for row in silent:
             counts[row["reason"]] = counts.get(row["reason"], 0) + 1
         return counts
-
-    def keep(self, rows: Sequence[Row]) -> None:
-        """Writes OUT, and forgets that it was under way."""
-        with replacing(self.out):
-            write_rows(self.out, rows)
-        self.partial.unlink()
-        self.note.unlink()
 
 
 def held(source: Path, items: Sequence[Record]) -> str:
