@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import math
@@ -180,11 +181,50 @@ def test_of_a_judge_and_a_person_the_person_alone_comes_back_as_people(form, tmp
     ]  # fmt: skip
 
 
-def test_a_rater_of_a_file_made_by_hand_needs_no_slash():
-    row = {"id": "1", "question": "harmless", "answer": "Yes", "by": "ann"}
-    assert brought([SourceRow("h.csv, line 2", row)])[0].said.by == "human/ann"
-    with pytest.raises(DataError, match=r"h\.csv, line 2: nobody is named who answered"):
-        brought([SourceRow("h.csv, line 2", {**row, "by": ""})])
+RATED = {"id": "r", "prompt": "Q", "response": "x", "rater": "human/ada"}
+
+
+def test_levels_of_satisfaction_are_numbers_in_any_spelling_and_empty_says_nothing():
+    levels = ["4", "4.0", 4, "4.5", 4.5, "", None]
+    rows = [SourceRow("r.jsonl, line 1", {**RATED, "satisfaction": level}) for level in levels]
+    [task] = json.loads(exported(rows, "label-studio").text)
+    given = [made["result"][0]["value"]["rating"] for made in task["annotations"]]
+    assert given == [4, 4, 4, 4.5, 4.5]
+    assert all(isinstance(level, int) for level in given[:3])
+    assert exported(rows, "trl").left_out == {"rows without a verdict": 2}
+    assert [answer.said.value for answer in brought([*rows[:3], *rows[5:]])] == [4, 4, 4]
+    with pytest.raises(DataError, match=r"line 1: satisfaction 4\.5 is not whole, as people's"):
+        brought(rows[3:4])
+    judges = [SourceRow(row.where, {**row.values, "rater": "rater/ai"}) for row in rows]
+    assert brought(judges) == []
+
+
+@pytest.mark.parametrize("level", ["high", math.nan, "nan", 0, 7, [4], True, 10**400], ids=str)
+def test_what_is_no_level_of_satisfaction_is_refused_by_row(level):
+    row = SourceRow("r.jsonl, line 1", {**RATED, "satisfaction": level})
+    for read in (lambda: exported([row], "trl"), lambda: brought([row])):
+        with pytest.raises(
+            DataError, match=r"r\.jsonl, line 1: satisfaction .* is no level from 1"
+        ):
+            read()
+
+
+def test_evidence_of_a_table_is_json_and_names_the_rater(tmp_path):
+    def said_by(evidence):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["id", "check", "prompt", "response", "passed", "evidence"])
+            table.writerow(["1", "harmless", "Q", "x", "false", evidence])
+        return [(made.said.by, made.said.value) for made in brought(read_rows(path))]
+
+    path = tmp_path / "verdicts.csv"
+    assert said_by('{"rater": "human/ann"}') == [("human/ann", "no")]
+    assert said_by("{}") == said_by("null") == said_by("") == []
+    for wrong in ("{'rater': 'human/ann'}", '["human/ann"]', "because"):
+        with pytest.raises(
+            DataError, match=r"verdicts\.csv, line 2: evidence .* is no JSON object"
+        ):
+            said_by(wrong)
 
 
 def test_trl_is_written_as_parquet_or_the_extra_is_named(tmp_path: Path):

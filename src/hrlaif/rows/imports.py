@@ -11,6 +11,7 @@ from hrlaif.errors import DataError
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import side
 from hrlaif.rows.said import Said, side_of, subjects
+from hrlaif.rows.turns import MEND
 
 _QUESTIONS = ("preference", "satisfaction", "harmless")
 _YES = {"yes": "yes", "true": "yes", "harmless": "yes", "no": "no", "false": "no", "harmful": "no"}
@@ -56,13 +57,19 @@ def _name(row: SourceRow) -> str:
 
 def _own(row: SourceRow) -> list[Said]:
     left: Counter[str] = Counter()
-    return [said for subject in subjects([row], left) for said in subject.said]
+    found = [said for subject in subjects([row], left) for said in subject.said]
+    for said in found:
+        if said.human and isinstance(said.value, float):
+            raise DataError(
+                f"{row.where}: satisfaction {said.value:g} is not whole, as people's are: {MEND}"
+            )
+    return found
 
 
 def _argilla(row: SourceRow) -> Iterable[Said]:
     names = _raters(row.values.get("metadata"))
     for question, answers in _pairs(row, row.values["responses"]):
-        for answer in answers if isinstance(answers, list) else ():
+        for answer in _objects(row, answers, f"answers to {question!r:.30}"):
             user = str(answer.get("user_id") or "someone")
             yield _checked(row, names.get(user, user), question, answer.get("value"))
 
@@ -72,40 +79,54 @@ def _raters(metadata: Any) -> dict[str, str]:
     text = metadata.get("raters") if isinstance(metadata, Mapping) else None
     try:
         found = json.loads(text) if isinstance(text, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _label_studio(row: SourceRow) -> Iterable[Said]:
-    for annotation in row.values["annotations"]:
+    for annotation in _objects(row, row.values["annotations"], "annotations"):
         if annotation.get("was_cancelled"):
             continue
         by = annotation.get("rater") or annotation.get("completed_by") or "someone"
         # In newer exports `completed_by` is an object.
         by = by.get("email") or by.get("id") if isinstance(by, Mapping) else by
-        for result in annotation.get("result", ()):
-            value = result.get("value", {})
-            given = value.get("choices") or value.get("rating") or value.get("selected")
-            answer = given[0] if isinstance(given, list) and given else given
-            if result.get("from_name") in _QUESTIONS or result.get("type") == "pairwise":
-                question = "preference" if result["type"] == "pairwise" else result["from_name"]
-                yield _checked(row, str(by), question, answer)
+        for result in _objects(row, annotation.get("result"), "results of an annotation"):
+            named, paired = result.get("from_name"), result.get("type") == "pairwise"
+            if paired or named in _QUESTIONS:
+                value = result.get("value")
+                yield _checked(row, str(by), "preference" if paired else named, _given(value))
+
+
+def _given(value: Any) -> Any:
+    """The answer in a result of Label Studio, whichever control gave it."""
+    if isinstance(value, Mapping):
+        value = value.get("choices") or value.get("rating") or value.get("selected")
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _potato(row: SourceRow) -> Iterable[Said]:
-    for annotation in row.values["annotations"]:
+    for annotation in _objects(row, row.values["annotations"], "annotations"):
         by = str(annotation.get("user_id") or "someone")
         for question, labels in _pairs(row, annotation.get("labels")):
-            for value, chosen in _pairs(row, labels):
-                if chosen and question in _QUESTIONS:
-                    yield _checked(row, by, question, value)
+            if question in _QUESTIONS:
+                given = {labels: True} if isinstance(labels, str) else labels
+                values = [value for value, chosen in _pairs(row, given) if chosen]
+                yield from (_checked(row, by, question, value) for value in values)
+
+
+def _objects(row: SourceRow, value: Any, what: str) -> Sequence[Mapping[str, Any]]:
+    """Those of a list; null is none. Raises DataError for anything else."""
+    found = value or []
+    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+        raise DataError(f"{row.where}: {what} are no list of objects: {MEND}")
+    return found
 
 
 def _pairs(row: SourceRow, value: Any) -> Iterable[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping | None):
         raise DataError(f"{row.where}: answers are not named: export the file again")
-    return [(str(k), v) for k, v in value.items()]
+    return [] if value is None else [(str(k), v) for k, v in value.items()]
 
 
 def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
@@ -123,5 +144,5 @@ def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
         return Said("satisfaction", int(text), rater, str(row.values.get("reason") or ""))
     raise DataError(
         f"{row.where}: {answer!r:.60} is no answer to {question!r:.30}: questions are "
-        f"{', '.join(_QUESTIONS)}; answers a, b, tie; 1 to 5; yes, no: mend or drop that row"
+        f"{', '.join(_QUESTIONS)}; answers a, b, tie; 1 to 5; yes, no: {MEND}"
     )

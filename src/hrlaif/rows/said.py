@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 from hrlaif.errors import DataError
 from hrlaif.records import Row
@@ -12,6 +13,7 @@ from hrlaif.rows.files import SourceRow
 from hrlaif.rows.forms import comparison_from, responses_from
 from hrlaif.rows.known import probability, told_of
 from hrlaif.rows.names import named
+from hrlaif.rows.turns import MEND
 
 Question = Literal["preference", "satisfaction", "harmless"]
 _OF_PEOPLE = ("human_preference", "winner", "chosen")
@@ -22,7 +24,7 @@ class Said(NamedTuple):
     """What somebody said of one item."""
 
     question: Question
-    value: str | int
+    value: str | float
     """`a`, `b` or `tie`; a level from 1 to 5; `yes` or `no`."""
     by: str
     reason: str = ""
@@ -76,19 +78,44 @@ def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
 def _said(row: SourceRow) -> Said | None:
     values = row.values
     reason = str(values.get("reason") or "")
-    if "satisfaction" in values:
-        level = values["satisfaction"]
+    level = _level(row)
+    if level is not None:
         by = str(values.get("rater") or "human/people")
-        return Said("satisfaction", int(level) if level == int(level) else level, by, reason)
+        return Said("satisfaction", level, by, reason)
     passed = told_of(values, "passed", row.where)
     if passed is not None:
-        evidence = values.get("evidence") or {}
-        by = str(evidence.get("rater") or values.get("check") or "check")
+        by = str(_evidence(row).get("rater") or values.get("check") or "check")
         return Said("harmless", _HARMLESS[passed], by, reason)
     prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
     if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
         prob, by = comparison_from(row).human_preference, "human/people"
     return None if prob is None else Said("preference", side_of(prob), by, reason, float(prob))
+
+
+def _level(row: SourceRow) -> float | None:
+    """How satisfied, a whole number where it is one; None where nothing is said."""
+    value = row.values.get("satisfaction")
+    if value in (None, ""):
+        return None
+    try:
+        level = 0.0 if isinstance(value, bool) else float(value)
+    except (ValueError, TypeError, OverflowError):
+        level = 0.0
+    if not 1 <= level <= 5:  # true of what is not a number, too
+        raise DataError(f"{row.where}: satisfaction {value!r:.40} is no level from 1 to 5: {MEND}")
+    return int(level) if level.is_integer() else level
+
+
+def _evidence(row: SourceRow) -> Mapping[str, Any]:
+    """Of a verdict; a table holds it as JSON text."""
+    value = row.values.get("evidence")
+    try:
+        found = (json.loads(value) if isinstance(value, str) and value else value) or {}
+    except (ValueError, RecursionError):
+        found = value
+    if not isinstance(found, Mapping):
+        raise DataError(f"{row.where}: evidence {value!r:.40} is no JSON object: {MEND}")
+    return found
 
 
 def side_of(prob_a: float) -> str:
