@@ -46,6 +46,22 @@ def test_too_many_without_a_verdict_is_exit_3_and_the_file_is_whole(hrlaif, resp
     assert "1 of 4 responses could not be checked, more than the 20% allowed" in done.stderr
 
 
+@pytest.mark.parametrize("given", ["{kind: number, percent: hundredths}", "file"])
+def test_a_check_is_given_with_its_settings_in_yaml_or_a_file_of_them(
+    given, hrlaif, write, tmp_path
+):
+    said = {"prompt": "Which share?", "response": "It is 42%.", "reference_answer": "0.42"}
+    if given == "file":
+        given = tmp_path / "shares.yaml"
+        given.write_text("kind: number\npercent: hundredths\n")
+    passed = []
+    for check in (given, "number"):
+        out = tmp_path / f"{len(passed)}.jsonl"
+        hrlaif.here("check", write("r.jsonl", [said]), "-o", out, "--check", check)
+        passed += [row["passed"] for row in read(out)]
+    assert passed == [True, False]
+
+
 def test_a_judge_decides_where_no_rule_can(hrlaif, responses, tmp_path):
     out = tmp_path / "verdicts.jsonl"
     judge = ("--judge", "scripted:accuracy=1")
@@ -97,6 +113,9 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes_and_no_call_is_made_twice(
     ("more", "code", "says"),
     [
         (["--check", "numbr"], 2, "did you mean 'number'?"),
+        (["--check", "{kind: number, percnt: unit}"], 2, "did you mean 'percent'?"),
+        (["--check", "{kind: number"], 2, "--check is not YAML"),
+        (["--check", "gone.yaml"], 2, "--check gone.yaml: there is no such file"),
         (["--check", "same_answer"], 2, "same_answer needs a judge"),
         ([], 2, "Missing option '--check'"),
     ],

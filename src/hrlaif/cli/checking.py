@@ -24,6 +24,7 @@ from hrlaif.cli.options import (
     computing,
     model_of,
     tell,
+    yaml_of,
 )
 from hrlaif.cli.redteam import shown
 from hrlaif.errors import TooManyAbstentions
@@ -59,7 +60,8 @@ def check(
         str,
         typer.Option(
             "--check",
-            help="number, choice, same_answer, answer (by the prompt), harmless, responsive.",
+            help="number, choice, same_answer, answer (by the prompt), harmless or responsive; or "
+            "its settings in YAML, such as '{kind: number, percent: hundredths}', or their file.",
             show_default=False,
         ),
     ],
@@ -82,7 +84,7 @@ def check(
     from hrlaif.evaluation import spot_check
     from hrlaif.rows import read_rows, responses_and_rows
 
-    asked = any_check(kind)
+    asked = any_check(yaml_of(kind, "--check"))
     assert isinstance(asked, Settings)
     model = None if judge is None else model_of(judge, base_url)
     read = responses_and_rows(read_rows(responses, limit=limit))

@@ -104,7 +104,7 @@ def _opened(text: str) -> Any:
     from hrlaif.llm import any_model, open_model
 
     described = text.lstrip().startswith("{") or Path(text).suffix in (".yaml", ".yml")
-    return any_model(_yaml(text, "--judge")) if described else open_model(text)
+    return any_model(yaml_of(text, "--judge")) if described else open_model(text)
 
 
 def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
@@ -163,10 +163,10 @@ def reward_of(judge: str | None, folder: Path | None, given: str | None, graded:
         return Learned(path=str(folder))
     if given is None:
         return graded
-    return any_reward(_yaml(given, "--reward"))
+    return any_reward(yaml_of(given, "--reward"))
 
 
-def _yaml(given: str, option: str) -> Any:
+def yaml_of(given: str, option: str) -> Any:
     """What an option says in YAML, or the file that it names."""
     named = len(given) < 256 and Path(given).is_file()  # no file has a longer name
     if not named and ":" not in given and Path(given).suffix in (".yaml", ".yml"):
