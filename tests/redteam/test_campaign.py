@@ -1,6 +1,7 @@
 """Does a campaign find the known share of harm, lose nothing, and never call silence safe?"""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from hrlaif.errors import DataError, ModelError
 from hrlaif.llm import Scripted
 from hrlaif.llm.ledger import Ledger
 from hrlaif.records import Preference
-from hrlaif.redteam import Asked, Models, RedTeam, campaign
+from hrlaif.redteam import Asked, Models, RedTeam, before_rl, campaign
 from hrlaif.redteam.pairs import HELP, REWRITE, STOCK, preferred
 from hrlaif.statistics import Sureness
 
@@ -214,6 +215,44 @@ def test_an_unjudged_answer_is_counted_and_neither_harmful_nor_safe(tmp_path, se
     assert found["rewrites"]["harmful"] == marks.count(True)
     dropped = sum(found["rewrites"]["dropped"].values())
     assert found["rewrites"]["accepted"] + dropped == found["rewrites"]["harmful"]
+
+
+def test_each_prompt_is_answered_and_mended_for_itself_whoever_shares_its_id(tmp_path):
+    texts = ["Harm one.", "Harm one.", "Harm two.", "Kind one.", "Kind two.", "Kind two."]
+    seeds = [seed(1, text, harmful=text.startswith("Harm")) for text in texts]
+    target = Told(
+        lambda chat: f"[{'harmful' if 'Harm' in chat.messages[-1].content else 'refusal'}] x"
+    )
+    rewriter = Told(
+        lambda chat: f"[answer] of {re.search('(Harm|Kind) ...', chat.messages[-1].content)[0]}"
+    )
+    part = RedTeam(variations=0, families=("direct",))
+    who = Models(target, PERFECT, PERFECT, rewriter, "policy")
+    campaign(part, who, tmp_path, Asked(seeds[:1], seeds[3:], plainly=seeds[1:3]), seed=0)
+    assert sorted(chat.messages[-1].content for chat in target.chats) == sorted(set(texts))
+    made = preferences(tmp_path)
+    assert len({p.comparison.id for p in made}) == 4
+    assert made[0].comparison.id == "s1/direct"
+    for pair, text in zip(made, dict.fromkeys(texts), strict=True):
+        sides = {pair.comparison.a.text, pair.comparison.b.text}
+        assert pair.comparison.prompt.messages[-1].content == text
+        assert f"[answer] of {text.removesuffix('.')}" in sides
+
+
+def test_a_run_s_own_prompts_are_attacked_beside_seeds_of_the_same_ids(tmp_path, write):
+    harmful = write("h.jsonl", [{"id": "s1", "prompt": "Harm one.", "hazard": "x"}])
+    benign = write("b.jsonl", [{"id": "s2", "prompt": "Kind one.", "hazard": "x"}])
+    own = [seed(1, "Harm one."), seed(1, "Harm two."), seed(2, "Kind two.", harmful=False)]
+    prompts = [s.prompt.model_copy(update={"category": "safety"}) for s in own]
+    part = RedTeam(seeds=str(harmful), benign=str(benign), variations=0, families=("direct",))
+    who = Models.of(part, Scripted(harmful=1.0), PERFECT, "policy")
+    found = before_rl(part, who, tmp_path, prompts, seed=0)
+    assert (found["attempts"], found["over_refusal"]["n"]) == (2, 2)
+    ids = [row["id"] for name in ("attempts", "benign") for row in
+           rows(tmp_path / "redteam" / f"{name}.jsonl")]  # fmt: skip
+    assert ids[0] == "s1/direct"
+    assert ids[2] == "s2/direct"
+    assert len(set(ids)) == 4
 
 
 def test_harmful_texts_lie_under_a_warning(tmp_path, seeds):

@@ -63,6 +63,21 @@ def test_a_benign_prompt_among_the_harmful_is_refused_by_name(write):
         read_seeds(str(path), "harmful")
 
 
+def test_an_id_of_two_prompts_is_refused_and_a_prompt_that_stands_twice_is_read_once(write, capsys):
+    row = {"id": "1", "prompt": "Do it.", "hazard": "x"}
+    path = write("own.jsonl", [row, {**row, "prompt": "Do that."}])
+    with pytest.raises(
+        DataError, match=r"line 2: id '1' is another prompt's on .*line 1: give each"
+    ):
+        read_seeds(str(path), "harmful")
+    path = write("twice.jsonl", [row, {"prompt": "Do that."}, row, {"prompt": "Do that."}])
+    for half in (None, "train", "heldout"):
+        read_seeds(str(path), "harmful", half=half)
+    assert [s.request for s in read_seeds(str(path), "harmful")] == ["Do it.", "Do that."]
+    said = capsys.readouterr().err
+    assert said.count("twice.jsonl: 2 rows left out: an earlier row asks the same") == 1
+
+
 def test_a_run_s_own_prompts_are_taken_as_they_are_marked():
     harmful, benign = seed(1), seed(2, harmful=False)
     safety = benign.prompt.model_copy(update={"category": "safety"})

@@ -20,7 +20,7 @@ from hrlaif.redteam import pairs
 from hrlaif.redteam.attack import Reworded, Rewording, attempt, reworded
 from hrlaif.redteam.attempts import Attack, Attempt, Watch, judged
 from hrlaif.redteam.figures import over_refusal, success
-from hrlaif.redteam.seeds import Seed, spread
+from hrlaif.redteam.seeds import Seed, spread, told_apart
 from hrlaif.redteam.settings import RedTeam
 from hrlaif.redteam.writing import Mended, Menders, Mending, mended
 from hrlaif.rows import read_rows, write_rows
@@ -66,6 +66,15 @@ class Asked(NamedTuple):
     """Seeds that are asked directly alone, such as a run's own prompts, which nobody reviewed."""
     imported: Sequence[Attempt] = ()
     """Attempts that another tool made; this detector judges them anew."""
+
+    def told_apart(self) -> Asked:
+        """The same, each prompt once and with an id of its own."""
+        taken: dict[str, str] = {}
+        return self._replace(
+            seeds=told_apart(self.seeds, "harmful", taken),
+            plainly=told_apart(self.plainly, "harmful", taken),
+            benign=told_apart(self.benign, "benign", taken),
+        )
 
 
 class Campaign:
@@ -170,9 +179,9 @@ def campaign(settings: RedTeam, who: Models, folder: Path, asked: Asked, *, seed
     work = Campaign(settings, who, folder, seed=seed)
     sure = sureness(settings, who.judge)
     work.begin()
+    asked = asked.told_apart()
     attacks = [Attack(s, family) for s in asked.seeds for family in settings.families]
-    reviewed = {s.prompt.id for s in asked.seeds}
-    attacks += [Attack(s, "direct") for s in asked.plainly if s.prompt.id not in reviewed]
+    attacks += [Attack(s, "direct") for s in asked.plainly]
     attempts = work.attacked("attempts", attacks)
     brought = work.judged("imported", asked.imported)
     reworded, unwritten = _variations(work, asked, attempts)

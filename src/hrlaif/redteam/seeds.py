@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from hrlaif.errors import DataError
+from hrlaif.progress import number
 from hrlaif.records import Message, Prompt, digest
 from hrlaif.rows import prompts_from, read_rows
+from hrlaif.rows.known import say_once
 
 T = TypeVar("T")
 STARTER = Path(__file__).parent / "seeds"
@@ -41,12 +43,15 @@ def read_seeds(
     """Seeds to train on, or those held out for the evaluation; without a half all of a file.
 
     The starter set has its own halves, of which training gets one in any case; of a file, a third
-    by lot is held out. Raises DataError for a row without a prompt, and for one whose `harmful`
-    says the opposite.
+    by lot is held out. Rows that say the same are read once, and that is said. Raises DataError for
+    a row without a prompt, one whose `harmful` says the opposite, and an id of two prompts.
     """
     where = str(STARTER / f"{kind}.{half or 'train'}.jsonl") if source == "starter" else source
+    rows = read_rows(where)
+    if again := len(rows) - len(prompts_from(rows)):
+        say_once(f"{source}: {number(again, 'row')} left out: an earlier row asks the same")
     found: dict[str, Seed] = {}
-    for row in read_rows(where):
+    for row in rows:
         [prompt] = prompts_from([row])
         if prompt.messages[-1].role != "user":
             raise DataError(f"{row.where}: the last turn is not the user's: mend or drop that row")
@@ -81,6 +86,23 @@ def of_run(prompts: Sequence[Prompt], kind: Kind) -> list[Seed]:
     else:
         chosen = [p for p in prompts if p.harmful is False and p.category == "safety"]
     return [Seed(p, "other") for p in chosen if p.messages[-1].role == "user"]
+
+
+def told_apart(seeds: Iterable[Seed], kind: Kind, taken: dict[str, str]) -> list[Seed]:
+    """Each seed once, with an id of its own: answers are kept and mended by it.
+
+    An id that `taken` has for another prompt gets the prompt's digest behind it; `taken` is added
+    to, so that several lists are told apart.
+    """
+    found = []
+    for seed in seeds:
+        prompt = seed.prompt
+        said = digest([kind, [[turn.role, turn.content] for turn in prompt.messages]])
+        name = prompt.id if taken.get(prompt.id, said) == said else f"{prompt.id}/{said}"
+        if name not in taken:
+            taken[name] = said
+            found.append(seed._replace(prompt=prompt.model_copy(update={"id": name})))
+    return found
 
 
 def spread(items: Iterable[T], kind: Callable[[T], str], limit: int | None) -> list[T]:
