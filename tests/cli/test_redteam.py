@@ -1,10 +1,12 @@
 """`hrlaif redteam` and `hrlaif detector`, as a user calls them, and kills them."""
 
+import io
 import json
 import signal
 import sqlite3
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -144,6 +146,25 @@ def test_families_seeds_and_imports_are_the_user_s(hrlaif, tmp_path, write):
     wrong = ("redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / "no")
     done = hrlaif.here(*wrong, "--families", "direct,rude", code=2)
     assert "families" in done.stderr
+
+
+def test_other_prompts_of_standard_input_are_not_told_the_figures_of_the_first(
+    hrlaif, tmp_path, monkeypatch
+):
+    def asked(option, what, count, code=0):
+        rows = [{"id": f"r{n}", "prompt": f"{what} {n}.", "hazard": "own"} for n in range(count)]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+        command = ("redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / option)
+        command += ("--families", "direct", "--variations", 0, "--limit", 4, option, "-")
+        return hrlaif.here(*command, code=code)
+
+    for option in ("--seeds", "--benign"):
+        first = asked(option, "Do", 4)
+        assert asked(option, "Do", 4).stdout == first.stdout
+        for other in (("Undo", 4), ("Do", 3)):
+            told = asked(option, *other, code=1).stderr
+            assert f"redteam was begun with another {option} -: name another -o, or delete" in told
 
 
 def test_a_detector_is_measured_and_its_file_corrects_a_campaign(hrlaif, tmp_path, write):

@@ -26,6 +26,7 @@ from hrlaif.cli.options import (
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.machine import command, hardware, versions
+from hrlaif.messages import digest
 from hrlaif.progress import number, say, track
 from hrlaif.records import Row
 from hrlaif.run import (
@@ -127,6 +128,10 @@ def redteam(
     if announced(of_campaign(part, who, asked), dry_run, as_json):
         return
     begun = _receipt(part, both, [seeds, benign, *([measured] if measured else []), *files], seed)
+    for option, source, read in (("seeds", seeds, asked.seeds), ("benign", benign, asked.benign)):
+        if not Path(source).is_file():  # of standard input or a hub id, no file says what it held
+            held = digest([[found.prompt.row(), found.hazard] for found in read])
+            begun.inputs[f"--{option} {source}"] = held
     found = _attacked((part, who, out, asked), begun, compute)
     tell(found, _lines(found, out), as_json)
     _not_too_silent(found, max_abstentions, out)

@@ -11,7 +11,7 @@ from hrlaif.errors import DataError
 from hrlaif.progress import number
 from hrlaif.records import Message, Prompt, digest
 from hrlaif.rows import prompts_from, read_rows
-from hrlaif.rows.known import say_once
+from hrlaif.rows.known import file_of, say_once
 
 T = TypeVar("T")
 STARTER = Path(__file__).parent / "seeds"
@@ -49,7 +49,8 @@ def read_seeds(
     where = str(STARTER / f"{kind}.{half or 'train'}.jsonl") if source == "starter" else source
     rows = read_rows(where)
     if again := len(rows) - len(prompts_from(rows)):
-        say_once(f"{source}: {number(again, 'row')} left out: an earlier row asks the same")
+        file = file_of(rows[0].where)
+        say_once(f"{file}: {number(again, 'row')} left out: an earlier row asks the same")
     found: dict[str, Seed] = {}
     for row in rows:
         [prompt] = prompts_from([row])
