@@ -37,7 +37,12 @@ Show = Callable[[int, str, Mapping[str, Any]], None]
 
 def say(text: str) -> None:
     """One line for the person who waits; what others wrote in it cannot command the terminal."""
-    console.print(_CONTROL.sub("", text), markup=False, soft_wrap=True)
+    console.print(inert(text), markup=False, soft_wrap=True)
+
+
+def inert(text: str) -> str:
+    """The text without characters that command a terminal; tab and line feed stay."""
+    return _CONTROL.sub("", text)
 
 
 def number(count: int, noun: str) -> str:

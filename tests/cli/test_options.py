@@ -1,8 +1,10 @@
 """What do the options that commands share stand for?"""
 
+import json
+
 import pytest
 
-from hrlaif.cli.options import labeler_of, model_of, models_of
+from hrlaif.cli.options import labeler_of, model_of, models_of, tell
 from hrlaif.errors import UsageError
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Remote, Scripted
@@ -68,3 +70,14 @@ def test_texts_of_a_red_team_go_to_the_base_url_alone(hrlaif, server, tmp_path):
     more = ("--base-url", server.url, "--dry-run", "--json")
     done = hrlaif.here("redteam", *given, "-o", tmp_path / "out", *more)
     assert '"usd": 0' in done.stdout  # nothing is paid to a server on this machine
+
+
+def test_what_a_model_said_cannot_command_the_terminal_and_is_whole_in_json(capsys):
+    said = "two\nlines\t\x1b[31mred\x1b]0;title\x07 \x9b2J \r\x08\x7f Grüße"
+    tell({"reason": said}, [said, "next"], as_json=False)
+    assert capsys.readouterr().out == "two\nlines\t[31mred]0;title 2J  Grüße\nnext\n"
+    tell({"reason": said}, [], as_json=True)
+    shown = capsys.readouterr().out
+    assert not [c for c in shown if c != "\n" and (c < " " or "\x7f" <= c <= "\x9f")]
+    assert "Grüße" in shown
+    assert json.loads(shown) == {"reason": said}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 import yaml
 
 from hrlaif.errors import UsageError
+from hrlaif.progress import inert
 from hrlaif.protocols import Labeler, Reward
 from hrlaif.records import Row
 from hrlaif.settings import Compute, use
@@ -108,8 +110,13 @@ def _opened(text: str) -> Any:
 
 
 def tell(summary: Row, lines: Sequence[str], as_json: bool) -> None:
-    """The result on standard output: lines for a person, or JSON."""
-    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
+    """The result on standard output: lines for a person, or JSON. Neither commands the terminal."""
+    if as_json:
+        text = json.dumps(summary, indent=2, ensure_ascii=False)
+        # Those below a space are escaped already.
+        print(re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text))
+    else:
+        print(inert("\n".join(lines)))
 
 
 def labeler_of(
