@@ -24,7 +24,8 @@ from hrlaif.records import Candidate, Comparison, Response
 from hrlaif.study import parallel
 from hrlaif.study.attacked import fits
 from hrlaif.study.injections import FAMILIES, Family
-from hrlaif.study.probes import PROBES, comparisons, harmless
+from hrlaif.study.probes import comparisons, harmless
+from hrlaif.study.probes import of as probes_of
 from hrlaif.study.undefended import TOKENS
 
 _UNDEFENDED = 40
@@ -62,8 +63,8 @@ def different(ways: Sequence[Labeler]) -> list[Labeler]:
 
 def _probed(asked: study.Asked, way: Labeler, judge: LanguageModel) -> list[Asked]:
     items, count = asked.some(harmless), asked.settings.probes
-    pairs = [pair for probe in PROBES for pair in comparisons(probe, items, count)]
-    questions = parallel.comparisons(count) if asked.settings.parallel else []
+    pairs = [p for probe in probes_of(asked.settings) for p in comparisons(probe, items, count)]
+    questions = [] if asked.settings.worse else parallel.comparisons(count)
     return of_pairs(way, judge, [*pairs, *questions])
 
 

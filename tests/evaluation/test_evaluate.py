@@ -38,7 +38,7 @@ class LongerIsBetter:
 def responses(model, *texts):
     return [
         Response(
-            prompt=Prompt(id=f"p{i}", messages=(Message(role="user", content="q"),)),
+            prompt=Prompt(id=f"p{i}", messages=(Message(role="user", content=f"q{i}"),)),
             text=text,
             model=model,
         )

@@ -182,3 +182,19 @@ def test_a_detector_reads_pairs_under_all_their_names():
     for sides in (("a", "b"), ("response_a", "response_b"), ("Output 1", "Output 2")):
         row = SourceRow("pairs.csv, row 1", {**pair, sides[0]: "No.", sides[1]: "Like this."})
         assert [item.truth for item in labelled([row], "harmless", "x")] == [False, True]
+
+
+def test_a_perfect_order_of_a_few_responses_is_not_certain():
+    items = [
+        Judged(Labelled(response(n), n < 5, "x"), 0.9 - 0.01 * n if n < 5 else 0.1)
+        for n in range(10)
+    ]
+    found = area(items)
+    # Wilson's interval of five of five.
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(5 / (5 + 1.959964**2), abs=1e-5)
+
+
+def response(n):
+    prompt = Prompt(id=f"p{n}", messages=(Message(role="user", content=f"q{n}"),))
+    return Response(prompt=prompt, text="t")

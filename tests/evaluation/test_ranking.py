@@ -139,6 +139,9 @@ def test_equal_results_have_wilsons_interval_and_no_interval_of_strength():
     assert found.win_rate["x"].low == pytest.approx(0.722, abs=1e-3)
     assert found.win_rate["x"].high == pytest.approx(1.0, abs=1e-5)
     assert (found.strength["x"].low, found.strength["x"].high) == (None, None)
+    # Only the ridge says how far x is above the average, and so how far the others are below it.
+    assert [s.value for s in found.strength.values()] == [None] * 3
+    assert [s.low for s in found.strength.values()] == [None] * 3
     # y won a quarter: (0.25 + 0.19207) / 1.38415 +- 1.96 / 1.38415 sqrt(0.01875 + 0.0096036).
     assert found.win_rate["y"].low == pytest.approx(0.0810, abs=1e-3)
     assert found.win_rate["y"].high == pytest.approx(0.5578, abs=1e-3)

@@ -221,3 +221,38 @@ def test_no_answers_give_no_figures():
     found = summarise([])
     assert found.overall.value is None
     assert found.statement == "Too few verdicts to say anything."
+
+
+def named_by_rows(questions, samples, letter):
+    """Samples of a few questions, each row with an id of its own."""
+    return [
+        Response(
+            prompt=Prompt(id=f"s{n}", messages=(Message(role="user", content=f"q{n // samples}"),)),
+            text=f"{letter}{n // samples}",
+        )
+        for n in range(questions * samples)
+    ]
+
+
+def test_samples_with_ids_of_their_own_are_still_of_one_prompt():
+    """Three questions, four samples each: three prompts, of wins 0.8, 0.3 and 0.3."""
+    table = ByFirstLetter({"b0": 0.2, "b1": 0.7, "b2": 0.7})
+    found, answers = win_rate(named_by_rows(3, 4, "a"), named_by_rows(3, 4, "b"), table, Judge())
+    expected = mean([0.8, 0.3, 0.3], share=True)
+    assert (found.overall.low, found.overall.high) == (expected.low, expected.high)
+    assert found.by_category["none"].low == expected.low
+    assert found.same_position.low == mean([0, 0, 0], share=True).low
+    assert len(answers) == 12
+
+
+def test_a_prompt_is_what_either_file_knows_of_it():
+    bare, known = responses("x", "y"), responses("u", "v", category="safety")
+    harmful = [
+        r.model_copy(update={"prompt": r.prompt.model_copy(update={"harmful": True})})
+        for r in known
+    ]
+    for one, other in ((bare, harmful), (harmful, bare)):
+        prompts = [c.prompt for c in pair(one, other)]
+        assert [(p.id, p.category, p.harmful) for p in prompts] == [
+            ("p0", "safety", True), ("p1", "safety", True),
+        ]  # fmt: skip

@@ -172,3 +172,40 @@ def test_features_change_their_sign_with_the_order_of_the_responses():
     pairs = [i.comparison for i in make(20)]
     assert differences([p.swapped() for p in pairs]) == pytest.approx(-differences(pairs))
     assert differences([]).shape[0] == 0
+
+
+def test_where_the_worse_is_asked_for_the_place_is_the_one_that_is_named():
+    """A judge that always answers "1" names the first, whether that is the better or the worse."""
+    items = make(20)
+    judge = Scripted(accuracy=0.5, position_bias=0.49)
+    for task in ("general", "harmless"):
+        answers = labels(items, judge, Pairwise(task=task))
+        lines = bias.position(items, answers, worse=task == "harmless", seed=0)
+        share, lean = (line["figure"]["value"] for line in lines[1:])
+        assert share == 1.0
+        assert lean > 0.7
+
+
+def test_a_refusal_is_no_probe_where_the_worse_response_is_asked_for():
+    assert probes.of(Study()) == probes.PROBES
+    assert REFUSAL not in probes.of(Study(worse=True))
+    assert len(probes.of(Study(worse=True))) == 3
+    assert probes.of(Study(probes=0)) == ()
+
+
+def test_thoughts_are_in_no_probe_and_in_no_style():
+    """A judge is not shown them: a copy with something before them would show them."""
+    item = make(1)[0]
+    thought = "<think>I am sorry.\n- one\n- two\n</think>"
+    sides = {
+        side: getattr(item.comparison, side).model_copy(
+            update={"text": thought + getattr(item.comparison, side).text}
+        )
+        for side in "ab"
+    }
+    thinking = item._replace(comparison=item.comparison.model_copy(update=sides))
+    for probe in probes.PROBES:
+        plain, same = (probes.comparisons(probe, [i], 1)[0] for i in (item, thinking))
+        assert (same.a.text, same.b.text) == (plain.a.text, plain.b.text)
+    assert style(sides["a"].text) == style(item.comparison.a.text)
+    assert (differences([thinking.comparison]) == differences([item.comparison])).all()

@@ -124,3 +124,11 @@ def test_pairs_of_one_prompt_that_are_right_together_widen_the_interval():
     # Six of ten prompts right throughout: t with 9 degrees, sd of a share of ten.
     half = 2.262157 * (0.24 / 9) ** 0.5
     assert agreement["low"] == pytest.approx(0.6 - half, abs=1e-3)
+
+
+def test_rows_to_check_keep_who_wrote_them():
+    items = make(12)
+    pool = Checkable.of(items, labels(items, Scripted()), others=[], calibration=None)
+    _, rows = to_check(pool, 12, test=items, seed=0)
+    written_by = {item.comparison.id: list(item.models) for item in items}
+    assert {row["id"]: row["models"] for row in rows} == written_by

@@ -10,7 +10,8 @@ from hrlaif.llm import Scripted
 from hrlaif.records import Preference
 from hrlaif.statistics import Calibration
 from hrlaif.study import learning
-from hrlaif.study.calibrate import calibrated
+from hrlaif.study.agreement import Scored
+from hrlaif.study.calibrate import calibrated, quality
 from hrlaif.study.checks import Checkable, corrected, to_check
 from hrlaif.study.learning import Lesson, curve, doubtful, linear, poisoned
 from hrlaif.study.worst import disagreements
@@ -120,6 +121,37 @@ def test_ties_of_people_are_in_no_check():
     found = corrected(pool(tied, labels(tied, Scripted())), 10, seed=0)
     assert (found["people"], found["partly"]) == (25, False)
     assert found["all"]["checked"] == 25
+
+
+def test_where_others_may_be_ties_those_that_are_known_speak_for_them():
+    """Half of the checked pairs are ties; of the others the judge is right in three of four."""
+    items, answers = [], []
+    for n, item in enumerate(make(200)):
+        truth = None if n >= 80 else 0.5 if n % 2 else 1.0
+        known = item.comparison.model_copy(update={"human_preference": truth})
+        items.append(item._replace(comparison=known))
+        sure = 0.55 if n % 2 else 0.8
+        p = 1 - sure if n % 8 == 0 else sure
+        answers.append(Preference(comparison=known, prob_a=p, labeler="x"))
+    found = corrected(pool(items, answers), 10, seed=0)
+    assert (found["people"], found["checked"], found["agreement"]["n"]) == (80, 80, 40)
+    assert found["agreement"]["value"] == pytest.approx(0.75, abs=0.03)
+    assert "rogan_gladen" not in found
+
+
+def test_everything_checked_is_weighed_by_its_chances():
+    """20 pairs of chance 0.1 are right, of 20 of chance 0.5 half: 220 of 240 in all."""
+    items, answers = [], []
+    for n, item in enumerate(make(40)):
+        item = item._replace(chance=0.1 if n < 20 else 0.5)
+        truth = item.truth if n < 20 or n % 2 else 1 - item.truth
+        items.append(item)
+        answers.append(
+            Preference(comparison=item.comparison, prob_a=0.5 + 0.3 * (truth - 0.5), labeler="x")
+        )
+    found = corrected(pool(items, answers), 10, seed=0)
+    assert list(found) == ["people", "partly", "all"]
+    assert found["all"]["agreement"]["value"] == pytest.approx(220 / 240)
 
 
 def by_length(count, seed=0):
@@ -336,3 +368,14 @@ def test_calibrated_labels_keep_the_raw_ones():
     found = calibrated(label, {"temperature": Calibration(method="temperature", slope=0.0)})
     assert found.prob_a == label.prob_a
     assert found.evidence.calibrated == {"temperature": 0.5}
+
+
+def test_the_squared_error_of_a_tie_is_a_quarter_and_not_nothing():
+    items = make(40)
+    ties = [Preference(comparison=i.comparison, prob_a=0.5, labeler="x") for i in items]
+    found = quality(Scored.of(items, ties), None, seed=0)
+    assert found["brier"]["value"] == 0.25
+    assert found["ece"]["value"] == 0.0
+    near = [Preference(comparison=i.comparison, prob_a=0.50001, labeler="x") for i in items]
+    close = quality(Scored.of(items, near), None, seed=0)["brier"]["value"]
+    assert close == pytest.approx(0.25, abs=1e-4)

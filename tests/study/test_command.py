@@ -285,7 +285,7 @@ def test_harmful_answers_are_not_attacked_and_the_reader_is_told(hrlaif, rows, t
         "study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:", "--task", "harmless",
         "--variants", "base", "--probes", "2",
     )  # fmt: skip
-    assert "no injections with --task harmless" in done.stderr
+    assert "no injections or refusals with --task harmless" in done.stderr
     found = json.loads((tmp_path / "o" / "study.json").read_text())
     assert found["judges"]["scripted"]["injection"] == {}
     # Which of two answers to a plain question is the more harmful has no right answer.

@@ -241,6 +241,26 @@ def test_labels_as_sure_are_in_one_part_whichever_side_they_name():
     assert [g["agreement"] for g in again.values()] == [g["agreement"] for g in parts.values()]
 
 
+def test_raters_who_grade_by_more_than_sides_agree_where_they_lean_to_the_same_one(write):
+    rows = [
+        {
+            "id": str(n), "prompt": f"q{n}", "responses": ["aa", "b"],
+            "votes": {"ann": 0.75 if n % 2 else 0.25, "bob": float(n % 2)},
+        }
+        for n in range(12)
+    ]  # fmt: skip
+    items = read_items(read_rows(write("graded.jsonl", rows)))
+    assert [item.truth for item in items[:2]] == [0.125, 0.875]
+    assert all(item.unanimous for item in items)
+    answers = [Preference(comparison=i.comparison, prob_a=i.truth, labeler="x") for i in items]
+    found = raters(items, answers, seed=0)
+    assert found["between_raters"]["value"] == 1.0
+    assert found["kappa_raters"]["value"] == pytest.approx(1.0)
+    assert found["alpha_with_judge"]["value"] == pytest.approx(1.0)
+    told = agreement(items, answers, seed=0)
+    assert told["ceiling"]["value"] == told["one_rater"]["value"] == 1.0
+
+
 def test_single_raters_stand_beside_the_judge_and_beside_one_another():
     # Three raters: two always say the same, the third the opposite.
     items = make(

@@ -118,7 +118,7 @@ def study(
         raise UsageError("study: two judges or two variants are the same: name each once")
     worse = _asks_for_the_worse(task)
     settings = Study.parse(
-        {"probes": probes, "attacks": attacks and not worse, "parallel": not worse,
+        {"probes": probes, "attacks": attacks and not worse, "worse": worse,
          "budget": budget, "check_by": check_by, "disagreements": disagreements, "seed": seed}
     )  # fmt: skip
     grader = _grader(asking) if grades else None
@@ -146,7 +146,7 @@ def _asks_for_the_worse(task: str) -> bool:
     if not asks_for_the_worse(task):
         return False
     # An attacker would ask for the other response, and none of two plain answers does harm.
-    beside = f"no injections with --task {task}, nor questions in two languages"
+    beside = f"no injections or refusals with --task {task}, nor questions in two languages"
     say(f"{beside}: it asks which response is worse, not better")
     return True
 

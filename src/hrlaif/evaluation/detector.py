@@ -13,13 +13,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.clusters import clusters
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict, digest
 from hrlaif.rows import comparisons_from, responses_from
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
 from hrlaif.rows.names import named, sides_of
-from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, mean
+from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, mean, wilson
 
 Asked = Literal["harmless", "responsive"]
 _PROBABILITY = {"harmless": "prob_harmful", "responsive": "prob_refusal"}
@@ -167,7 +168,7 @@ def _figures(judged: Sequence[Judged], threshold: float, seed: int) -> Row:
 
 
 def _share(judged: Sequence[Judged], right: Sequence[bool], seed: int) -> Figure:
-    prompts = [j.item.response.prompt.id for j in judged]
+    prompts = clusters([j.item.response.prompt for j in judged])
     return mean([float(r) for r in right], clusters=prompts, share=True, seed=seed)
 
 
@@ -184,8 +185,14 @@ def area(judged: Sequence[Judged], *, seed: int = 0) -> Figure:
         won = ((of_bad @ above) * of_good).sum(1)
         return np.where(total > 0, won / np.where(total > 0, total, 1.0), np.nan)
 
-    prompts = [j.item.response.prompt.id for j in judged]
-    return bootstrapped(estimate, len(judged), clusters=prompts, seed=seed)
+    prompts = clusters([j.item.response.prompt for j in judged])
+    found = bootstrapped(estimate, len(judged), clusters=prompts, seed=seed)
+    if found.low is None or found.high is None or found.high > found.low:
+        return found
+    # All in order, or all in reverse: Wilson's, of as many prompts as the fewer of the two have.
+    fewer = min(len({prompts[n] for n in kind}) for kind in (bad, good))
+    low, high = wilson((found.value or 0.0) * fewer, fewer)
+    return found.model_copy(update={"low": low, "high": high})
 
 
 def _pairs_right(judged: Sequence[Judged], seed: int) -> Figure:
@@ -197,5 +204,5 @@ def _pairs_right(judged: Sequence[Judged], seed: int) -> Figure:
     both = [pair for pair in pairs.values() if len(pair) == 2]
     gaps = [pair[True].probability - pair[False].probability for pair in both]
     right = [1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in gaps]
-    prompts = [pair[True].item.response.prompt.id for pair in both]
+    prompts = clusters([pair[True].item.response.prompt for pair in both])
     return mean(right, clusters=prompts, share=True, seed=seed)

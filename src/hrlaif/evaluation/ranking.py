@@ -13,6 +13,7 @@ from typing import final
 import numpy as np
 from pydantic import Field
 
+from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.win_rate import Answer, won
 from hrlaif.messages import spoken
 from hrlaif.records import Comparison, Preference
@@ -25,6 +26,7 @@ from hrlaif.statistics import (
     LengthControlled,
     Measured,
     Ranking,
+    bounded,
     bradley_terry,
     difficulties,
     lc_difficulty,
@@ -77,13 +79,13 @@ def ranked(
         [c.a.model for c, _ in told],
         [c.b.model for c, _ in told],
         np.array([1 - win for _, win in told]),
-        [c.prompt.id for c, _ in told],
+        clusters([c.prompt for c, _ in told]),
     )
     asked = sorted({side.model for a in answers for side in (a.comparison.a, a.comparison.b)})
     sides = _sides(games, asked)
     if np.linalg.matrix_rank(sides) < len(asked) - 1:  # of a graph in one piece it is M - 1
         return Ranked(reason="no verdict connects all the models")
-    gaps = [traits(_as_judged(c)) for c, _ in told]
+    gaps = [traits(c) for c, _ in told]
     style, left_out = told_apart(games, {name: [gap[name] for gap in gaps] for name in gaps[0]})
     verdicts = 0.5 + 0.5 * np.sign(np.asarray(games.wins) - 0.5)
 
@@ -144,14 +146,8 @@ def _contest(rows: Sequence[tuple[Comparison, float]]) -> Contest:
         [win for _, win in rows],
         [float(len(spoken(c.b.text))) for c, _ in rows],
         [float(len(spoken(c.a.text))) for c, _ in rows],
-        [c.prompt.id for c, _ in rows],
+        clusters([c.prompt for c, _ in rows]),
     )
-
-
-def _as_judged(c: Comparison) -> Comparison:
-    """Without the thoughts, which no judge is shown."""
-    a, b = (side.model_copy(update={"text": spoken(side.text)}) for side in (c.a, c.b))
-    return c.model_copy(update={"a": a, "b": b})
 
 
 def _sides(games: Games, models: Sequence[str]) -> Floats:
@@ -162,16 +158,20 @@ def _sides(games: Games, models: Sequence[str]) -> Floats:
 
 
 def _with_spread(found: Ranking, games: Games) -> Ranking:
-    """Where resamples of equal results show no spread, Wilson's interval over the prompts."""
+    """Where resamples of equal results show no spread, Wilson's interval over the prompts.
+
+    Where a model wins, or loses, everything, no strength is large enough: no model then has one,
+    since each is against the average of all.
+    """
     prompts: dict[str, set[Hashable]] = defaultdict(set)
     for names in (games.first, games.second):
         for name, prompt in zip(names, games.clusters or (), strict=True):
             prompts[name].add(prompt)
     flat = {name for name, f in found.win_rate.items() if _no_spread(f)}
     rates = {name: _by_wilson(found.win_rate[name], len(prompts[name])) for name in flat}
-    unknown = {
-        name: found.strength[name].model_copy(update={"low": None, "high": None}) for name in flat
-    }
+    gone = {"low": None, "high": None} | ({} if bounded(games) else {"value": None})
+    lost = flat if bounded(games) else found.strength.keys()
+    unknown = {name: found.strength[name].model_copy(update=gone) for name in lost}
     return found.model_copy(
         update={"win_rate": found.win_rate | rates, "strength": found.strength | unknown}
     )

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.ranking import Traits, ranked, with_difficulty
 from hrlaif.evaluation.win_rate import PARTIAL, Answer, ask, pair, summarise, won
 from hrlaif.messages import spoken
@@ -129,7 +130,7 @@ def compare_several(
 
 def _about(responses: Sequence[Response], seed: int) -> Row:
     lengths = [float(len(spoken(r.text))) for r in responses]
-    prompts = [r.prompt.id for r in responses]
+    prompts = clusters([r.prompt for r in responses])
     return {
         "responses": len(responses),
         "characters": mean(lengths, clusters=prompts, seed=seed).row(),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.clusters import clusters
 from hrlaif.records import Response, Row, Verdict
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
@@ -93,7 +94,7 @@ def passed_share(seen: Sequence[Seen], *, seed: int = 0) -> Row:
         return {}
     said = [bool(one.verdict.passed) for one in seen]
     truth = [bool(seen[n].word.passed) for n in checked]
-    prompts = [one.response.prompt.id for one in seen]
+    prompts = clusters([one.response.prompt for one in seen])
     weighed = any(seen[n].word.chance is not None for n in checked)
     share = np.array([one.word.chance or 1.0 for one in seen]) if weighed else None
     corrected = prediction_powered(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.win_rate import answer_from, pair, won
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Response
@@ -103,9 +104,9 @@ def _wins(folder: Path) -> _Wins:
     if not file.is_file():
         raise DataError(f"{file} is missing: give a folder that `hrlaif compare` or a run wrote")
     found = {}
-    for row in read_rows(file):
-        answer = answer_from(row.values)
+    answers = [answer_from(row.values) for row in read_rows(file)]
+    prompts = clusters([answer.comparison.prompt for answer in answers])
+    for answer, prompt in zip(answers, prompts, strict=True):
         if (win := won(answer)) is not None:
-            prompt, baseline = answer.comparison.prompt.id, answer.comparison.a.text
-            found[answer.comparison.id, baseline] = (prompt, win, answer.labeler)
+            found[answer.comparison.id, answer.comparison.a.text] = (prompt, win, answer.labeler)
     return found

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
+from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.difficulty import Difficulty, estimated
 from hrlaif.messages import spoken
 from hrlaif.progress import say
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.reasons import counted
-from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Row
+from hrlaif.records import Abstention, Candidate, Comparison, Preference, Prompt, Response, Row
 from hrlaif.run import map_rows
 from hrlaif.statistics import (
     NOTHING,
@@ -110,12 +111,18 @@ def _paired(
             comparisons.append(
                 Comparison(
                     id=f"{name}/{number}" if number else name,
-                    prompt=a.prompt.model_copy(update={"id": name}),
+                    prompt=_one_prompt(a.prompt, b.prompt, name),
                     a=Candidate.of(a),
                     b=Candidate.of(b),
                 )
             )
     return comparisons
+
+
+def _one_prompt(one: Prompt, other: Prompt, name: str) -> Prompt:
+    """The same prompt in two files, with what either knows of it."""
+    known = {k: v for k, v in other.model_dump().items() if getattr(one, k) is None}
+    return one.model_copy(update={**known, "id": name})
 
 
 def _grouped(
@@ -178,7 +185,7 @@ def summarise(
     """The figures of already given answers; intervals are clustered by prompt."""
     wins = [(answer, win) for answer in answers if (win := won(answer)) is not None]
     soft = [win for _, win in wins]
-    prompts = [answer.comparison.prompt.id for answer, _ in wins]
+    prompts = clusters([answer.comparison.prompt for answer, _ in wins])
     hard = [1.0 if win > 0.5 else 0.5 if win == 0.5 else 0.0 for win in soft]
     length_b = [float(len(spoken(answer.comparison.b.text))) for answer, _ in wins]
     length_a = [float(len(spoken(answer.comparison.a.text))) for answer, _ in wins]
@@ -189,7 +196,7 @@ def summarise(
     return WinRate(
         overall=overall,
         hard=mean(hard, clusters=prompts, share=True, seed=seed),
-        by_category=_by_category(wins, seed),
+        by_category=_by_category(wins, prompts, seed),
         length_controlled=lc_minimal(soft, length_b, length_a, clusters=prompts, seed=seed),
         length_ratio=lc_ratio(soft, length_b, length_a, clusters=prompts, seed=seed),
         **estimated(Contest(soft, length_b, length_a, prompts), known, seed=seed),
@@ -235,19 +242,20 @@ def statement(overall: Figure, names: Names = OF_A_RUN) -> str:
 def same_position(answers: Sequence[Answer], *, seed: int = 0) -> Figure:
     """Share of flipped verdicts among those asked in both orders."""
     both = [
-        (a.comparison.prompt.id, float(a.evidence.flipped))
+        (a.comparison.prompt, float(a.evidence.flipped))
         for a in answers
         if isinstance(a, Preference) and a.evidence and a.evidence.flipped is not None
     ]
     flips = [flipped for _, flipped in both]
-    return mean(flips, clusters=[prompt for prompt, _ in both], share=True, seed=seed)
+    return mean(flips, clusters=clusters([prompt for prompt, _ in both]), share=True, seed=seed)
 
 
-def _by_category(wins: Sequence[tuple[Answer, float]], seed: int) -> dict[str, Figure]:
+def _by_category(
+    wins: Sequence[tuple[Answer, float]], prompts: Sequence[str], seed: int
+) -> dict[str, Figure]:
     groups: Mapping[str, list[tuple[str, float]]] = defaultdict(list)
-    for answer, win in wins:
-        prompt = answer.comparison.prompt
-        groups[prompt.category or NO_CATEGORY].append((prompt.id, win))
+    for (answer, win), prompt in zip(wins, prompts, strict=True):
+        groups[answer.comparison.prompt.category or NO_CATEGORY].append((prompt, win))
     return {
         name: mean([w for _, w in rows], clusters=[p for p, _ in rows], share=True, seed=seed)
         for name, rows in sorted(groups.items())

@@ -11,6 +11,7 @@ from hrlaif.statistics.alignment import right, right_for_one_rater
 from hrlaif.statistics.bradley_terry import (
     Games,
     Ranking,
+    bounded,
     bradley_terry,
     difficulties,
     same_order,
@@ -31,6 +32,7 @@ from hrlaif.statistics.correction import (
     corrected_by_check,
     corrected_by_cluster,
     prediction_powered,
+    prediction_powered_of_some,
     rogan_gladen,
 )
 from hrlaif.statistics.figures import (
@@ -78,6 +80,7 @@ __all__ = [
     "Sureness",
     "against_base",
     "bootstrapped",
+    "bounded",
     "bradley_terry",
     "brier",
     "cohen_kappa",
@@ -105,6 +108,7 @@ __all__ = [
     "noise",
     "paired",
     "prediction_powered",
+    "prediction_powered_of_some",
     "read_calibration",
     "reliability",
     "right",

@@ -94,6 +94,30 @@ def bradley_terry(
     )
 
 
+def bounded(games: Games) -> bool:
+    """True when every model won against every other, at least through others (Ford 1957).
+
+    Else the most likely strengths are infinite, and only the ridge decides how large they are.
+    """
+    played = list(zip(games.first, games.second, games.wins, strict=True))
+    won = [(a, b) for a, b, win in played if win > 0]
+    won += [(b, a) for a, b, win in played if win < 1]
+    models = {name for pair in won for name in pair}
+    return all(_reached(next(iter(models)), way) == models for way in (won, [p[::-1] for p in won]))
+
+
+def _reached(start: str, won: Sequence[tuple[str, str]]) -> set[str]:
+    """Whom a model beats, whom those beat, and so on."""
+    beats: dict[str, set[str]] = {}
+    for winner, beaten in won:
+        beats.setdefault(winner, set()).add(beaten)
+    reached, new = {start}, {start}
+    while new:
+        new = {name for winner in new for name in beats.get(winner, ())} - reached
+        reached |= new
+    return reached
+
+
 def told_apart(
     games: Games, traits: Mapping[str, Sequence[float]]
 ) -> tuple[dict[str, Sequence[float]], dict[str, str]]:

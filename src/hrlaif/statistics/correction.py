@@ -27,6 +27,8 @@ from hrlaif.statistics.figures import (
     wilson,
 )
 
+_STEPS, _NEAR = 100, 1e-9
+
 
 def rogan_gladen(share: float, sensitivity: float, specificity: float) -> float | None:
     """(share + specificity - 1) / (sensitivity + specificity - 1), kept within 0 and 1.
@@ -194,6 +196,45 @@ def prediction_powered(
     ends = (value - half, value + half)
     low, high = np.clip(ends, 0.0, 1.0) if share else ends
     return Figure(value=kept, low=float(low), high=float(high), n=n)
+
+
+def prediction_powered_of_some(
+    guesses: Sequence[float] | Floats,
+    checked: Sequence[int],
+    truth: Sequence[float | None],
+    *,
+    chances: Sequence[float] | Floats | None = None,
+    clusters: Sequence[Hashable] | None = None,
+) -> Figure:
+    """A share among those items alone that people do not leave out, such as ties: None in `truth`.
+
+    What is not checked would be left out as often, and nobody knows where. With d = 1 where an item
+    counts, the share r is the mean of y d by the mean of d: the number for which an item left out
+    may as well count as r. Its interval is that of these values, divided by the mean of d (the
+    linearized ratio).
+    """
+    kept = np.array([t is not None for t in truth])
+    if not kept.any():
+        return NOTHING.model_copy(update={"n": 0})
+    known = np.array([0.0 if t is None else t for t in truth])
+    seen = np.asarray(checked, np.intp)
+    weight = np.ones(seen.size) if chances is None else 1 / np.asarray(chances, np.float64)[seen]
+    counted, r = (
+        float(weight @ kept / weight.sum()),
+        float(np.average(known, weights=weight * kept)),
+    )
+    for _ in range(_STEPS):
+        found = prediction_powered(
+            guesses, checked, np.where(kept, known, r), chances=chances, clusters=clusters,
+            share=True,
+        )  # fmt: skip
+        moved, r = abs((found.value or 0.0) - r), found.value or 0.0
+        if moved < _NEAR:
+            break
+    if found.low is None or found.high is None:
+        return found.model_copy(update={"n": int(kept.sum())})
+    low, high = (r - (r - found.low) / counted, r + (found.high - r) / counted)
+    return Figure(value=r, low=max(low, 0.0), high=min(high, 1.0), n=int(kept.sum()))
 
 
 def _fitted(f: Floats, y: Floats, seen: Codes, weight: Floats, codes: Codes) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 Rows of one prompt are not independent, so whole prompts are drawn again. Percentile interval,
 95 %, widened for few prompts as Student's t is (Hesterberg, "What teachers should know about the
 bootstrap", 2015, the expanded percentile interval), seeded: the same values give the same figure on
-every machine.
+every machine. Resamples of four prompts and fewer do not reach that far: there it is Student's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ RESAMPLES = 2000
 Z95 = 1.959963984540054
 _STUDENT = (12.706204736, 4.30265273, 3.182446305)  # the 97.5 % points at 1, 2 and 3
 _CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
+_FEW = 4  # prompts; a sample of one of them alone is then more frequent than the tail
 _ALIKE = 1e-9  # values nearer than this differ by what rounding left
 _KEPT = 1_000_000  # numbers of resamples kept for the next figure: 8 MB
 
@@ -79,9 +80,9 @@ def mean(
     their proportions count (Hajek 1971). The interval is then that of as many prompts as would say
     as much with equal weights (Kish 1965).
 
-    A bootstrap sees no spread in equal values. When they are a `share` (all within 0 and 1) the
-    interval is then Wilson's over the prompts; else it is the value itself. A single prompt has no
-    interval.
+    A bootstrap sees no spread in equal values, nor in prompts of equal means. When they are a
+    `share` (all within 0 and 1) the interval is then Wilson's over the prompts; else it is the
+    value itself. A single prompt has no interval, but for equal shares.
     """
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
@@ -91,15 +92,16 @@ def mean(
     codes, count = numbered(clusters, data.size)
     weight = weighed(weights, data.size)
     worth = count * effective(weight) / data.size
-    if share and np.ptp(data) == 0:
-        value = float(data[0])
-        low, high = wilson(value * worth, worth)
-        return Figure(value=value, low=min(low, value), high=max(high, value), n=data.size)
-    value = float((weight * data).sum() / weight.sum())
-    if count < 2:
+    equal = np.ptp(data) == 0
+    value = float(data[0] if equal else (weight * data).sum() / weight.sum())
+    if count < 2 and not (share and equal):
         return Figure(value=value, low=None, high=None, n=data.size)
     means = drawn_means(data, weight, codes, seed=seed)
-    return interval(value, means, n=data.size, clusters=max(2, round(worth)))
+    if share and np.ptp(means) < _ALIKE:
+        low, high = wilson(value * worth, worth)
+        return Figure(value=value, low=min(low, value), high=max(high, value), n=data.size)
+    found = interval(value, means, n=data.size, clusters=max(2, round(worth)))
+    return within(found, 0.0, 1.0) if share else found
 
 
 def weighed(weights: Sequence[float] | Floats | None, n: int) -> Floats:
@@ -172,13 +174,13 @@ def difference(
         raise ValueError(f"paired values: {len(after)} after, {len(before)} before")
     gaps = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     found = mean(gaps, clusters=clusters, weights=weights, seed=seed)
-    if not gaps.size or np.ptp(gaps) > _ALIKE:
-        return found
+    if found.low is None or found.high is None or found.high - found.low > _ALIKE:
+        return within(found, -1.0, 1.0) if share else found
     if not share:
         return found.model_copy(update={"low": None, "high": None})
     count = numbered(clusters, gaps.size)[1]
     rare = wilson(0, count * effective(weighed(weights, gaps.size)) / gaps.size)[1]
-    g = float(gaps[0])
+    g = found.value or 0.0
     return found.model_copy(update={"low": g - rare * (1 + g), "high": g + rare * (1 - g)})
 
 
@@ -238,10 +240,24 @@ def _times(generator: np.random.Generator, size: int, count: int) -> Floats:
 def interval(
     value: float, resampled: NDArray[Any], *, n: int, clusters: int | None = None
 ) -> Figure:
-    """The expanded percentile interval of resampled values, of `clusters` (default: n) prompts."""
-    tail = 100 * tail_of(clusters or n)
+    """The expanded percentile interval of resampled values, of `clusters` (default: n) prompts.
+
+    Of four prompts and fewer, whose resamples end before it does: Student's t by their spread.
+    """
+    count = clusters or n
+    if 1 < count <= _FEW:
+        half = student(count - 1) * math.sqrt(count / (count - 1)) * float(np.std(resampled))
+        return Figure(value=value, low=value - half, high=value + half, n=n)
+    tail = 100 * tail_of(count)
     low, high = np.percentile(resampled, [tail, 100 - tail])
     return Figure(value=value, low=float(low), high=float(high), n=n)
+
+
+def within(figure: Figure, least: float, most: float) -> Figure:
+    """The same, with an interval that ends where the values do."""
+    if figure.low is None or figure.high is None:
+        return figure
+    return figure.model_copy(update={"low": max(figure.low, least), "high": min(figure.high, most)})
 
 
 def tail_of(clusters: int) -> float:

@@ -19,6 +19,7 @@ from hrlaif.statistics.figures import (
     mean,
     numbered,
     weighed,
+    within,
 )
 
 Marks = Sequence[tuple[Hashable, float]]
@@ -70,7 +71,8 @@ def gap(
     if flat or np.ptp(resampled) < 1e-12:
         return Gap(joined(one, other).model_copy(update={"n": n}), one, other)
     clusters = max(2, round(min(_worth(*side) for side in sides)))
-    return Gap(interval(value, resampled, n=n, clusters=clusters), one, other)
+    found = interval(value, resampled, n=n, clusters=clusters)
+    return Gap(within(found, -1.0, 1.0), one, other)
 
 
 def joined(one: Figure, other: Figure) -> Figure:

@@ -45,7 +45,8 @@ def paired(
     `weights` and `share` are those of `difference`.
 
     p = (1 + #{|d* - d| >= |d|}) / (1 + resamples): how often resampling moves the mean as far from
-    itself as it lies from zero (Efron and Tibshirani, An introduction to the bootstrap, 16.4).
+    itself as it lies from zero (Efron and Tibshirani, An introduction to the bootstrap, 16.4). It
+    is never below 2^(1 - prompts), the chance that the signs of so many are all the same.
     """
     found = difference(these, others, clusters=clusters, weights=weights, share=share, seed=seed)
     gaps = np.asarray(these, np.float64) - np.asarray(others, np.float64)
@@ -60,7 +61,8 @@ def paired(
     # The bootstrap's spread is that of n values with divisor n; see figures.tail_of.
     moved *= math.sqrt(count / (count - 1))
     extreme = int((np.abs(moved) >= abs(gap) - 1e-12).sum())
-    return Paired(difference=found, p=(1 + extreme) / (1 + moved.size))
+    p = (1 + extreme) / (1 + moved.size)
+    return Paired(difference=found, p=max(p, 2.0 ** (1 - count)))
 
 
 def against_base(

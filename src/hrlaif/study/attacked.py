@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Candidate, Comparison, Preference, Response, Score
 from hrlaif.study.injections import FAMILIES, Family
@@ -111,7 +112,7 @@ def of_scores(
 
 def _attacked(target: _Target, family: Family) -> Comparison:
     comparison, side = target.comparison, target.side
-    text: str = getattr(comparison, side).text
+    text = spoken(getattr(comparison, side).text)
     named = {**dict(comparison), "id": f"{comparison.id}/{family.name}"}
     if not family.placed:
         return Comparison.model_validate(

@@ -26,15 +26,15 @@ def card(
     Without what is compared with other judges.
     """
     seed = asked.settings.seed
-    lines = bias.position(items, answers, seed=seed)
+    lines = bias.position(items, answers, worse=asked.settings.worse, seed=seed)
     lines += bias.observed(items, answers, seed=seed)
     lines += bias.by_language(items, answers, seed=seed)
-    for probe in probes.PROBES if asked.settings.probes else ():
+    for probe in probes.of(asked.settings):
         pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
         if pairs:
             made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
             lines.append(bias.probed(probe, made.answers, seed=seed))
-    if asked.settings.parallel and asked.settings.probes:
+    if asked.settings.probes and not asked.settings.worse:
         questions = parallel.comparisons(asked.settings.probes)
         made = ask(variant, judge, questions, what=f"{judge.name} English and Chinese")
         lines += bias.same_questions(made.answers, seed=seed)

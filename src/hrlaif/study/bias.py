@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrlaif.records import Preference, Row
+from hrlaif.records import Evidence, Preference, Row
 from hrlaif.statistics import (
     NOTHING,
     Figure,
@@ -62,15 +62,18 @@ def line(kind: str, name: str, figure: Figure, unit: str = DIFFERENCE) -> Row:
     return {"kind": kind, "name": name, "figure": figure.row(), "fair": fair, "unit": unit}
 
 
-def position(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
+def position(
+    items: Sequence[Item], answers: Sequence[Answer], *, worse: bool = False, seed: int
+) -> list[Row]:
     """Same-position share, its direction with a sign test, and the lean towards the first.
 
     RLAIF (arXiv 2309.00267), appendix on position bias: of the pairs on which both orders name the
     same position, how many name the first. The sign test is over prompts: one with more such pairs
-    to the first than to the second counts once for the first, one with as many not at all.
+    to the first than to the second counts once for the first, one with as many not at all. Of a
+    task that asks for the `worse` response the first is the one that is named so.
     """
     orders = [
-        (t.item.prompt, t.label.evidence.prob_a_first, t.label.evidence.prob_a_second)
+        (t.item.prompt, *_named_first(t.label.evidence, worse=worse))
         for t in told(items, answers)
         if t.label.evidence
         and t.label.evidence.prob_a_first is not None
@@ -226,6 +229,13 @@ def named(kind: str, name: str, said: Sequence[tuple[str, float]], seed: int) ->
 
 def _named(probability: float) -> float:
     return 0.5 if probability == 0.5 else float(probability > 0.5)
+
+
+def _named_first(evidence: Evidence, *, worse: bool) -> tuple[float, float]:
+    """The probability of a with a shown first, and with a shown second, as if all tasks asked for
+    the better one: of the others it is the probability of being named."""
+    told = (evidence.prob_a_first or 0.0, evidence.prob_a_second or 0.0)
+    return (1.0 - told[0], 1.0 - told[1]) if worse else told
 
 
 def _share(marks: Sequence[tuple[str, float]], seed: int) -> Figure:

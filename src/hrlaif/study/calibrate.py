@@ -35,18 +35,22 @@ def calibrate(dev: Scored, test: Scored, *, judge: str, labeler: str, seed: int)
 
 
 def quality(scored: Scored, calibration: Calibration | None, *, seed: int) -> Row:
-    """ECE, Brier and bins of confidences max(p, 1 - p) against being right, soft truths kept."""
+    """ECE, Brier and bins of confidences max(p, 1 - p) against being right, soft truths kept.
+
+    The squared error of a label of 0.5 is that from the truth: 0.25 where people are of one mind.
+    """
     drawn: Row = {"clusters": scored.prompts, "weights": scored.weights, "seed": seed}
-    sure, outcome = [], []
+    sure, outcome, named = [], [], []
     for item, p in scored.rows:
         q = p if calibration is None else calibration.apply(p)
         truth = item.truth or 0.0
         sure.append(max(q, 1 - q))
         # The label names the response that p favours, whatever the map does to its strength.
-        outcome.append(0.5 if p == 0.5 else truth if p > 0.5 else 1 - truth)
+        named.append(truth if p >= 0.5 else 1 - truth)
+        outcome.append(0.5 if p == 0.5 else named[-1])  # a tie is right half of the time
     return {
         "ece": ece(sure, outcome, **drawn).row(),
-        "brier": brier(sure, outcome, **drawn).row(),
+        "brier": brier(sure, named, **drawn).row(),
         "bins": [b.row() for b in reliability(sure, outcome, **drawn)],
     }
 

@@ -12,7 +12,7 @@ from hrlaif.statistics import (
     Calibration,
     Floats,
     corrected_by_check,
-    prediction_powered,
+    prediction_powered_of_some,
     right,
 )
 from hrlaif.statistics.checking import (
@@ -49,11 +49,13 @@ class Checkable(NamedTuple):
     ) -> Checkable:
         """`others`: what the other variants said of the same items; silence there is a tie.
 
-        Pairs that people call a tie are left out.
+        Where people have seen all, pairs that they call a tie are left out; else nobody knows which
+        of the others are ties, and those that are known speak for them.
         """
         told = [(n, a) for n, a in enumerate(answers) if isinstance(a, Preference)]
-        kept = [n for n, _ in told if items[n].truth != 0.5]
-        labels = [a for n, a in told if items[n].truth != 0.5]
+        if all(items[n].truth is not None for n, _ in told):
+            told = [(n, a) for n, a in told if items[n].decided]
+        kept, labels = [n for n, _ in told], [a for _, a in told]
         p = [a.prob_a if calibration is None else calibration.apply(a.prob_a) for a in labels]
         several = [[_said(made[n]) for n in kept] for made in (answers, *others)]
         return cls(
@@ -120,7 +122,8 @@ def to_check(
         comparison = pool.items[n].comparison.model_copy(
             update={"human_preference": None, "gold_preference": None}
         )
-        rows.append({**comparison.row(), "chance": round(float(shares[by][n]), 6)})
+        written_by = {"models": list(pool.items[n].models)} if all(pool.items[n].models) else {}
+        rows.append({**comparison.row(), **written_by, "chance": round(float(shares[by][n]), 6)})
     there = pool.places(test)
     plan: Row = {"budget": min(budget, len(pool.labels)), "check_by": by}
     if there:
@@ -144,19 +147,23 @@ def corrected(pool: Checkable, budget: int, *, seed: int) -> Row:
     `budget` is drawn in each way, and stands beside what all of people's word says; with a budget
     of 0 the part is empty.
     """
-    known = [n for n, item in enumerate(pool.items) if item.decided]
-    if len(known) < 2:
+    known = [n for n, item in enumerate(pool.items) if item.truth is not None]
+    if sum(pool.items[n].decided for n in known) < 2:
         return {}
-    if len(known) < len(pool.items):
-        given = [item.chance for item in pool.items]
-        # What people said before any check was drawn stands beside it for certain.
-        weighed = any(given[n] is not None for n in known)
-        share = np.array([1.0 if c is None else c for c in given]) if weighed else None
-        return {"people": len(known), "partly": True} | _estimates(pool, known, share, seed)
-    if budget < 1:
+    given = [item.chance for item in pool.items]
+    # What people said before any check was drawn stands beside it for certain.
+    weighed = any(given[n] is not None for n in known)
+    share = np.array([1.0 if c is None else c for c in given]) if weighed else None
+    partly = len(known) < len(pool.items)
+    if not partly and budget < 1:
         return {}
-    found: Row = {"people": len(known), "partly": False, "all": _estimates(pool, known, None, seed)}
-    for name, wish in pool.interest.items():
+    found: Row = {"people": len(known), "partly": partly}
+    told = _estimates(pool, known, share, seed)
+    if partly:
+        return found | told
+    found["all"] = told
+    # A trial draws from all pairs: where people have seen the doubtful ones, those are not all.
+    for name, wish in pool.interest.items() if not weighed else ():
         share = chances(wish, budget)
         found[name] = _estimates(pool, draw(share, seed=seed), share, seed)
     return found
@@ -165,19 +172,23 @@ def corrected(pool: Checkable, budget: int, *, seed: int) -> Row:
 def _estimates(pool: Checkable, checked: Sequence[int], share: Floats | None, seed: int) -> Row:
     """`share`: each pair's chance of being checked; None when the check was random."""
     truths = [pool.items[n].truth or 0.0 for n in checked]
-    marks = [right(pool.labels[n].prob_a, t) for n, t in zip(checked, truths, strict=True)]
-    better = [float(t > 0.5) for t in truths]
+    ties = 0.5 in truths
+    marks = [
+        None if t == 0.5 else right(pool.labels[n].prob_a, t)
+        for n, t in zip(checked, truths, strict=True)
+    ]
+    better = [None if t == 0.5 else float(t > 0.5) for t in truths]
     rows: Row = {"checked": len(checked)}
     for name, guesses, people in (
         ("agreement", pool.sure, marks),
         ("a_is_better", pool.better, better),
     ):
-        rows[name] = prediction_powered(
-            guesses, checked, people, chances=share, clusters=pool.prompts, share=True
+        rows[name] = prediction_powered_of_some(
+            guesses, checked, people, chances=share, clusters=pool.prompts
         ).row()
     random = share is None or np.ptp(share[list(checked)]) == 0
-    if random and len(checked) < len(pool.labels):
-        # Sensitivity and specificity are those of a random sample only.
+    if random and not ties and len(checked) < len(pool.labels):
+        # Sensitivity and specificity are those of a random sample, and of pairs that are no ties.
         rows["rogan_gladen"] = corrected_by_check(
             [label.prob_a > 0.5 for label in pool.labels],
             checked,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hrlaif.messages import spoken
 from hrlaif.records import Comparison
 from hrlaif.statistics import Floats
 
@@ -37,7 +38,11 @@ class Style(NamedTuple):
 
 
 def style(text: str) -> Style:
-    """Lists, headers and bold as Markdown writes them; a refusal by its usual opening words."""
+    """Lists, headers and bold as Markdown writes them; a refusal by its usual opening words.
+
+    Thoughts, which no judge is shown, are not part of it.
+    """
+    text = spoken(text)
     return Style(
         len(text),
         len(_LIST.findall(text)),
@@ -80,6 +85,7 @@ def _gap(comparison: Comparison) -> Floats:
 
 @lru_cache(maxsize=8192)  # the same few texts are learnt from again and again
 def _features(text: str, asked: str) -> Floats:
+    text = spoken(text)
     traits = style(text)
     words = _WORD.findall(text.lower())
     wanted = set(_WORD.findall(asked.lower()))

@@ -17,7 +17,7 @@ class Item(NamedTuple):
 
     comparison: Comparison
     votes: Mapping[str, float]
-    """Each rater's own preference for a: 1, 0, or 0.5 for a tie."""
+    """What each rater prefers, however much: 1 for a, 0 for b, 0.5 for a tie."""
     models: tuple[str, str]
     """Who wrote a and b; empty where that is not known."""
     chance: float | None = None
@@ -79,7 +79,8 @@ class Item(NamedTuple):
 def read_items(rows: Sequence[SourceRow]) -> list[Item]:
     """Rows as in every command, with four more columns where there are any.
 
-    `votes`: each rater's preference for responses[0], as {rater: p} or [p, ...]. `models`: the two
+    `votes`: each rater's preference for responses[0], as {rater: p} or [p, ...]; of grades between
+    0 and 1 the mean is people's preference, and the side is what raters agree on. `models`: the two
     authors. `chance`: how probable it was that people were asked, as in the `checks.jsonl` of an
     earlier study. `raters`, or `meta.n_annotators`: of how many people's word the preference is the
     mean. Raises DataError naming the row.
@@ -87,7 +88,7 @@ def read_items(rows: Sequence[SourceRow]) -> list[Item]:
     return [
         Item(
             _with_truth(comparison, votes),
-            votes,
+            {name: _side(vote) for name, vote in votes.items()},
             _models(comparison, row),
             _chance(row),
             _raters(row),
@@ -134,6 +135,11 @@ def _raters(row: SourceRow) -> int | None:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _side(vote: float) -> float:
+    """Of a grade between 0 and 1 the side that it leans to."""
+    return 0.5 if vote == 0.5 else float(vote > 0.5)
 
 
 def _is_share(value: Any) -> bool:

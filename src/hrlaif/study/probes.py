@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from hrlaif.messages import spoken
 from hrlaif.records import Candidate, Comparison
 from hrlaif.study.pairs import Item
+from hrlaif.study.settings import Study
 
 _PADDING = {
     "en": (
@@ -78,6 +80,13 @@ PROBES = (
 )
 
 
+def of(settings: Study) -> Sequence[Probe]:
+    """Those to ask: where the worse response is asked for, a refusal may rightly be the other."""
+    if not settings.probes:
+        return ()
+    return tuple(p for p in PROBES if not (settings.worse and p.change is refused))
+
+
 def comparisons(probe: Probe, items: Sequence[Item], count: int) -> list[Comparison]:
     """At most `count` pairs of an original and its changed copy, prompts of harm left out."""
     made: list[Comparison] = []
@@ -85,7 +94,7 @@ def comparisons(probe: Probe, items: Sequence[Item], count: int) -> list[Compari
         if len(made) == count:
             break
         prompt = item.comparison.prompt
-        text = _better(item).text
+        text = spoken(_better(item).text)
         changed = probe.change(text, _language(item.comparison))
         if not harmless(item) or not text.strip() or changed.strip() == text.strip():
             continue

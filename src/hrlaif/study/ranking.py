@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Games, bradley_terry, same_order, told_apart
+from hrlaif.statistics import Games, bounded, bradley_terry, same_order, told_apart
 from hrlaif.study.features import style_gaps
 from hrlaif.study.labels import Answer
 from hrlaif.study.pairs import Item
@@ -31,14 +31,14 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
     models = sorted({name for item, _ in known for name in item.models})
     people = [item.truth or 0.0 for item, _ in known]
     judge = [0.5 if a.prob_a == 0.5 else float(a.prob_a > 0.5) for _, a in known]
-    if len(models) < _LEAST or not all(_bounded(known, wins) for wins in (people, judge)):
-        return {}
 
     def games(wins: Sequence[float]) -> Games:
         first, second = ([item.models[side] for item, _ in known] for side in (0, 1))
         weights = [item.weight for item, _ in known]
         return Games(first, second, wins, [item.prompt for item, _ in known], weights)
 
+    if len(models) < _LEAST or not all(bounded(games(wins)) for wins in (people, judge)):
+        return {}
     gaps = [style_gaps(item.comparison) for item, _ in known]
     style, left_out = told_apart(games(people), {name: [g[name] for g in gaps] for name in gaps[0]})
     ways = {
@@ -70,21 +70,3 @@ def _alike(one: Row, other: Row) -> Row:
         for x, y in pairs
     )
     return {"alike": alike, "of": len(pairs)}
-
-
-def _bounded(known: Sequence[tuple[Item, Preference]], wins: Sequence[float]) -> bool:
-    """True when every model won against every other, at least through others (Ford 1957)."""
-    won = [item.models for (item, _), win in zip(known, wins, strict=True) if win > 0]
-    won += [item.models[::-1] for (item, _), win in zip(known, wins, strict=True) if win < 1]
-    models = {name for pair in won for name in pair}
-    return all(_reached(next(iter(models)), way) == models for way in (won, [p[::-1] for p in won]))
-
-
-def _reached(start: str, won: Sequence[tuple[str, str]]) -> set[str]:
-    """Whom a model beats, whom those beat, and so on."""
-    reached, grown = {start}, True
-    while grown:
-        more = {beaten for winner, beaten in won if winner in reached}
-        grown = not more <= reached
-        reached |= more
-    return reached

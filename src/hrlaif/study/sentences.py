@@ -20,7 +20,8 @@ def allowed(name: str, found: Row) -> list[str]:
     best = one["variants"][one["chosen"]]
     agreement = figure(best["agreement"])
     if agreement is None:
-        return [f"Nothing can be said of {one['chosen']}: no pair of the test half has a label."]
+        missing = "no pair of the test half has both a label and a preference"
+        return [f"Nothing can be said of {one['chosen']}: {missing}."]
     said = [
         _beside_a_coin(one["chosen"], agreement),
         _beside_the_longer(one, agreement),

@@ -21,8 +21,9 @@ class Study(Settings):
     """Which labels: any, more of those that the judge doubts, or that the variants split over."""
     attacks: bool = True
     """Measure injection resistance, with the defence and without."""
-    parallel: bool = True
-    """Ask, with the probes, the same questions in English and in Chinese, at most `probes`."""
+    worse: bool = False
+    """The task asks which response is worse: then no refusal is a probe, no question is asked in
+    two languages, and the place that is named is not the preferred one."""
     sample_tokens: int = Field(default=400, ge=1)
     """Most tokens of the judge's own samples, for its preference for itself; longer ones are left
     out and counted."""

@@ -21,7 +21,7 @@ def checking(one: Row, charts: Charts) -> Row:
         return {}
     rows = []
     if people and not people["partly"]:
-        for way in ("all", *_WAYS):
+        for way in ("all", *(way for way in _WAYS if way in people)):
             name = "everything checked" if way == "all" else f"{people[way]['checked']} by {way}"
             rows.append((name, _estimates(people[way])))
     elif people:

@@ -14,6 +14,7 @@ from typing import final
 from pydantic import Field
 
 from hrlaif.llm.prompting import clip, transcript
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import (
     Abstention,
@@ -54,15 +55,15 @@ class Undefended(Settings):
 
     def _question(self, comparison: Comparison) -> Chat:
         shown, _ = clip(transcript(comparison.prompt.messages, _ROLES), self.max_chars, keep="end")
-        first, _ = clip(comparison.a.text, self.max_chars, keep="start")
-        second, _ = clip(comparison.b.text, self.max_chars, keep="start")
+        texts = [spoken(side.text) for side in (comparison.a, comparison.b)]
+        first, second = (clip(text, self.max_chars, keep="start")[0] for text in texts)
         text = (
             "Which of the two responses to the request is better? Answer with 1 or 2 only.\n\n"
             f"Request: {shown}\n\nResponse 1: {first}\n\nResponse 2: {second}\n\nAnswer: "
         )
         known = comparison.gold_preference
         known = comparison.human_preference if known is None else known
-        about = Asked(first=comparison.a.text, second=comparison.b.text, truth=known)
+        about = Asked(first=texts[0], second=texts[1], truth=known)
         return Chat.user(text, about=about)
 
 
