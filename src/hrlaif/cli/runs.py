@@ -30,7 +30,7 @@ Changes = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="Use this configuration; it is copied into the folder."),
+    typer.Option("--config", help="Use this configuration; `run` copies it into the folder."),
 ]
 ForMachines = Annotated[bool, typer.Option("--json", help="For machines.")]
 
