@@ -107,6 +107,29 @@ def test_without_any_verdict_there_is_no_ranking_and_still_a_page(compared, hrla
     assert "No ranking: no verdicts." in write_comparison(out).read_text("utf-8")
 
 
+def test_where_nobody_judged_no_figure_is_shown(compared):
+    out, found = compared(4, 40)
+    found["win_rate"] |= {"asked": 5, "identical": 3, "abstentions": {"refused": 2}}
+    found["win_rate"]["statement"] = "Too few verdicts to say anything."
+    (out / "compare.json").write_text(json.dumps(found), "utf-8")
+    page = write_comparison(out).read_text("utf-8").split("</style>")[1]
+    assert "Too few verdicts to say anything." in page
+    assert "nobody said which of two different texts is better" in page
+    assert '<td>refused</td><td class="n">2</td>' in page
+    assert "At equal length" not in page
+    assert 'class="chart"' not in page
+
+
+def test_two_that_met_without_a_verdict_are_not_said_to_have_never_met(compared):
+    out, found = compared(4, 40, 90)
+    for one in found["pairs"]:
+        one["win_rate"] |= {"asked": 2, "identical": 2, "abstentions": {}}
+    (out / "compare.json").write_text(json.dumps(found), "utf-8")
+    page = write_comparison(out).read_text("utf-8")
+    assert "the next, there is no verdict" in page
+    assert "met the first model alone" not in page
+
+
 def test_a_folder_without_a_comparison_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no compare\.json"):
         write_comparison(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hrlaif.cli.jobs import silence
+from hrlaif.pages.values import verdicts
 from hrlaif.pages.words import spaced
 from hrlaif.records import Row
 
@@ -14,7 +15,7 @@ def two_lines(found: Row, head: str) -> list[str]:
     won = found["win_rate"]
     lines = [f"{head}, {won['asked']} comparisons, judge {found['judge']}:", won["statement"]]
     equal = won["length_controlled"]["win_rate"]
-    if won["asked"] - won["identical"] - sum(won["abstentions"].values()):
+    if verdicts(won):
         lines += [f"At equal length (lc_minimal) it is {_percent(equal)}."]
         lines += [f"  {flag}" for flag in won["length_controlled"]["flags"]]
     lines += _identical(won)
@@ -62,8 +63,7 @@ def _pairs(pairs: Sequence[Row]) -> list[str]:
         won = one["win_rate"]
         silent = sum(won["abstentions"].values())
         equal = won["length_controlled"]["win_rate"]
-        told = won["asked"] - won["identical"] - silent
-        figures = [_short(won["overall"]), _short(equal)] if told else ["not known"] * 2
+        figures = [_short(won["overall"]), _short(equal)] if verdicts(won) else ["not known"] * 2
         names = f"{one['b']} over {one['a']}"
         rows.append([names, *figures, str(won["overall"]["n"]), str(silent)])
     alike = [f"{p['a']} and {p['b']}" for p in pairs if not _decided(p["win_rate"]["overall"])]

@@ -26,6 +26,18 @@ def number(value: object) -> float | None:
     return float(value) if abs(value) < 1e300 else None
 
 
+def verdicts(won: Row) -> int | None:
+    """Of a win rate, how many comparisons of different texts were decided; None if it is not said.
+
+    Where none were, there are only ties of equal texts, and a win rate of 0.5 says nothing.
+    """
+    asked = number(won.get("asked"))
+    if asked is None:
+        return None
+    silent = sum(number(n) or 0 for n in (won.get("abstentions") or {}).values())
+    return round(asked - (number(won.get("identical")) or 0) - silent)
+
+
 def turns(value: object) -> list[tuple[str, str]]:
     """A prompt as (role, text) turns, from a string or a list of messages."""
     if isinstance(value, str):

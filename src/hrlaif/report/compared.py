@@ -9,7 +9,7 @@ from hrlaif.errors import DataError
 from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
-from hrlaif.pages.values import figure, number
+from hrlaif.pages.values import figure, number, verdicts
 from hrlaif.records import Row
 from hrlaif.report import samples, sections
 from hrlaif.report.load import Run, pairs, part
@@ -90,8 +90,7 @@ def _over(found: Row) -> dict[tuple[str, str], Figure]:
     over = {}
     for one in found["pairs"]:
         won = one["win_rate"]
-        told = won["asked"] - won["identical"] - sum(won["abstentions"].values())
-        if told and (f := figure(won["overall"])):
+        if verdicts(won) and (f := figure(won["overall"])):
             over[one["b"], one["a"]], over[one["a"], one["b"]] = f, _turned(f)
     return over
 
@@ -128,6 +127,7 @@ def _ranking(found: Row, over: Over, charts: Charts) -> Row:
         "style": [(words.spaced(k), figure(f)) for k, f in equal["style"].items()] if equal else [],
         "left_out": [(", ".join(traits), why) for why, traits in left_out.items()],
         "next": over.get((names[0], names[1])),
+        "met": any({p["a"], p["b"]} == set(names[:2]) for p in found["pairs"]),
         "chart": charts.grouped(
             [(row["name"], row["figures"]) for row in rows],
             unit="mean share of wins against the others",
@@ -147,8 +147,7 @@ def _pairs(found: Row) -> list[Row]:
     rows = []
     for one in found["pairs"]:
         won = one["win_rate"]
-        silent = sum(won["abstentions"].values())
-        told = won["asked"] - won["identical"] - silent
+        told = verdicts(won)
         rows.append(
             {
                 "name": f"{one['b']} over {one['a']}",
@@ -156,7 +155,7 @@ def _pairs(found: Row) -> list[Row]:
                 "controlled": figure(won["length_controlled"]["win_rate"]) if told else None,
                 "same_position": figure(won["same_position"]),
                 "n": won["overall"]["n"],
-                "silent": silent,
+                "silent": sum(won["abstentions"].values()),
             }
         )
     return rows

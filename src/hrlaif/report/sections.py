@@ -6,7 +6,7 @@ from collections import Counter
 
 from hrlaif.pages import words
 from hrlaif.pages.charts import Charts, Curve, binned, marks
-from hrlaif.pages.values import figure, number
+from hrlaif.pages.values import figure, number, verdicts
 from hrlaif.reasons import counted
 from hrlaif.records import Row
 from hrlaif.report.load import Run, first_number, pairs
@@ -42,7 +42,8 @@ def headline(run: Run, charts: Charts) -> Row:
     overall = figure(won.get("overall"))
     controlled = figure((won.get("length_controlled") or {}).get("win_rate"))
     both = (("as judged", overall), ("at equal length", controlled))
-    shown = [(name, f) for name, f in both if f is not None]
+    said = verdicts(won) != 0
+    shown = [(name, f) for name, f in both if f is not None and said]
     reward = metrics.get("reward") or {}
     bill = metrics.get("cost") or {}
     receipts = run.receipts()
@@ -51,7 +52,7 @@ def headline(run: Run, charts: Charts) -> Row:
         "statement": won.get("statement") or "",
         "sure": overall is not None and overall.excludes(0.5),
         "judge": metrics.get("judge") or "",
-        "controlled": controlled,
+        "controlled": controlled if said else None,
         "shown": shown,
         "picture": charts.intervals(
             shown,
@@ -76,6 +77,8 @@ def win_rates(run: Run, charts: Charts, of: str = "policy") -> Row:
     minimal = won.get("length_controlled") or {}
     named = [("raw", won.get("overall")), ("hard verdicts", won.get("hard"))]
     named += [(name, (won.get(key) or {}).get("win_rate")) for key, name in _ESTIMATORS]
+    if verdicts(won) == 0:
+        return {"silent": True, "abstentions": pairs(won.get("abstentions"))}
     lengths = [(name, f) for name, value in named if (f := figure(value))]
     size = won.get("characters") or {}
     return {
