@@ -237,3 +237,11 @@ def test_trl_is_written_as_parquet_or_the_extra_is_named(tmp_path: Path):
         with pytest.raises(UsageError, match=r"pip install 'hrlaif\[hub\]'"):
             write_export(path, found)
     assert path.exists() == bool(find_spec("pyarrow"))
+
+
+def test_one_id_for_two_pairs_is_refused_and_not_exported_as_one():
+    first, second = labels(0.9), labels(0.8)
+    other = SourceRow("q.jsonl, line 1", {**second[0].values, "a": {"text": "another"}})
+    with pytest.raises(DataError, match=r"q\.jsonl, line 1: id '0' stands in an earlier row with"):
+        exported([*first, other], "trl")
+    assert exported([*first, *second], "csv").rows == 2

@@ -506,3 +506,14 @@ def test_every_row_of_the_real_data_is_read(path):
             assert Comparison.from_row(json.loads(json.dumps(pair.row()))) == pair
     if "responses" in path.name:
         assert len(responses_from(found)) == len(found)
+
+
+def test_a_question_that_is_asked_again_with_other_choices_is_another_prompt():
+    asked = {"prompt": "Which of these is true?", "reference_answer": "B"}
+    one, other = ({**asked, "choices": choices} for choices in (["a", "b"], ["c", "d"]))
+    found = prompts_from(rows(one, other, one))
+    assert [p.choices for p in found] == [("a", "b"), ("c", "d")]
+    assert len({p.id for p in found}) == 2
+    assert prompts_from(rows({"prompt": "Q"}))[0].id == prompts_from(rows({"prompt": "Q"}))[0].id
+    said = refused(prompts_from, {**one, "id": "1"}, {**one, "id": "1", "reference_answer": "A"})
+    assert "id '1' is another prompt's on pairs.jsonl, line 1" in said

@@ -11,6 +11,7 @@ from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.messages import digest
 from hrlaif.progress import number, say, spending
+from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
 from hrlaif.rows import read_rows, write_rows
 from hrlaif.run import (
@@ -83,10 +84,7 @@ class Job:
             write_rows(self.out, [row for row in rows if not told or told(row)])
         self.partial.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-        counts: dict[str, int] = {}
-        for row in silent:
-            counts[row["reason"]] = counts.get(row["reason"], 0) + 1
-        return counts
+        return counted(row["reason"] or "no reason given" for row in silent)
 
 
 def held(source: Path, items: Sequence[Record]) -> str:

@@ -37,14 +37,22 @@ R = TypeVar("R", bound=Record)
 
 
 def prompts_from(rows: Iterable[SourceRow]) -> list[Prompt]:
-    """Prompts of rows in any form; the prompt of a pair or response row will do."""
+    """Prompts of rows in any form; the prompt of a pair or response row will do.
+
+    Raises DataError for an id of two prompts, or of one with two sets of choices or right answers.
+    """
     found: dict[str, tuple[Prompt, str]] = {}
     for where, values in rows:
         prompt = _prompt(named(values), where)
         first, place = found.setdefault(prompt.id, (prompt, where))
-        if first.messages != prompt.messages:
+        if _question(first) != _question(prompt):
             raise DataError(f"{where}: id {prompt.id!r} is another prompt's on {place}: {_TWICE}")
     return [prompt for prompt, _ in found.values()]
+
+
+def _question(prompt: Prompt) -> tuple[Any, ...]:
+    """What is asked, and what the right answer is."""
+    return prompt.messages, prompt.choices, prompt.reference_answer
 
 
 def comparisons_from(rows: Iterable[SourceRow]) -> list[Comparison]:
@@ -218,7 +226,9 @@ def _prompt_record(values: Mapping[str, Any], turns: Turns, key: Any, where: str
             fields[ours] = str(value)
     if isinstance(fields.get("choices"), list):
         fields["choices"] = [str(choice) for choice in fields["choices"]]
-    text = [[m.role, m.content] for m in turns]
+    text: list[Any] = [[m.role, m.content] for m in turns]
+    # A question that is asked again with other choices is another one.
+    text += [fields[name] for name in ("choices", "reference_answer") if fields.get(name)]
     name = str(key) if key not in (None, "") else digest(text)
     return _checked(Prompt, where, id=name, messages=turns, **fields)
 

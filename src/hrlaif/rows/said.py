@@ -69,9 +69,14 @@ def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
             left["rows without a verdict"] += 1
             continue
         name = (str(row.values.get("id") or row.where), said.question)
-        if name not in found:
-            found[name] = _subject(row, said)
-        found[name].said.append(said)
+        subject = _subject(row, said)
+        known = found.setdefault(name, subject)
+        if (known.turns, known.texts) != (subject.turns, subject.texts):
+            raise DataError(
+                f"{row.where}: id {name[0]!r} stands in an earlier row with other texts: give each "
+                "its own"
+            )
+        known.said.append(said)
     return list(found.values())
 
 
