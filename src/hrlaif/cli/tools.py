@@ -14,7 +14,7 @@ from rich.table import Table
 
 from hrlaif.cli.jobs import refuse_overwriting
 from hrlaif.errors import ModelError, UsageError
-from hrlaif.progress import number
+from hrlaif.progress import inert, number
 
 _ANY_WIDTH = 10_000
 
@@ -110,7 +110,7 @@ def calls(
     }
     if action not in actions:
         raise UsageError(f"calls {action!r} is none of {', '.join(actions)}")
-    print(actions[action]())
+    print(inert(actions[action]()))
 
 
 def _cost(path: Path, as_json: bool) -> str:
