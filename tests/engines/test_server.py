@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from hrlaif import Checked, Direct, Remote, Scripted
+from hrlaif import Checked, Direct, Remote, Score, Scripted, Weighted
 from hrlaif.engines.batches import Batches
 from hrlaif.engines.forms import FORMS, rows_read
 from hrlaif.engines.server import Served, application
@@ -106,6 +106,34 @@ def test_a_label_is_the_right_answer_of_a_reward_that_checks():
     told = CHECKS.post("/get_reward", body | {"labels": ["42", "42"]}).json()
     assert told["rewards"] == [1.0, -1.0]
     assert "scores" not in told
+
+
+SHORT = {"reward": {"kind": "length", "unit": "characters"}}
+
+
+@pytest.mark.parametrize("parts", [[SHORT], [SHORT, {"reward": {"kind": "checked"}}]])
+def test_what_is_weighed_together_is_no_grade_and_sends_no_scores(parts):
+    weighted = Weighted.parse({"parts": parts}, where="score")
+    body = {"query": ["6x7?It is 42."], "prompts": ["6x7?"], "labels": ["42"]}
+    told = Inside(weighted).post("/get_reward", body)
+    assert told.status_code == 200, told.json()
+    assert set(told.json()) == {"rewards", "extra_logs"}
+
+
+def test_members_of_an_ensemble_are_no_grades_and_grades_of_another_length_are():
+    class Told:
+        def __init__(self, distribution):
+            self.distribution = distribution
+
+        def score(self, responses, judge):
+            given = {"scorer": "s", "value": 1.0, "distribution": self.distribution}
+            return [Score(id=r.key, **given) for r in responses]
+
+    body = {"query": ["Why?So."], "prompts": ["Why?"]}
+    members = Told({"member_1": 0.9, "member_2": 1.4, "deviation": 0.25})
+    assert "scores" not in Inside(members).post("/get_reward", body).json()
+    levels = Told({"1": 0.0, "2": 0.25, "3": 0.75})
+    assert Inside(levels).post("/get_reward", body).json()["scores"] == [0.875]
 
 
 def test_where_there_is_no_score_the_request_is_refused_with_the_reason():

@@ -54,11 +54,11 @@ def _openrlhf_answer(body: Body, scores: list[Score], numbers: Numbers) -> Row:
 
 
 def _share(score: Score) -> float | None:
-    """The expected grade between 0 and 1, where it was one."""
-    if score.distribution is None:
+    """The expected grade between 0 and 1; None where parts or members have values, not grades."""
+    grades = score.distribution or {}
+    if len(grades) < 2 or list(grades) != [str(n + 1) for n in range(len(grades))]:
         return None
-    shares = list(score.distribution.values())
-    return round(sum(n * share for n, share in enumerate(shares)) / (len(shares) - 1), 6)
+    return round(sum(n * p for n, p in enumerate(grades.values())) / (len(grades) - 1), 6)
 
 
 def _llama_factory(body: Body) -> list[Response]:
