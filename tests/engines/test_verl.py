@@ -23,9 +23,41 @@ def test_the_ground_truth_reaches_a_reward_that_checks(one_server):
     assert asked(one_server, "It is 41.") == {"score": -1.0, "missing": 0.0}
 
 
-def test_turns_of_a_parquet_file_are_a_prompt(one_server):
-    turns = np.array([{"role": "user", "content": "6x7?"}], dtype=object)
+ASKED = {"role": "user", "content": "6x7?"}
+RULES = {"role": "system", "content": "Be brief."}
+
+
+def as_parquet(values):
+    """As pandas reads a column of lists: one array of objects a row."""
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+@pytest.mark.parametrize("listed", [list, as_parquet])
+@pytest.mark.parametrize(
+    "turns", [[ASKED], [RULES, ASKED], [ASKED, {"role": "assistant", "content": "?"}, ASKED]]
+)
+def test_turns_of_a_parquet_file_are_a_prompt(turns, listed, one_server):
+    assert asked(one_server, "It is 42.", {"prompt": listed(turns)})["score"] == 1.0
+
+
+@pytest.mark.parametrize("listed", [list, as_parquet])
+def test_a_prompt_without_turns_is_none(listed, one_server):
+    with pytest.raises(ModelError, match="no prompt in extra_info"):
+        asked(one_server, "It is 42.", {"prompt": listed([])})
+    both = {"prompt": listed([]), "question": "6x7?"}
+    assert asked(one_server, "It is 42.", both)["score"] == 1.0
+
+
+def test_arrays_within_turns_and_as_the_truth_are_lists_too(one_server):
+    parts = as_parquet([{"type": "text", "text": "6x"}, {"type": "text", "text": "7?"}])
+    turns = as_parquet([RULES, {"role": "user", "content": parts}])
     assert asked(one_server, "It is 42.", {"prompt": turns})["score"] == 1.0
+    told = [
+        asked(one_server, "42", truth=kind(["42", "7"]), missing=9) for kind in (list, as_parquet)
+    ]
+    assert told[0] == told[1]
 
 
 def test_what_has_no_score_is_an_error_unless_a_number_is_chosen_for_it(one_server):

@@ -39,12 +39,12 @@ async def compute_score(
     would take an answer of 0 for a judge's word.
     """
     about = extra_info or {}
-    prompt = about.get("prompt") or about.get("question")
+    prompt = _plain(about.get("prompt")) or _plain(about.get("question"))
     if not prompt:
         raise ModelError("verl: no prompt in extra_info: keep it there, as `prompt` or `question`")
-    row = {"prompt": _plain(prompt), "response": solution_str, "category": data_source}
-    if ground_truth not in (None, ""):
-        row["reference_answer"] = str(ground_truth)
+    row = {"prompt": prompt, "response": solution_str, "category": data_source}
+    if (truth := _plain(ground_truth)) not in (None, ""):
+        row["reference_answer"] = str(truth)
     value, reason = await _asked(f"{url.rstrip('/')}/score", row, key, tries)
     if value is not None:
         return {"score": value, "missing": 0.0}
@@ -53,9 +53,13 @@ async def compute_score(
     return {"score": missing, "missing": 1.0}
 
 
-def _plain(prompt: Any) -> Any:
-    """Turns from a Parquet file are an array of mappings."""
-    return prompt if isinstance(prompt, str) else [dict(turn) for turn in prompt]
+def _plain(value: Any) -> Any:
+    """Without arrays of numpy, which are what Parquet files have for lists, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if not isinstance(value, str) and hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 async def _asked(
