@@ -78,3 +78,29 @@ def test_checks_and_repeats_look_like_any_other_item(serve, pairs):
     assert checks >= 4
     assert len(texts) - len(set(texts)) >= 4
     assert len(shapes) == 1
+
+
+def test_thoughts_are_shown_to_no_rater_and_stay_in_the_rows(serve, write):
+    row = {"id": "r", "prompt": "One and one?", "a": {"model": "one"}, "b": {"model": "two"}}
+    row["a"]["text"] = "<think>I am model-one, and secretive.</think>\n\nTwo."
+    row["b"]["text"] = "<think>I am model-two, and never stop"
+    given = write("thoughts.jsonl", [row])
+    site = serve(given, "--checks", 0)
+    rater = site.visitor().join("ada")
+    (item,) = rater.hand()["items"]
+    assert sorted(item["responses"]) == ["", "<p>Two.</p>\n"]
+    marked = rater.ask("GET", f"/api/difference/{item['id']}").json()["responses"]
+    empty, whole = '<div class="plain"></div>', '<div class="plain"><mark>Two.</mark></div>'
+    assert sorted(marked) == [empty, whole]
+    side = "first" if item["responses"][0] else "second"
+    assert rater.vote(item["id"], {"prefers": side}).status == 200
+    assert sorted(rater.ask("GET", "/api/last").json()["item"]["responses"]) == [
+        "",
+        "<p>Two.</p>\n",
+    ]
+    site.stop()
+    kept = given.with_name("thoughts.votes") / "preferences.jsonl"
+    found = json.loads(kept.read_text("utf-8"))
+    assert (found["prob_a"], found["a"]["text"], found["b"]["text"]) == (
+        1.0, row["a"]["text"], row["b"]["text"],
+    )  # fmt: skip

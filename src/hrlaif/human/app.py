@@ -180,8 +180,7 @@ async def _difference(request: Request) -> Response:
     """The texts of an item with what is unlike the others marked, worked out when asked for."""
     desk, rater = _signed_in(request)
     given = await apart(shown_to, desk.study, rater, request.path_params["id"])
-    texts = [given.item.candidates[place].text for place in given.shown]
-    return answer({"responses": await apart(_differences, texts)})
+    return answer({"responses": await apart(_differences, given.texts)})
 
 
 async def _leave(request: Request) -> Response:
@@ -210,7 +209,6 @@ def _handed(desk: Desk, work: Any, rater: Rater, *more: Any) -> dict[str, Any]:
 
 def _shown(given: Given) -> dict[str, Any]:
     """All that a browser learns of an item."""
-    texts = [given.item.candidates[place].text for place in given.shown]
     return {
         "id": given.id,
         "mode": given.item.mode,
@@ -218,7 +216,7 @@ def _shown(given: Given) -> dict[str, Any]:
         "turns": [
             {"role": turn.role, "html": shown(turn.content)} for turn in given.item.prompt.messages
         ],
-        "responses": [shown(text) for text in texts],
+        "responses": [shown(text) for text in given.texts],
     }
 
 

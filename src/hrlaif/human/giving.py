@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from hrlaif.human import statements as ask
 from hrlaif.human.items import Item
 from hrlaif.human.study import Study
+from hrlaif.messages import spoken
 
 SECONDS_OPEN = 30 * 60.0
 _BEFORE_REPEATING = 4
@@ -30,6 +31,11 @@ class Given(NamedTuple):
     item: Item
     shown: tuple[int, ...]
     number: int
+
+    @property
+    def texts(self) -> list[str]:
+        """What is shown of the responses: without thoughts, which no judge is shown either."""
+        return [spoken(self.item.candidates[place].text) for place in self.shown]
 
 
 class Person(NamedTuple):
