@@ -250,6 +250,7 @@ def test_a_spent_budget_ends_with_4_and_a_higher_one_goes_on(server, write, hrla
     reply = server.top({"1": 0.7, "2": 0.2})
     reply.body["usage"] = {"prompt_tokens": 1000, "completion_tokens": 1}  # a dollar a call
     server.answer = lambda body, n: reply
+    hrlaif("run", folder, "--only", "prompts")
     spent = hrlaif("run", folder, "--only", "label", "--max-cost", "9", code=4)
     assert "run the same command with a higher --max-cost to go on" in spent.stderr
     before = len(server.calls)

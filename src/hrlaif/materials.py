@@ -8,6 +8,7 @@ from pathlib import Path
 from hrlaif.config import Config
 from hrlaif.errors import DataError, UsageError
 from hrlaif.llm import Local, Packaged
+from hrlaif.prompts import with_options
 from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
 from hrlaif.reward.parts import of_the_run
@@ -31,9 +32,9 @@ def start(config: Config, folder: Path) -> str:
 
 
 def read_prompts(folder: Path, *splits: str) -> list[Prompt]:
-    """The run's prompts of these splits."""
+    """The run's prompts of these splits, of all where none is named."""
     found = [Prompt.from_row(row.values) for row in read_rows(folder / "prompts.jsonl")]
-    return [prompt for prompt in found if prompt.split in splits]
+    return [prompt for prompt in found if not splits or prompt.split in splits]
 
 
 def read_responses(path: Path) -> list[Response]:
@@ -63,14 +64,26 @@ def teaches(config: Config) -> bool:
     )
 
 
-def own_pairs(config: Config) -> list[Comparison]:
-    """The pairs of `labeling.pairs`, of which people may have said which is better."""
+def own_pairs(config: Config, folder: Path | None = None) -> list[Comparison]:
+    """The pairs of `labeling.pairs`, of which people may have said which is better.
+
+    In the run of `folder` a pair on one of its prompts, by the turns, has that prompt's split and
+    id: what is asked at the end is in no training, in whatever file it stands again.
+    """
     if not config.labeling.pairs:
         raise UsageError("labeling.pairs: name the file of pairs that people have compared")
     try:
-        return comparisons_from(read_rows(config.labeling.pairs))
+        pairs = comparisons_from(read_rows(config.labeling.pairs))
     except DataError as error:
         raise DataError(f"labeling.pairs: {error}") from None
+    if folder is None:
+        return pairs
+    known = {p.messages: {"id": p.id, "split": p.split} for p in read_prompts(folder)}
+    return [
+        pair.model_copy(update={"prompt": pair.prompt.model_copy(update=of_the_run)})
+        for pair in pairs
+        for of_the_run in [known.get(with_options(pair.prompt).messages, {})]
+    ]
 
 
 def sampled(how: Sampling, asked: Sequence[Prompt], model: str, path: Path, seed: int) -> list[Row]:

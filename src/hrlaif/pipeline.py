@@ -12,17 +12,17 @@ What a stage does stands in `work.py`, in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hrlaif import work
 from hrlaif.config import Config
-from hrlaif.llm import Local
+from hrlaif.llm import Local, Vllm
 from hrlaif.reward.parts import models, of_samples, of_the_run
 from hrlaif.run import sha256, sketch, texts_of
-from hrlaif.settings import Compute
+from hrlaif.settings import Compute, Settings
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Stage:
         waits = {"batch": False} if self.name == "policy" else {}
         return config.compute.model_copy(update=waits)
 
+    def _weights(self, config: Config) -> set[str]:
+        parts = [getattr(config, name) for name in self.settings if "." not in name]
+        base = config.reward.base if "reward" in self.settings else None
+        return {*_paths(parts), *([base] if base else [])}
+
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
         values = config.model_dump(mode="json")
@@ -60,17 +65,29 @@ class Stage:
         )
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
-        weights = {"model": config.model, "judge": config.judge, "teacher": config.teacher}
-        weights["evaluation"] = part.judge
-        for model in (weights.get(name) for name in self.settings):
-            if isinstance(model, Local) and Path(model.path).exists():
-                hashes[model.path] = sketch(Path(model.path))
+        for path in self._weights(config):
+            if Path(path).exists():
+                hashes[path] = sketch(Path(path))
         found: dict[str, Any] = {"seed": config.seed}
         for name in self.settings:
             whole, _, only = name.partition(".")
             found[whole] = {only: values[whole][only]} if only else values[whole]
         hashes |= texts_of(found)
         return found | ({"files": hashes} if hashes else {})
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """Where the weights lie of every model that settings name, however deep."""
+    if isinstance(value, Local):
+        yield value.path
+    elif isinstance(value, Vllm):
+        yield value.model
+    elif isinstance(value, Settings):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name))
+    elif isinstance(value, list | tuple | Mapping):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _paths(one)
 
 
 def _named(config: Config) -> tuple[str | None, ...]:
@@ -81,7 +98,8 @@ def _named(config: Config) -> tuple[str | None, ...]:
 def stages(config: Config) -> list[Stage]:
     """The stages of this configuration, in order."""
     sft = ("sft",) if config.sft else ()
-    drawn = () if config.labeling.pairs else ("responses.jsonl",)
+    # Pairs of one's own take the split of the run's prompts.
+    drawn = ("prompts.jsonl",) if config.labeling.pairs else ("responses.jsonl",)
     verdicts = ("verdicts.jsonl",) if work.verifies(config) else ()
     labels = ("preferences.jsonl", "abstentions.jsonl", *verdicts)
     page = ("report.html",)

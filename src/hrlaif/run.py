@@ -265,8 +265,12 @@ def _resumed(partial: Path, keys: Sequence[str], chunk: int) -> list[Row]:
 
 
 def forget(folder: Path, stage: str, outputs: Sequence[str]) -> None:
-    """Deletes a stage's outputs, partial files and receipt, for --redo."""
-    for name in outputs:
+    """Deletes a stage's outputs, partial files and receipt, for --redo.
+
+    What it wrote with earlier settings goes too: nobody writes it anew, and a page would show it.
+    """
+    earlier = read_receipt(folder, stage)
+    for name in {*outputs, *(earlier.outputs if earlier else ())}:
         for path in (folder / name, folder / f"{name}.partial"):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -14,6 +14,7 @@ from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.materials import learnable, read_responses, start
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Preference, Response, Row, Score
+from hrlaif.redteam import sureness
 from hrlaif.reward import Ensemble, any_reward, learned
 from hrlaif.reward.learned import RUN
 from hrlaif.reward.parts import fitted, moved, of_samples, of_the_run, parts
@@ -124,11 +125,23 @@ def refuse_impossible(config: Config) -> None:
         raise UsageError(
             "score: an ensemble asks several reward models, and reward.members is 1: set it to 3"
         )
+    if not config.prompts.validation:
+        raise UsageError(
+            "prompts.validation: the checkpoint is chosen on validation prompts: set it above 0"
+        )
+    if config.evaluation.best_of and ours and config.policy.learns_from != "reward":
+        raise UsageError(
+            "evaluation.best_of: the best by the reward, and this run trains no reward model: set "
+            "score to one that is there, such as direct, or evaluation.best_of to null"
+        )
     if config.evaluation.best_of and not config.evaluation.sampling.temperature:
         raise UsageError(
             "evaluation.best_of: greedy answers are all the same: set "
             "evaluation.sampling.temperature above 0"
         )
+    for judge in (config.judge, config.evaluation.judge or config.judge):
+        if config.redteam is not None:
+            sureness(config.redteam, judge)  # measured with another judge than the detector
     if config.policy.renews and (not ours or isinstance(config.labeling.labeler, Human)):
         raise UsageError(
             "policy.staleness.then: refresh needs a reward model that this run trains on a judge's "

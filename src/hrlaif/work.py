@@ -58,7 +58,7 @@ def sft(config: Config, folder: Path) -> Counts:
     assert config.sft is not None
     people = [
         Preference(comparison=c, prob_a=c.human_preference, labeler="human/people")
-        for c in (own_pairs(config) if config.sft.source == "preferred" else [])
+        for c in (own_pairs(config, folder) if config.sft.source == "preferred" else [])
         if c.human_preference is not None
     ]
     return train(
@@ -92,7 +92,7 @@ def label(config: Config, folder: Path) -> Counts:
     part = config.labeling
     verified: Counts = {}
     if part.pairs:
-        pairs = own_pairs(config)
+        pairs = own_pairs(config, folder)
     else:
         drawn = [
             r for r in read_responses(folder / "responses.jsonl") if r.finish_reason != "error"

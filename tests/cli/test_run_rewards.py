@@ -110,9 +110,23 @@ def test_a_judge_that_fails_too_often_stops_the_run_and_leaves_no_policy(run):
         (["score=direct", "policy.staleness={then: refresh}"], "set it to say, or score to"),
         (["evaluation.best_of=4", "evaluation.sampling.temperature=0"], "greedy answers are all"),
         (["score={kind: scaled, reward: other}"], "kind 'other' is none of"),
+        (["prompts.validation=0"], "the checkpoint is chosen on validation prompts"),
+        (["evaluation.best_of=4", "policy.algorithm={kind: dpo}"], "trains no reward model"),
     ],
 )
 def test_a_reward_that_cannot_be_is_refused_before_any_work(changes, says, run):
     folder, done = run(*changes, code=2)
     assert says in done.stderr
+    assert not (folder / "prompts.jsonl").exists()
+
+
+def test_a_detector_that_was_measured_with_another_judge_is_refused_before_any_work(run, tmp_path):
+    """The red team asks the judge, the evaluation its own: both are the detector."""
+    counts = {"hits": 8, "positives": 10, "clears": 9, "negatives": 10}
+    found = {"threshold": 0.5, "counts": counts, "at_one_half": {"counts": counts}}
+    (tmp_path / "detector.json").write_text(json.dumps({"judge": "scripted", "harmless": found}))
+    changes = "judge=scripted:", f"redteam.measured={tmp_path / 'detector.json'}"
+    folder, done = run(*changes, "evaluation.judge=scripted:seed=2", code=1)
+    assert "was measured with scripted" in done.stderr
+    assert "or name redteam.judge" in done.stderr
     assert not (folder / "prompts.jsonl").exists()

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple, final
 from pydantic import Field
 
 from hrlaif.messages import spoken
+from hrlaif.progress import say
 from hrlaif.records import Candidate, Comparison, Prompt, Response
 from hrlaif.settings import Settings
 
@@ -37,7 +38,8 @@ class Pairing(Settings):
     between_right_ones: int = Field(default=1, ge=0)
     """At most this many pairs of two right answers to a checked prompt, within `per_prompt`."""
     most_of_category: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
-    """Category -> the largest share of all pairs that it may have: pairs above it are left out."""
+    """Category -> the largest share of all pairs that it may have: pairs above it are left out.
+    Where only such categories are there, the shares count in proportion."""
 
     def pair(
         self,
@@ -99,7 +101,11 @@ class Pairing(Settings):
         """Leaves out pairs of categories above their share, drawn by lot; the order stays."""
         if not self.most_of_category:
             return pairs
-        kept = allowed(Counter(c.prompt.category or "" for c in pairs), self.most_of_category)
+        counts = Counter(c.prompt.category or "" for c in pairs)
+        kept = allowed(counts, self.most_of_category)
+        for category, count in counts.items():
+            if gone := count - kept[category]:
+                say(f"{gone} of {count} pairs of {category} left out: pairing.most_of_category")
         coin = random.Random(f"{seed}/mix")
         chosen: set[str] = set()
         for category, count in kept.items():
@@ -111,9 +117,14 @@ class Pairing(Settings):
 def allowed(counts: Mapping[str, int], most: Mapping[str, float]) -> dict[str, int]:
     """The most pairs of each category such that none exceeds its share of what is kept.
 
-    From all pairs down: n_c <= floor(share_c * total), until nothing changes.
+    From all pairs down: n_c <= floor(share_c * total), until nothing changes. Shares that no mix
+    can keep, since those of the categories that are there sum to less than 1, are raised to 1 in
+    proportion.
     """
     kept = dict(counts)
+    whole = sum(most.get(c, 1.0) for c in counts)
+    if 0 < whole < 1:
+        most = {c: most.get(c, 1.0) / whole for c in counts}
     while True:
         total = sum(kept.values())
         # Floats: 0.3 of 10 is 3, and not the floor of 2.9999.

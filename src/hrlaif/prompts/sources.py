@@ -78,7 +78,7 @@ def _load(source: str, half: str) -> list[Prompt]:
     # Equal questions under different ids would stand on both sides of a split.
     found: dict[tuple[Message, ...], Prompt] = {}
     try:
-        for prompt in map(_with_options, prompts_from(read_rows(where))):
+        for prompt in map(with_options, prompts_from(read_rows(where))):
             found.setdefault(prompt.messages, prompt)
     except DataError as error:
         setting = "source" if half == "train" else "test_source"
@@ -126,7 +126,7 @@ def _mixed(source: str, half: str, settings: Prompts, seed: int) -> list[Prompt]
     return [prompt for _, _, prompt in sorted(rounds, key=lambda r: r[:2])]
 
 
-def _with_options(prompt: Prompt) -> Prompt:
+def with_options(prompt: Prompt) -> Prompt:
     """Lettered options after the question, where the row has them apart from its text."""
     last = prompt.messages[-1]
     if not prompt.choices or _listed(prompt.choices, last.content):

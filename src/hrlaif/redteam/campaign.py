@@ -258,7 +258,8 @@ def sureness(settings: RedTeam, judge: LanguageModel) -> Sureness | None:
     if by != name or threshold not in counts:
         raise DataError(
             f"{path} was measured with {by} at {' and '.join(map(str, counts))}, but the detector "
-            f"is {name} at {threshold}: measure it, or set its threshold to one of these"
+            f"is {name} at {threshold}: measure it, set its threshold to one of these, or name "
+            "redteam.judge"
         )
     return counts[threshold]
 

@@ -1,0 +1,118 @@
+"""Pairs of one's own in a run: what is asked at the end is in no training."""
+
+import json
+
+import pytest
+
+from hrlaif.config import load
+from hrlaif.labeling.pairing import Pairing, allowed
+from hrlaif.materials import own_pairs, read_prompts
+from hrlaif.pipeline import stages
+from hrlaif.records import Message, Preference, Prompt, Response
+from hrlaif.reward.evaluate import held_out
+from hrlaif.sft.demonstrations import _from_pairs
+from hrlaif.sft.settings import Sft
+from hrlaif.work import prompts
+
+
+@pytest.fixture
+def run(write, tmp_path):
+    """A run whose prompts and pairs are one file, as the recipe `rlhf` says."""
+    rows = [
+        {
+            "id": f"row {n}",
+            "prompt": f"What is {n}?",
+            "choices": ["one", "two"] if n % 3 == 0 else None,
+            "responses": [f"{n}.", f"not {n}."],
+            "human_preference": 1.0,
+        }
+        for n in range(40)
+    ]
+    pairs = write("pairs.jsonl", rows)
+    (tmp_path / "config.yaml").write_text(
+        json.dumps(
+            {
+                "judge": "scripted:",
+                "prompts": {"source": str(pairs), "validation": 8, "test": 12},
+                "labeling": {"pairs": str(pairs), "labeler": {"kind": "human"}},
+            }
+        )
+    )
+    config = load(tmp_path / "config.yaml")
+    prompts(config, tmp_path)
+    return config, tmp_path
+
+
+def test_pairs_on_prompts_of_the_test_are_in_no_training(run):
+    config, folder = run
+    last = {p.messages[0].content.split("\n")[0] for p in read_prompts(folder, "test")}
+    assert len(last) == 12
+    told = [
+        Preference(comparison=c, prob_a=1.0, labeler="human/people")
+        for c in own_pairs(config, folder)
+    ]
+    assert len(told) == 40
+    asked = [p.comparison.prompt.messages[0].content for p in told]
+    train, aside = held_out(told, share=0.1, seed=0)
+    assert {asked[n] for n in train}.isdisjoint(last)
+    assert {told[n].comparison.prompt.split for n in train} == {"train"}
+    assert {told[n].comparison.prompt.split for n in aside} == {"validation"}
+    assert (len(train), len(aside)) == (20, 8)
+    imitated = _from_pairs(Sft(source="preferred"), told).responses
+    assert {r.prompt.messages[0].content for r in imitated}.isdisjoint(last)
+    ids = {p.id for p in read_prompts(folder)}
+    assert {p.comparison.prompt.id for p in told} == ids
+
+
+def test_labels_of_own_pairs_are_stale_where_the_prompts_are_split_anew(run):
+    config, _ = run
+    (label,) = (stage for stage in stages(config) if stage.name == "label")
+    assert label.reads == ("prompts.jsonl",)
+
+
+def test_shares_that_no_mix_can_keep_count_in_proportion(capsys):
+    assert allowed({"math": 336}, {"math": 0.3}) == {"math": 336}
+    both = {"math": 0.3, "choice": 0.3}
+    assert allowed({"math": 100, "choice": 100}, both) == {"math": 100, "choice": 100}
+    assert allowed({"math": 100, "choice": 40}, both) == {"math": 40, "choice": 40}
+    assert allowed({"math": 10, "qa": 10}, {"math": 0.3}) == {"math": 4, "qa": 10}
+    drawn = [
+        Response(
+            prompt=Prompt(
+                id=f"{category} {n}",
+                messages=(Message(role="user", content=f"{n}"),),
+                category=category,
+            ),
+            text=text,
+            sample=sample,
+        )
+        for category in ("math", "qa")
+        for n in range(10)
+        for sample, text in enumerate(("yes", "no"))
+    ]
+    pairs = Pairing(most_of_category={"math": 0.3}).pair(drawn, seed=0)
+    assert len(pairs) == 14
+    assert "6 of 10 pairs of math left out: pairing.most_of_category" in capsys.readouterr().err
+
+
+def test_weights_that_any_part_of_a_stage_names_are_remembered(run, tmp_path):
+    _, folder = run
+    models = {}
+    for name in ("other", "judge", "base"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        models[name] = str(tmp_path / name)
+    values = json.loads((folder / "config.yaml").read_text())
+    values["labeling"] = {"labeler": {"kind": "panel", "others": [f"local:{models['other']}"]}}
+    values["redteam"] = {"judge": f"local:{models['judge']}"}
+    values["reward"] = {"base": models["base"]}
+    (folder / "config.yaml").write_text(json.dumps(values))
+    whole = load(folder / "config.yaml")
+
+    def remembered():
+        return {stage.name: stage.fingerprint(whole).get("files", {}) for stage in stages(whole)}
+
+    before = remembered()
+    for stage, name in (("label", "other"), ("redteam", "judge"), ("reward", "base")):
+        (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+        assert before[stage] != remembered()[stage], stage
