@@ -195,7 +195,7 @@ def test_own_prompts_and_pairs_take_the_calls_that_the_plan_says(own, labeler, a
     lines = {line.name: line for line in expectations(folder, config)}
     assert lines["prompts"].work.calls == 6
     assert lines["label"].work.calls == asked
-    assert lines["label"].reads == (own["labeling"]["pairs"],)
+    assert lines["label"].reads == (own["labeling"]["pairs"], "prompts.jsonl")
     for stage in ("prompts", "label"):
         run_stage(folder, config, stage)
     booked = {"prompts": 0, "label": 0}
