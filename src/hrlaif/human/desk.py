@@ -123,15 +123,15 @@ def _place(connection: Connection, rater: Rater, name: str) -> Any:
 
 def _keep(study: Study, connection: Connection, place: Any, sent: Sent) -> None:
     """Writes the vote down, and counts the item on this rater or no longer."""
-    item = study.item(place.item, connection)
-    answer = understood(sent.answer, item, json.loads(place.shown))
-    now = time.time()
     if sent.replaces is None and place.vote is not None:
         raise Conflict("this item was answered in another window")
     if sent.replaces is not None and (
         sent.replaces != place.vote or place.id != _last_id(connection, place.rater)
     ):
         raise Conflict("only the last answer can be corrected, and it was changed elsewhere")
+    item = study.item(place.item, connection)
+    answer = understood(sent.answer, item, json.loads(place.shown))
+    now = time.time()
     row = {
         "key": sent.key, "assignment": place.id, "comment": sent.comment, "at": now,
         "answer": answer.model_dump_json(exclude_none=True), "seconds": sent.seconds,

@@ -6,14 +6,15 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection
 
 from hrlaif.errors import DataError
+from hrlaif.human import statements as ask
 from hrlaif.human.answers import Answer
-from hrlaif.human.database import assignments, items, raters, votes
+from hrlaif.human.database import assignments, items, raters
 from hrlaif.human.study import Rater, Study, every_rater, join, tidy
 from hrlaif.records import digest
 from hrlaif.rows.files import SourceRow
@@ -85,32 +86,39 @@ def _places(study: Study, answers: Sequence[Brought]) -> dict[str, int]:
 
 
 def _add(connection: Connection, item: int, rater: Rater, said: Said) -> int:
-    """1 for a new vote; 0 where the rater has answered the item already."""
-    mine = sql.select(assignments.c.id, assignments.c.vote).where(
-        assignments.c.rater == rater.id, assignments.c.item == item, assignments.c.again == 0
-    )
-    if connection.execute(mine).first() is not None:
+    """1 for a new vote, also where the item lies unanswered before the rater or was skipped; 0
+    where the rater has answered it."""
+    mine = sql.select(raters.c.given, raters.c.answered).where(raters.c.id == rater.id)
+    given, answered = connection.execute(mine.with_for_update()).one()
+    place = _place(connection, item, rater)
+    if place is not None and place.state == "voted":
         return 0
-    query = sql.select(raters.c.given).where(raters.c.id == rater.id).with_for_update()
-    number = connection.execute(query).scalar_one() + 1
-    name, now = secrets.token_urlsafe(16), time.time()
-    key = digest(["import", rater.seed, item], length=32)
-    row = {
-        "id": name, "rater": rater.id, "item": item, "number": number, "again": 0, "shown": "[]",
-        "state": "voted", "opened": now, "answered": now, "vote": key,
-    }  # fmt: skip
-    connection.execute(assignments.insert().values(row))
+    key, now = digest(["import", rater.seed, item], length=32), time.time()
+    # Nobody knows in which order the responses were seen elsewhere.
+    told = {"shown": "[]", "state": "voted", "vote": key, "answered": now}
+    if place is None:
+        name, replaced, given = secrets.token_urlsafe(16), None, given + 1
+        own = {"id": name, "rater": rater.id, "item": item, "number": given, "again": 0}
+        connection.execute(ask.ADD_PLACE, {**own, **told, "opened": now})
+    else:
+        name, replaced = place.id, place.vote
+        connection.execute(assignments.update().where(assignments.c.id == name).values(told))
     answer = _answer(said).model_dump_json(exclude_none=True)
     vote = {"key": key, "assignment": name, "answer": answer, "comment": said.reason, "at": now}
-    connection.execute(votes.insert().values(vote))
-    connection.execute(
-        raters.update()
-        .where(raters.c.id == rater.id)
-        .values(given=number, answered=raters.c.answered + 1)
-    )
-    taken = items.update().where(items.c.id == item)
-    connection.execute(taken.values(taken=items.c.taken + 1))
+    connection.execute(ask.ADD_VOTE, {**vote, "replaces": replaced})
+    values = {"rater": rater.id, "given_": given, "answered_": answered + (replaced is None)}
+    connection.execute(ask.SET_RATER, values)
+    if place is None or place.state not in ask.COUNTED:
+        connection.execute(ask.COUNT, {"item_": item, "change": 1})
     return 1
+
+
+def _place(connection: Connection, item: int, rater: Rater) -> Any:
+    """Where the rater has the item; None where the rater was never given it."""
+    query = sql.select(assignments).where(
+        assignments.c.rater == rater.id, assignments.c.item == item, assignments.c.again == 0
+    )
+    return connection.execute(query.with_for_update()).first()
 
 
 def _answer(said: Said) -> Answer:

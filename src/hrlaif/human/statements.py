@@ -43,9 +43,11 @@ VOTE = sql.select(votes).where(votes.c.key == value("key_"))
 LAST = (
     sql.select(assignments.c.id)
     .where(assignments.c.rater == value("rater"), assignments.c.vote.is_not(None))
+    .where(assignments.c.shown != "[]")
     .order_by(assignments.c.answered.desc(), assignments.c.number.desc())
     .limit(1)
 )
+"""The last answer given here: nobody knows how an item answered elsewhere was shown."""
 GIVEN = sql.select(*_GIVEN).where(assignments.c.id == value("place"))
 OPEN = (
     sql.select(*_GIVEN)

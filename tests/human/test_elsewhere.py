@@ -1,0 +1,126 @@
+"""Do votes made elsewhere come in once each, also where the rater holds the item unanswered?"""
+
+import secrets
+
+import pytest
+import sqlalchemy as sql
+
+from hrlaif.human import database as db
+from hrlaif.human.desk import Conflict, Sent, hand, last, vote
+from hrlaif.human.elsewhere import Added, bring
+from hrlaif.human.giving import SECONDS_OPEN
+from hrlaif.human.items import Item
+from hrlaif.human.results import cast
+from hrlaif.human.study import Rules, begin, every_rater, join
+from hrlaif.records import Candidate, Message, Prompt
+from hrlaif.rows.files import SourceRow
+
+
+def item(n):
+    prompt = Prompt(id=f"p{n}", messages=(Message(role="user", content=f"Question {n}?"),))
+    sides = tuple(Candidate(text=f"answer {n} {side}") for side in "ab")
+    return Item(id=f"i{n}", mode="preference", prompt=prompt, candidates=sides)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A function that begins a study of so many pairs on a database of its own."""
+    opened = []
+
+    def made(many, **rules):
+        opened.append(db.Database(f"sqlite:///{tmp_path}/{len(opened)}.sqlite"))
+        rules = Rules(**({"checks": 0, "repeats": 0} | rules))
+        return begin(opened[-1], [item(n) for n in range(many)], rules)
+
+    yield made
+    for database in opened:
+        database.close()
+
+
+def told(*ids, answer="b", by="ada"):
+    """Rows of a table made elsewhere."""
+    values = {"question": "preference", "answer": answer, "by": by}
+    return [SourceRow(f"line {n}", {"id": name, **values}) for n, name in enumerate(ids, start=1)]
+
+
+def stands(study):
+    """Of each item how many it counts on, and what the raters were given and have answered."""
+    with study.database.reading() as connection:
+        own = sql.select(db.items.c.taken).order_by(db.items.c.id)
+        people = sql.select(db.raters.c.given, db.raters.c.answered)
+        return list(connection.execute(own).scalars()), [
+            tuple(r) for r in connection.execute(people)
+        ]
+
+
+def answered(study):
+    return {
+        v.item.id: (v.answer.prefers or v.answer.skipped, v.shown) for v in cast(study.database)
+    }
+
+
+def send(study, rater, given, **answer):
+    return vote(study, rater, Sent(given.id, secrets.token_hex(8), answer))
+
+
+def test_an_item_that_lies_open_before_the_rater_takes_the_answer_from_elsewhere(study):
+    one = study(2)
+    ada = join(one, "ada")
+    held = hand(one, ada).given
+    assert bring(one, told("i0", "i1")) == Added(2, 0)
+    assert answered(one) == {"i0": ("b", ()), "i1": ("b", ())}
+    assert stands(one) == ([1, 1], [(2, 2)])
+    assert hand(one, ada).given == []
+    with pytest.raises(Conflict, match="answered in another window"):
+        send(one, ada, held[0], prefers="first")
+    assert bring(one, told("i0", "i1")) == Added(0, 2)
+    assert stands(one) == ([1, 1], [(2, 2)])
+
+
+def test_an_item_given_up_counts_on_the_rater_again_once_the_answer_is_there(study):
+    one = study(1, overlap=1)
+    ada, bob = join(one, "ada"), join(one, "bob")
+    hand(one, ada)
+    with one.database.engine.begin() as connection:
+        older = db.assignments.c.opened - SECONDS_OPEN - 1
+        connection.execute(db.assignments.update().values(opened=older))
+    hand(one, bob)  # ada's is released, and given to bob
+    assert bring(one, told("i0")) == Added(1, 0)
+    assert stands(one) == ([2], [(1, 1), (1, 0)])
+    assert [(v.rater, v.answer.prefers) for v in cast(one.database)] == [("ada", "b")]
+
+
+def test_a_skipped_item_takes_the_answer_and_keeps_what_it_replaces(study):
+    one = study(1)
+    ada = join(one, "ada")
+    send(one, ada, hand(one, ada).given[0], skipped="language")
+    assert stands(one) == ([0], [(1, 1)])
+    assert bring(one, told("i0")) == Added(1, 0)
+    assert answered(one) == {"i0": ("b", ())}
+    assert stands(one) == ([1], [(1, 1)])
+    with one.database.reading() as connection:
+        kept = connection.execute(sql.select(db.votes.c.key, db.votes.c.replaces)).all()
+    assert len(kept) == 2
+    assert {replaces for _, replaces in kept} - {None} < {key for key, _ in kept}
+
+
+def test_a_verdict_given_here_stands_against_one_from_elsewhere(study):
+    one = study(1)
+    ada = join(one, "ada")
+    given = hand(one, ada).given[0]
+    send(one, ada, given, prefers="tie")
+    assert bring(one, told("i0")) == Added(0, 1)
+    assert answered(one) == {"i0": ("tie", given.shown)}
+
+
+def test_the_last_answer_is_the_last_one_given_here(study):
+    one = study(3)
+    ada = join(one, "ada")
+    first, second = hand(one, ada).given
+    send(one, ada, first, prefers="first")
+    bring(one, told(second.item.id))
+    assert last(one, ada).given.id == first.id
+    only = study(1)
+    bring(only, told("i0", by="bob"))
+    (bob,) = every_rater(only)
+    assert last(only, bob) is None
