@@ -275,3 +275,53 @@ def test_a_judge_compares_whole_pairs_only() -> None:
     for sampling in ({"samples_per_prompt": 3}, {"truncated_reward": -1.0}):
         with pytest.raises(UsageError, match="sampling"):
             Policy.parse({**judged, "sampling": sampling})
+
+
+class Remembers(Settings):
+    """RLOO, and how far the log-ratio of each optimizer step is from 0."""
+
+    uses_values: bool = False
+    epochs: int
+    minibatches: int
+    gaps: list[float] = []  # noqa: RUF012
+
+    def credit(self, rollouts: Rollouts) -> Credit:
+        return Rloo().credit(rollouts)
+
+    def loss(self, new: Tensor, rollouts: Rollouts, credit: Credit) -> Tensor:
+        self.gaps.append(float((new.detach() - rollouts.old).abs().max()))
+        return Rloo().loss(new, rollouts, credit)
+
+
+@pytest.mark.parametrize(("epochs", "minibatches"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_in_16_bits_too_each_ratio_is_1_until_the_policy_has_moved(
+    epochs: int, minibatches: int, prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    """The sampler rounds otherwise than the learner; steps of nothing leave nothing else."""
+    algorithm = Remembers(epochs=epochs, minibatches=minibatches, gaps=[])
+    how = settings(
+        "rloo",
+        1,
+        algorithm=algorithm,
+        optimizer={"learning_rate": 1e-30},
+        sampling={"prompts_per_step": 8, "samples_per_prompt": 4, "max_tokens": 48},
+    )
+    with using(Compute(device="cpu", precision="bfloat16", threads=1)):
+        row = run("rloo", prompts, start, tmp_path, how=how)[0]
+    assert row["logprob_gap"] > 1e-3
+    assert len(algorithm.gaps) == epochs * minibatches
+    assert algorithm.gaps[0] == 0
+    assert max(algorithm.gaps) < (1e-9 if minibatches == 1 else row["logprob_gap"] / 4)
+
+
+def test_in_16_bits_nothing_is_clipped_where_each_response_is_learnt_from_once(
+    prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    values = {"kind": "rloo", "clip": 1e-4, "kl": {"beta": 0}}
+    sampling = {"prompts_per_step": 8, "samples_per_prompt": 4, "max_tokens": 48}
+    how = settings("rloo", 1, algorithm=values, sampling=sampling)
+    with using(Compute(device="cpu", precision="bfloat16", threads=1)):
+        row = run("rloo", prompts, start, tmp_path, how=how)[0]
+    assert row["clip_share"] == 0
+    assert row["policy_loss"] == pytest.approx(0, abs=1e-6)  # - the mean of A, which is 0
+    assert row["grad_norm"] > 0

@@ -25,7 +25,9 @@ class Rollouts:
     rows: Tensor  # [N] which response a token belongs to, 0 .. S-1 in order
     groups: Tensor  # [S] which prompt a response answers
     rewards: Tensor  # [S] normalised rewards
-    old: Tensor  # [N] log-probabilities under the policy that sampled
+    old: Tensor
+    """[N] log-probabilities under the policy that sampled. In the loss they are the learner's own:
+    on the first optimizer step exactly the new ones, so that each ratio is 1."""
     reference: Tensor  # [N] log-probabilities under the SFT policy
     values: Tensor | None = None  # [N] value of the state before each token, if `uses_values`
 

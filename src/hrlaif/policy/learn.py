@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -64,13 +64,38 @@ def judged(actor: Actor, batch: Batch, algorithm: Algorithm, temperature: float)
     )
 
 
+def with_old(lesson: Lesson, old: Tensor) -> Lesson:
+    """The lesson with these log-probabilities [N] for those of the policy that sampled."""
+    return replace(lesson, rollouts=replace(lesson.rollouts, old=old))
+
+
+def before_steps(actor: Actor, lesson: Lesson) -> Lesson:
+    """The lesson with the sampler's log-probabilities computed again as `gradients` does.
+
+    A pass more, and none in float32, where sampler and learner agree. Not under no_grad: there
+    other kernels may run, which round otherwise.
+    """
+    if lesson.batch.old is None or dtype_of(actor) == torch.float32:
+        return lesson
+    return with_old(
+        lesson,
+        lesson.batch.each(lambda part: actor.scores(part, lesson.temperature).logprobs.detach()),
+    )
+
+
+def dtype_of(actor: Actor) -> torch.dtype:
+    """What the policy computes in."""
+    return next(actor.model.parameters()).dtype  # type: ignore[no-any-return]
+
+
 def gradients(
-    actor: Actor, lesson: Lesson, responses: Sequence[int] | None = None
+    actor: Actor, lesson: Lesson, responses: Sequence[int] | None = None, *, first: bool = False
 ) -> tuple[Tensor, Figures]:
     """Adds up the gradients of these responses (all when empty), a micro-batch at a time.
 
     Returns the new log-probabilities [N], NaN where not asked. The loss of a minibatch is scaled up
-    to the size of the batch, as if it were all of it.
+    to the size of the batch, as if it were all of it. With `first` the policy is still the one that
+    sampled: the new log-probabilities are the old ones, and every ratio is exactly 1.
     """
     batch, algorithm, found = lesson.batch, lesson.algorithm, _Sums()
     new = torch.full((len(batch.rows),), math.nan, device=batch.device)
@@ -79,6 +104,8 @@ def gradients(
         names = [lesson.names[i] for i in part.responses]
         own, credit = lesson.rollouts.at(part.tokens), lesson.credit.at(part.tokens)
         scores = actor.scores(part.sequences, lesson.temperature)
+        if first:
+            own = replace(own, old=scores.logprobs.detach())
         loss = scale * algorithm.loss(scores.logprobs, own, credit)
         found.add("policy_loss", _backward(loss, "policy", lesson.where, names))
         new[part.tokens] = scores.logprobs.detach()

@@ -26,7 +26,7 @@ class Rloo(Settings):
     """Optimizer steps in one pass, each on as many of the prompts."""
     clip: float = Field(default=0.2, gt=0)
     """A response's probability ratio earns nothing beyond 1 - clip and 1 + clip; on the first
-    optimizer step of each step the ratio is 1."""
+    optimizer step of each step the ratio is 1, in 16 bits too."""
 
     uses_values: ClassVar[bool] = False
 
