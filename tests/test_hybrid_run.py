@@ -77,6 +77,16 @@ def test_other_categories_are_labelled_as_basic_rlaif_does(run):
     assert all(row["labeler"].startswith("pairwise/") for row in writing)
 
 
+def test_what_a_label_took_is_shared_by_the_judges_alone(run):
+    rows = read(run / "preferences.jsonl") + read(run / "abstentions.jsonl")
+    asked = [row for row in rows if "pairwise/" in row["labeler"]]
+    found = json.loads((run / "evaluation/metrics.json").read_text())["cost"]
+    seconds = json.loads((run / "receipts/label.json").read_text())["seconds"]
+    assert 0 < found["labels"] == len(asked)
+    assert found["seconds_per_label"] == pytest.approx(seconds / len(asked))
+    assert f"{len(asked)} labels by a judge at" in (run / "report.html").read_text("utf-8")
+
+
 def test_satisfaction_stands_beside_the_win_rate(run):
     metrics = json.loads((run / "evaluation/metrics.json").read_text())
     found = metrics["satisfaction"]

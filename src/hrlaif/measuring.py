@@ -10,6 +10,7 @@ from typing import Any
 from hrlaif import scoring
 from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
+from hrlaif.evaluation.cost import judged
 from hrlaif.llm import Local
 from hrlaif.materials import read_preferences, read_responses, sampled, start
 from hrlaif.records import Prompt, Response
@@ -33,7 +34,8 @@ def both_policies(
 def known(folder: Path) -> dict[str, Any]:
     """What earlier stages found and the evaluation shows: labels, rewards, the choice, the cost."""
     receipts = {name: read_receipt(folder, name) for name in ("sft", "label", "policy")}
-    made = receipts["label"].counts.get("comparisons", 0) if receipts["label"] else 0
+    preferences = read_preferences(folder / "preferences.jsonl")
+    labelers = [*(p.labeler for p in preferences), *_silent(folder / "abstentions.jsonl")]
     choice = json.loads((folder / "policy" / "choice.json").read_text("utf-8"))
     watched = [row.values for row in read_rows(folder / "policy" / "validation.jsonl")]
     totals = {
@@ -43,12 +45,19 @@ def known(folder: Path) -> dict[str, Any]:
     }
     return {
         "check": Answer(),
-        "preferences": read_preferences(folder / "preferences.jsonl"),
+        "preferences": preferences,
         "validation": watched,
         "chosen_step": choice["chosen"],
         "totals": totals,
-        "labels": made,
+        "labels": judged(labelers),
     }
+
+
+def _silent(path: Path) -> list[str]:
+    """The labelers that abstained."""
+    if not path.exists() or not path.stat().st_size:
+        return []
+    return [str(row.values["labeler"]) for row in read_rows(path)]
 
 
 def harm(config: Config, folder: Path) -> Mapping[str, Any] | None:

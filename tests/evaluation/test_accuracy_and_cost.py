@@ -1,9 +1,23 @@
 """Accuracy on referenced prompts, held-out reward, and the bill."""
 
+import json
+
 import pytest
 
 from hrlaif.evaluation import accuracy, cost, held_out_reward
-from hrlaif.records import Message, Prompt, Response, Verdict
+from hrlaif.measuring import known
+from hrlaif.records import (
+    Abstention,
+    Candidate,
+    Comparison,
+    Message,
+    Preference,
+    Prompt,
+    Response,
+    Verdict,
+)
+from hrlaif.rows import write_rows
+from hrlaif.run import Receipt, receipt_path
 
 
 class SaysItself:
@@ -92,3 +106,40 @@ def test_a_call_without_a_known_price_makes_the_sum_unknown():
     assert found.cost is None
     assert found.cost_per_label is None
     assert found.stages[1].cost == 0.0
+
+
+BY_A_CHECK, ASKED_TOO, JUDGE = "verified/number", "verified/number+pairwise/m", "pairwise/m"
+
+
+@pytest.mark.parametrize(
+    ("told", "silent", "labels"),
+    [
+        ([JUDGE, JUDGE], [JUDGE], 3),
+        # A hybrid run: what a check decided, or could not, has asked nobody.
+        ([BY_A_CHECK] * 6 + [ASKED_TOO, JUDGE], [BY_A_CHECK, ASKED_TOO, JUDGE], 4),
+        (["human/people"] * 5, ["human/people"], 0),
+        ([], [], 0),
+    ],
+)
+def test_what_labels_cost_is_shared_by_those_that_a_judge_gave(told, silent, labels, tmp_path):
+    prompt = Prompt(id="p", messages=(Message(role="user", content="Q"),))
+    pair = Comparison(id="c", prompt=prompt, a=Candidate(text="x"), b=Candidate(text="y"))
+    labelled = (Preference(comparison=pair, prob_a=1.0, labeler=name).row() for name in told)
+    write_rows(tmp_path / "preferences.jsonl", labelled)
+    passed_on = (Abstention(comparison=pair, labeler=n, reason="r").row() for n in silent)
+    write_rows(tmp_path / "abstentions.jsonl", passed_on)
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy/choice.json").write_text('{"chosen": 1}')
+    write_rows(tmp_path / "policy/validation.jsonl", [{"step": 0}])
+    (tmp_path / "receipts").mkdir()
+    receipt = Receipt(
+        stage="label", settings={}, inputs={}, finished="now", seconds=12.0,
+        counts={"comparisons": len(told) + len(silent)}, cost={"calls": 8, "usd": 0.6},
+    )  # fmt: skip
+    receipt_path(tmp_path, "label").write_text(json.dumps(receipt.row()))
+    seen = known(tmp_path)
+    found = cost(seen["totals"], labels=seen["labels"])
+    assert found.labels == labels
+    assert found.cost == 0.6
+    each = (0.6 / labels, 12 / labels, labels * 0.67) if labels else (None, None, None)
+    assert (found.cost_per_label, found.seconds_per_label, found.human_total) == each

@@ -102,6 +102,15 @@ def test_hostile_texts_add_no_element_and_no_attribute(run):
     assert "{{ 7*7 }}" in page
 
 
+@pytest.mark.parametrize(("labels", "said"), [(40, "40 labels by a judge"), (0, "human one")])
+def test_what_a_label_cost_is_said_where_a_judge_gave_labels(labels, said, run):
+    path = run / "evaluation/metrics.json"
+    each = {"cost_per_label": 0.0, "seconds_per_label": 2.0, "human_total": 26.8}
+    price = {"paper_human_label": 0.67, "paper_ai_label": 0.06, "labels": labels}
+    document(path, {**json.loads(path.read_text("utf-8")), "cost": {**each, **price}})
+    assert (said in write(run).read_text("utf-8")) == bool(labels)
+
+
 def test_the_page_allows_itself_one_style_sheet_and_nothing_else(run):
     page = write(run).read_text("utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]

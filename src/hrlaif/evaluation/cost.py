@@ -6,7 +6,7 @@ orders) against $0.67 a human one (304 words at $0.11 a 50 words; one rater, no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 from hrlaif.statistics import Measured
@@ -38,7 +38,7 @@ class Cost(Measured):
     seconds: float
     cost: float | None
     labels: int
-    """Preferences and abstentions that a judge was asked for."""
+    """Preferences and abstentions of a judge; those of people and of checks alone are none."""
     cost_per_label: float | None
     seconds_per_label: float | None
     paper_human_label: float = PAPER_HUMAN_LABEL
@@ -47,13 +47,19 @@ class Cost(Measured):
     """The same number of labels from people, at the paper's price."""
 
 
+def judged(labelers: Iterable[str]) -> int:
+    """How many of the labels by these labelers a judge gave: none by people (`human/NAME`), nor
+    where a check alone decided (`verified/NAME`, without `+` and whom it asked)."""
+    return sum("+" in name or not name.startswith(("human/", "verified/")) for name in labelers)
+
+
 def cost(
     totals: Mapping[str, Mapping[str, Any]], *, labels: int = 0, label_stage: str = "label"
 ) -> Cost:
     """From the ledger's totals a stage: calls, prompt_tokens, completion_tokens, seconds, cost.
 
     A missing `cost` is unknown unless the stage made no calls. A cost per label needs the
-    `label_stage` among the stages.
+    `label_stage` among the stages, and `labels` that a judge gave.
     """
     lines = tuple(_line(stage, given) for stage, given in totals.items())
     label = next((line for line in lines if line.stage == label_stage), None)
