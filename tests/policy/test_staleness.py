@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
-from hrlaif.policy import Policy, Staleness
+from hrlaif.policy import Policy, Staleness, candidates
 from hrlaif.policy.loop import train
 from hrlaif.policy.rollouts import Scorer
 from hrlaif.policy.staleness import Renewal, Watch, agreement, is_stale
@@ -208,3 +209,40 @@ def test_a_run_killed_around_a_refresh_is_the_run_that_was_not(
         assert untimed(metrics.read(cut / name)) == untimed(metrics.read(whole / name))
     one, other = (load_file(f / "step_000004" / "weights.safetensors") for f in (whole, cut))
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def rated(folder: Path, rewards: dict[int, float], refreshed: Sequence[int] = ()) -> None:
+    for name in ("validation.jsonl", "staleness.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    for step, value in rewards.items():
+        metrics.append(folder / "validation.jsonl", {"step": step, "reward_mean": value})
+    for step in refreshed:
+        metrics.append(folder / "staleness.jsonl", {"step": step, "refreshed": step})
+
+
+def test_checkpoints_are_ranked_within_each_reward_and_the_last_is_judged(tmp_path: Path) -> None:
+    rewards = {0: 0.0, 10: 2.0, 20: 3.0, 30: 2.5, 40: 0.1, 50: 0.4, 60: 0.2}
+    rated(tmp_path, rewards)
+    assert candidates.best(tmp_path, 4) == [10, 20, 30, 50]  # one reward: the highest
+    rated(tmp_path, rewards, refreshed=[40])  # the step of a refresh is scored by the new reward
+    assert candidates.best(tmp_path, 4) == [20, 40, 50, 60]
+    assert candidates.best(tmp_path, 3) == [20, 50, 60]
+    assert candidates.best(tmp_path, 1) == [60]
+    rated(tmp_path, rewards, refreshed=[20, 50])
+    assert candidates.best(tmp_path, 4) == [10, 20, 50, 60]
+
+
+def test_what_is_judged_at_the_end_was_kept_all_the_while(tmp_path: Path) -> None:
+    stream = random.Random(0)
+    for _ in range(200):
+        steps = range(10, 10 * stream.randint(3, 10), 10)
+        made = [n for n in range(5, 100, 5) if stream.random() < 0.2]
+        rewards = {step: stream.random() for step in steps}
+        count, kept = stream.randint(1, 4), set(steps)
+        for done in steps:
+            seen = {step: rewards[step] for step in steps if step <= done}
+            rated(tmp_path, seen, refreshed=[n for n in made if n <= done])
+            kept -= {*seen} - {done, *candidates.best(tmp_path, count)}
+        judged = candidates.best(tmp_path, count)
+        assert set(judged) <= kept
+        assert len(judged) == min(count, len(rewards))

@@ -1,6 +1,7 @@
 """Which checkpoints are worth judging, what did they answer, and how does one become the policy?
 
 policy/validation.jsonl                a row an evaluation: step, reward, KL, length
+policy/staleness.jsonl                 after which steps the reward has learnt anew
 policy/responses/step_000020.jsonl     what the policy answered then; step 0 is the SFT policy
 policy/step_000020/                    the checkpoint
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hrlaif.errors import DataError
 from hrlaif.policy.choice import Choice, choose
+from hrlaif.policy.staleness import LOG
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Response
 from hrlaif.rows.files import read_rows, write_rows
@@ -42,11 +44,23 @@ def load(folder: Path, step: int) -> list[Response]:
 def best(folder: Path, count: int) -> list[int]:
     """The steps after the first with the highest validation reward, at most `count`, ascending.
 
-    Without a reward (offline DPO) those with the lowest loss on labels that were held out.
+    Without a reward (offline DPO) those with the lowest loss on labels that were held out. Where
+    the reward has learnt anew, its values are on several scales: the last step is one, the others
+    are the best by each reward in turn, the newest first. A step that this leaves out once is never
+    one again, so its checkpoint may go.
     """
     rows = [r for r in metrics.read(folder / "validation.jsonl") if r["step"] > 0]
     ranked = sorted((worse, r["step"]) for r in rows if (worse := _worse(r)) is not None)
-    return sorted(step for _, step in ranked[:count])  # of equal ones the earlier steps
+    steps = [step for _, step in ranked]  # of equal ones the earlier first
+    made = [n for row in metrics.read(folder / LOG) if (n := row["refreshed"])]
+    reward = {step: sum(n <= step for n in made) for step in steps}  # which one it was scored by
+    if len(set(reward.values())) < 2:
+        return sorted(steps[:count])
+    last = max(steps)
+    others = [step for step in steps if step != last]
+    place = {s: [t for t in others if reward[t] == reward[s]].index(s) for s in others}
+    others.sort(key=lambda step: (place[step], -reward[step]))
+    return sorted([last, *others[: count - 1]])
 
 
 def _worse(row: dict[str, float | None]) -> float | None:

@@ -49,7 +49,8 @@ class Validation(Settings):
     temperature: float = Field(default=0.0, ge=0)
     """0 answers greedily; else the draws are the same at every evaluation."""
     candidates: int = Field(default=4, ge=1)
-    """Checkpoints with the highest validation reward that are kept and judged; the paper's 4."""
+    """Checkpoints with the highest validation reward that are kept and judged; the paper's 4. Where
+    the reward has learnt anew, the last step and the best by each reward in turn."""
 
 
 @final
