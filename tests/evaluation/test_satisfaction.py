@@ -101,6 +101,23 @@ def test_people_set_the_scale_where_enough_of_them_rated():
     assert fitted(group, scores, upside_down) is None
 
 
+def test_ratings_of_two_questions_under_one_id_are_not_mixed():
+    first, second = answers("12345" * 4, "m"), []
+    for r in first:  # the same ids and texts, to other questions, of which people say the opposite
+        other = (Message(role="user", content=f"Not {r.prompt.messages[0].content}"),)
+        second.append(
+            r.model_copy(update={"prompt": r.prompt.model_copy(update={"messages": other})})
+        )
+    scores = [Score(id=r.key, value=float(r.text), scorer="s") for r in first]
+    people = [
+        Rating(id=r.key, satisfaction=level(float(r.text)), rater="human/a", response=r)
+        for group, level in ((first, lambda said: said), (second, lambda said: 6 - said))
+        for r in group
+    ]
+    assert fitted(first, scores, people).slope == pytest.approx(1.0)
+    assert fitted(second, scores, people) is None  # people do not rise with the judge
+
+
 def test_people_s_ratings_come_from_a_file_of_the_vote_page(tmp_path):
     path = tmp_path / "ratings.jsonl"
     write_rows(

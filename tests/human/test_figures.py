@@ -109,6 +109,15 @@ def test_a_rater_who_clicks_blindly_is_seen_by_checks_repeats_and_sides(study):
     assert careless["checks"][0] < careless["checks"][1]
 
 
+def test_the_same_text_is_asked_of_each_question_also_where_they_share_an_id(write):
+    sides = {"a": {"text": "Yes."}, "b": {"text": "No."}}
+    rows = [{"id": f"r{n}", "prompt_id": "p", "prompt": f"Is it {n}?", **sides} for n in (1, 2, 2)]
+    rows[2]["id"] = "r3"
+    items = items_of(str(write("pairs.jsonl", rows)), ("harmless",))
+    asked = [(i.prompt.messages[0].content, i.candidates[0].text) for i in items]
+    assert asked == [(f"Is it {n}?", text) for n in (1, 2) for text in ("Yes.", "No.")]
+
+
 def test_rates_of_satisfaction_and_harmlessness_leave_abstentions_out_and_count_them(study):
     rows = [
         {"id": f"r{n}", "prompt": f"Q{n // 2}", "response": f"text {n}", "model": "ab"[n % 2]}

@@ -6,7 +6,7 @@ relative and rewards style. Its scale is not public; ours, and the bar, are stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import final
 
@@ -103,7 +103,7 @@ def fitted(
     None with fewer than 20 such responses, where the judge says the same of all, or where people
     do not rise with the judge: such a line would put the judge upside down.
     """
-    said: dict[tuple[str, str], list[float]] = {}
+    said: dict[Hashable, list[float]] = {}
     for rating in people:
         if rating.response is not None:
             said.setdefault(_of(rating.response), []).append(rating.satisfaction)
@@ -122,5 +122,6 @@ def fitted(
     return Line(slope=slope, intercept=float(y.mean() - slope * x.mean()), n=len(pairs))
 
 
-def _of(response: Response) -> tuple[str, str]:
-    return response.prompt.id, response.text
+def _of(response: Response) -> Hashable:
+    """What people and the judge read: an id may stand for several questions."""
+    return response.prompt.messages, response.text

@@ -14,6 +14,7 @@ from hrlaif.progress import say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response
 from hrlaif.rows import comparisons_and_rows, read_rows, responses_from
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.turns import Turns
 
 Mode = Literal["preference", "ranking", "satisfaction", "harmless"]
 MODES: tuple[Mode, ...] = ("preference", "ranking", "satisfaction", "harmless")
@@ -226,13 +227,13 @@ def _single(mode: Mode, response: Response) -> Item:
 
 
 def _sides(pairs: Sequence[tuple[Comparison, Judged | None]]) -> list[Response]:
-    """Both sides of every pair as responses of their own; equal ones once."""
-    found: dict[tuple[str, str], Response] = {}
+    """Both sides of every pair as responses of their own; equal ones to the same turns once."""
+    found: dict[tuple[Turns, str], Response] = {}
     for pair, _ in pairs:
         for name, side in (("a", pair.a), ("b", pair.b)):
             fields = side.model_dump()
             response = Response(prompt=pair.prompt, id=f"{pair.id}/{name}", **fields)
-            found.setdefault((pair.prompt.id, side.text), response)
+            found.setdefault((pair.prompt.messages, side.text), response)
     return list(found.values())
 
 
