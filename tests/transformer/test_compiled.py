@@ -5,6 +5,13 @@ import logging
 
 import pytest
 import torch
+import transformers
+from transformers.models.bitnet.modeling_bitnet import BitNetMLP
+from transformers.models.cohere import modeling_cohere
+from transformers.models.falcon_h1.modeling_falcon_h1 import FalconH1MLP
+from transformers.models.gemma3n.modeling_gemma3n import Gemma3nTextMLP
+from transformers.models.glm import modeling_glm
+from transformers.models.llama import modeling_llama
 
 from hrlaif.settings import Compute, using
 from hrlaif.transformer import compiled, forward
@@ -18,6 +25,7 @@ def small(monkeypatch):
     """Small batches count as large, and nothing has been tried."""
     monkeypatch.setattr(compiled, "_LARGE", 1)
     monkeypatch.setattr(compiled, "_USABLE", {})
+    monkeypatch.setattr(compiled, "_TOLD", set())
 
 
 def _logprobs_and_gradients(model):
@@ -91,3 +99,69 @@ def test_small_batches_and_compile_off_compile_nothing(tiny, small, monkeypatch)
         _logprobs_and_gradients(model)
     monkeypatch.setattr(compiled, "_LARGE", 2**18)
     _logprobs_and_gradients(model)
+
+
+def _gemma3n(layer):
+    config = transformers.Gemma3nTextConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        layer_types=["full_attention"] * 2,
+        activation_sparsity_pattern=[0.95, 0.0],
+    )
+    return Gemma3nTextMLP(config, layer)
+
+
+def _falcon_h1(multipliers):
+    sizes = {"hidden_size": 32, "intermediate_size": 64}
+    return FalconH1MLP(transformers.FalconH1Config(**sizes, mlp_multipliers=multipliers))
+
+
+UNLIKE = {
+    "gate multiplied": lambda: _falcon_h1([0.9, 1.0]),
+    "sum multiplied": lambda: _falcon_h1([1.0, 0.3]),
+    "gates left out": lambda: _gemma3n(0),
+    "normed inside": lambda: BitNetMLP(
+        transformers.BitNetConfig(hidden_size=32, intermediate_size=64, hidden_act="silu")
+    ),
+}
+ALIKE = {"multiplied by 1": lambda: _falcon_h1([1.0, 1.0]), "no gate left out": lambda: _gemma3n(1)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", [*UNLIKE, *ALIKE])
+def test_an_mlp_that_does_more_than_gate_keeps_its_own_forward_and_says_so(
+    name, dtype, small, caplog, monkeypatch
+):
+    monkeypatch.setattr(compiled, "_compiled", lambda formula: formula)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    torch.manual_seed(0)
+    module = (UNLIKE | ALIKE)[name]().to(dtype)
+    x = torch.randn(40, 32, dtype=dtype, requires_grad=True)
+    wanted = module(x).detach()
+    with caplog.at_level(logging.WARNING):
+        compiled.quicken(torch.nn.ModuleList([module, copy.deepcopy(module)]))
+    off = float((module(x).detach() - wanted).norm() / wanted.norm())
+    assert off < (1e-5 if dtype == torch.float32 else 0.02)
+    assert ("forward" in module.__dict__) == (name in ALIKE)
+    told = [record.message.split()[0] for record in caplog.records]
+    assert told == [type(module).__name__] * (name in UNLIKE)  # once
+
+
+def test_the_rotation_of_each_family_is_compared_with_its_own(small, caplog, monkeypatch):
+    monkeypatch.setattr(compiled, "_compiled", lambda formula: formula)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: True)
+    q, k = (torch.randn(2, 2, 5, 8, requires_grad=True) for _ in range(2))
+    angles = torch.rand(2, 5, 4)
+    for module in (modeling_llama, modeling_cohere, modeling_glm):
+        repeat = {modeling_cohere: lambda x: x.repeat_interleave(2, -1)}
+        angle = repeat.get(module, lambda x: torch.cat((x, x), -1))(angles)
+        plain = module.apply_rotary_pos_emb
+        plain = getattr(plain, "args", (plain,))[0]  # where another test has quickened it
+        names = {"apply_rotary_pos_emb": plain}
+        compiled._quicken_rotary(names)
+        found = names["apply_rotary_pos_emb"](q, k, angle.cos(), angle.sin())
+        for own, other in zip(found, plain(q, k, angle.cos(), angle.sin()), strict=True):
+            assert torch.allclose(own, other, atol=1e-5)
+    assert list(compiled._USABLE.values()) == [True, False, False]
+    assert len(caplog.records) == 2

@@ -24,16 +24,19 @@ from hrlaif.transformer.norms import formula_of
 
 _LARGE = 2**18  # values; below, calling what was compiled takes longer than the chain
 _SAME = 0.02  # of the norm; rounding each intermediate value to 16 bits gives 0.005
+_SAME_IN_32_BITS = 1e-3
 _ACTIVATIONS = ("gelu_tanh", "silu")
 _USABLE: dict[str, bool] = {}
+_TOLD: set[str] = set()  # MLPs that were said to differ: once, not for every layer
 logger = logging.getLogger(__name__)
 
 
 def quicken(model: nn.Module) -> None:
     """Lets a model's norms, gates and rotary embeddings compute this way, in place.
 
-    Each formula is compared with what it replaces at its first use. One that differs, or does not
-    compile, is not used again, and the reason is logged.
+    An MLP is one only where its own forward says what the formula says. What was compiled is
+    compared with what it replaces at its first use, a rotary embedding in each family. One that
+    differs, or does not compile, is not used again, and the reason is logged.
     """
     for module in model.modules():
         if type(module).__name__.endswith("RMSNorm") and (norm := formula_of(module)) is not None:
@@ -106,7 +109,9 @@ def _quicken_rotary(names: dict[str, Any]) -> None:
     def rotary(plain: Any, *args: Any, **more: Any) -> Any:
         if more or len(args) != 4 or args[2].dim() != 3 or not _is_worth_it(args[0]):
             return plain(*args, **more)
-        return _either(rotate, plain, *args)
+        # Some families turn neighbours instead of halves, or a part of each head alone.
+        family = f"{plain.__module__} {args[0].shape[-1]} {args[2].shape[-1]}"
+        return _either(rotate, plain, *args, of=family)
 
     names["apply_rotary_pos_emb"] = partial(rotary, plain)
 
@@ -124,11 +129,15 @@ def has_compiler() -> bool:
     return sys.platform != "win32" and any(name and shutil.which(name) for name in names)
 
 
-def _either(formula: Any, plain: Callable[..., Any], *args: Tensor) -> Any:
-    """The compiled formula of the arguments where it is usable, else what it stands for."""
+def _either(formula: Any, plain: Callable[..., Any], *args: Tensor, of: str = "") -> Any:
+    """The compiled formula of the arguments where it is usable, else what it stands for.
+
+    Tried once for each set of options, dtype, and `of`.
+    """
     base = formula.func if isinstance(formula, partial) else formula
     options = formula.keywords if isinstance(formula, partial) else {}
-    quick, name = partial(_compiled(base), **options), f"{base.__name__} {options} {args[0].dtype}"
+    quick = partial(_compiled(base), **options)
+    name = " ".join((base.__name__, str(options), of, str(args[0].dtype)))
     if name not in _USABLE:
         _USABLE[name] = _says_the_same(quick, plain, args, name)
     return quick(*args) if _USABLE[name] else plain(*args)
@@ -178,4 +187,29 @@ def _gate_of(module: Any) -> str | None:
         torch.allclose(gate(x, torch.ones_like(x), kind=kind), module.act_fn(x), atol=1e-6)
         for kind in _ACTIVATIONS
     )
-    return next((kind for kind, is_it in zip(_ACTIVATIONS, same, strict=True) if is_it), None)
+    kind = next((kind for kind, is_it in zip(_ACTIVATIONS, same, strict=True) if is_it), None)
+    return kind if kind is not None and _is_gated(module, kind) else None
+
+
+@torch.no_grad()
+def _is_gated(module: Any, kind: str) -> bool:
+    """Whether a module's own forward, on small and large values, is that of a gated MLP.
+
+    Some families multiply, clamp or norm on the way, or leave out small gates, by the layer.
+    """
+    weight = getattr(module.gate_proj, "weight", None)
+    if not isinstance(weight, Tensor) or weight.device.type != "cpu":
+        return False
+    x = torch.randn(4, weight.shape[-1], generator=torch.Generator().manual_seed(0))
+    x = (x * torch.tensor([[0.1], [1.0], [10.0], [1000.0]])).to(weight.dtype)
+    try:
+        found = module.down_proj(gate(module.gate_proj(x), module.up_proj(x), kind=kind))
+        pairs = zip(found.float(), module(x).float(), strict=True)
+    except Exception:  # such as experts, which are told more than x
+        return False
+    off = max(float(_off(a, b)) for a, b in pairs)
+    same = off <= (_SAME_IN_32_BITS if weight.dtype == torch.float32 else _SAME)
+    if not same and (name := type(module).__name__) not in _TOLD:
+        _TOLD.add(name)
+        logger.warning("%s is not compiled (it differs from a plain gate by %.2g)", name, off)
+    return same
