@@ -6,6 +6,7 @@ import secrets
 
 import pytest
 
+from hrlaif.errors import DataError
 from hrlaif.human import database as db
 from hrlaif.human.desk import Sent, hand, vote
 from hrlaif.human.figures import agreement, rates
@@ -116,6 +117,25 @@ def test_the_same_text_is_asked_of_each_question_also_where_they_share_an_id(wri
     items = items_of(str(write("pairs.jsonl", rows)), ("harmless",))
     asked = [(i.prompt.messages[0].content, i.candidates[0].text) for i in items]
     assert asked == [(f"Is it {n}?", text) for n in (1, 2) for text in ("Yes.", "No.")]
+
+
+def test_of_scores_only_grades_from_1_to_10_stand_beside_satisfaction(write):
+    given = str(write("r.jsonl", [{"id": "r", "prompt": "Q", "response": "x"}]))
+
+    def beside(**row):
+        scores = str(write("s.jsonl", [{"id": "r", "value": 7.0, **row}]))
+        return items_of(given, ("satisfaction",), beside=scores)[0].judged
+
+    grades = {str(n): 0.1 for n in range(1, 11)}
+    told = beside(scorer="direct/m/general/1-10", distribution=grades)
+    assert told.satisfaction == pytest.approx(1 + 6 * 4 / 9)
+    parts = {"1 learned": 5.0, "2 length": 2.0}
+    for row in (
+        {"scorer": "direct/m/general", "distribution": grades},  # from -1 to 1
+        {"scorer": "learned+length", "distribution": parts},
+    ):
+        with pytest.raises(DataError, match="`hrlaif score --judge`"):
+            beside(**row)
 
 
 def test_rates_of_satisfaction_and_harmlessness_leave_abstentions_out_and_count_them(study):

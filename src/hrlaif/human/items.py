@@ -262,8 +262,8 @@ def _judgement(values: Mapping[str, Any], where: str) -> Judged | None:
             return Judged(labeler=by, harmless=values["passed"])
         if values.get("satisfaction") is not None:
             return Judged(labeler=by, satisfaction=values["satisfaction"])
-        if values.get("value") is not None and values.get("distribution"):
-            # `hrlaif score` grades from 1 to 10, people from 1 to 5.
+        if values.get("value") is not None and by.endswith("/1-10"):
+            # `hrlaif score --judge` grades from 1 to 10, people from 1 to 5.
             return Judged(labeler=by, satisfaction=1 + (float(values["value"]) - 1) * 4 / 9)
     except ValueError:
         raise DataError(
