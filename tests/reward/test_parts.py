@@ -59,6 +59,13 @@ def test_a_right_answer_a_wrong_one_and_one_that_no_check_can_read():
     )  # without a reference nothing is wrong
 
 
+def test_a_response_that_was_cut_before_its_answer_is_neither_right_nor_wrong():
+    texts = ("<think>6 times 7 is 42. Wait", "It is 4", "The answer is 42. As 6")
+    found = Checked().score([response(t, finish_reason="length") for t in texts], None)
+    assert [s.value for s in found] == [None, None, 1.0]
+    assert found[0].reason == found[1].reason == "cut before its answer"
+
+
 def test_length_costs_nothing_up_to_what_is_free_and_never_more_than_the_most():
     reward = Length(free=10, per=5, most=2.0, unit="characters")
     # (15 - 10) / 5 = 1 and (13 - 10) / 5 = 0.6; (100 - 10) / 5 = 18 is cut to 2.

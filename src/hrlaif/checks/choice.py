@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, final
 
+from hrlaif.checks.cut import CUT, ended, settled
 from hrlaif.checks.rejected import NO, rejecting
 from hrlaif.checks.text import ending, normal
 from hrlaif.protocols import LanguageModel
+from hrlaif.reasons import MISSING
 from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings
 
@@ -19,6 +21,7 @@ _LETTER = (
 )
 _NOUN = r"(?:(?:the|clearly|therefore|definitely|likely|option|choice|letter|answer)\s+)*"
 _IS = r"(?:is|:|=|(?:would|should|must|will|has to) be|-(?=\s))"
+_IS_ZH = r"[】\]\s]*(?:应该?)?(?:是|为|选|:)*\s*(?:选项)?\s*"
 _ENDS = r"(?=[)\]}>'’」』】\s$]*(?:[.,!;:。，；]|$))"
 _TEXT = r"(?:(?!(?<!\w)[A-J](?![\w'])|\bis\b)[^.!?,;\n]){1,60}?"
 _SURELY = r"(?:clearly|definitely|certainly|probably|obviously|really|most likely)"
@@ -27,7 +30,8 @@ _IS_RIGHT = (
     r"(?:correct|right|best|answer|choice)\b"
 )
 _FLAGS = re.IGNORECASE | re.MULTILINE
-_STATED = (
+# These say that it is the answer; of a response that was cut no other statement counts.
+_MARKED = (
     re.compile(r"\\f?box(?:ed)?\s*\{\s*(?:\\(?:text|math)[a-z]*\s*\{)?\s*\(?(?P<letter>[A-J])\b"),
     re.compile(rf"^\s*####\s*{_LETTER}", _FLAGS),
     re.compile(
@@ -36,6 +40,10 @@ _STATED = (
         _FLAGS,
     ),
     re.compile(r"\b(?:answer|ans)\b[\s:.=-]*\(?(?-i:(?P<letter>[A-J]))[\s.)]*$", _FLAGS),
+    re.compile(rf"(?:答案|正确的?选项|故(?=选)){_IS_ZH}{_LETTER}", re.MULTILINE),
+)
+_STATED = (
+    *_MARKED,
     re.compile(
         r"\b(?:pick|choose|select|going with|go with|opt for|say|answer with)\s+"
         rf"(?:it's\s+|it is\s+|that\s+)?{_NOUN}{_LETTER}",
@@ -53,11 +61,7 @@ _STATED = (
         rf"(?:\s*\([^()\n]{{1,60}}\))?{_IS_RIGHT}"
     ),
     re.compile(rf"^[^\w\n]{{0,9}}(?P<letter>[A-J])\s?[.):-]+\s{_TEXT}{_IS_RIGHT}", re.MULTILINE),
-    re.compile(
-        r"(?:答案|正确选项|正确的选项|正确的|应该?(?=是)|(?<!不)(?=是))[】\]\s]*(?:应该?)?(?:是|为|选|:)*\s*"
-        rf"(?:选项)?\s*{_LETTER}",
-        re.MULTILINE,
-    ),
+    re.compile(rf"(?:正确的|应该?(?=是)|(?<!不)(?=是)){_IS_ZH}{_LETTER}", re.MULTILINE),
     re.compile(rf"(?<![不别可])选(?:择)?\s*:?\s*(?:选项)?\s*{_LETTER}", re.MULTILINE),
     re.compile(r"(?<!\w)\(?(?P<letter>[A-J])\)?\s*(?:选?项)?(?:是|才)?(?:正确|对)的?(?!吗)"),
     re.compile(r"选项\s*\(?(?P<letter>[A-J])\)?\s*(?:是|才)?(?:正确|对)(?!吗)"),
@@ -88,7 +92,7 @@ _REJECTED = rejecting(
 _MARK = re.compile(
     r"(?:\banswer\b|答案)[^\n]{0,20}?(?:\bis\b|[:=]|是|为)\s*(?=([^\n]{1,300}))", re.I
 )
-_DRESS = re.compile(r"[*`_\"“”]|</answer>")
+_DRESS = re.compile(r"[*`_\"“”]")
 
 
 @final
@@ -106,11 +110,15 @@ class ChoiceLetter(Settings):
         choices = response.prompt.choices or ()
         reference, evidence = response.prompt.reference_answer, {}
         passed, answer, reason = None, None, "no reference answer"
-        if reference is not None:
+        if response.finish_reason == "error":
+            reason = MISSING
+        elif reference is not None:
             evidence = {"reference": reference}
             wanted = _wanted(reference, choices)
-            letters = chosen_letters(response.text, choices)
-            reason = "no option named" if not letters else "more than one option named"
+            cut = response.finish_reason == "length"
+            letters = chosen_letters(response.text, choices, cut=cut)
+            nothing = CUT if cut else "no option named"
+            reason = "more than one option named" if letters else nothing
             if wanted is None:
                 reason = f"no option fits the reference {reference!r}"
             elif len(letters) == 1:
@@ -127,11 +135,16 @@ class ChoiceLetter(Settings):
         )
 
 
-def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
-    """The option letters that a response settles on; a list of all options settles on none."""
+def chosen_letters(text: str, choices: Sequence[str], *, cut: bool = False) -> list[str]:
+    """The option letters that a response settles on; a list of all options settles on none.
+
+    Of a response that was cut at its token limit, only a marked answer that is closed counts.
+    """
     text = _plain(ending(text))
     # Without the options, A to H: "I" is a word.
     known = {chr(65 + n) for n in range(len(choices) or 8)}
+    if cut:
+        text = _until_answer(text, known)
     shown = [_plain(choice).strip(" .").lower() for choice in choices]
     told = _without_rejected(text, shown)
     stated = [
@@ -150,9 +163,17 @@ def chosen_letters(text: str, choices: Sequence[str]) -> list[str]:
     return sorted(bare & known) or _held(told, shown)
 
 
+def _until_answer(text: str, known: set[str]) -> str:
+    """A text that was cut, up to the end of its last marked answer; "" if that may have gone on."""
+    marks = (m for p in _MARKED for m in p.finditer(text) if _of(m) in known)
+    ends = [m.end(m.lastgroup or 0) for m in marks]
+    return settled(text, ended(text.replace("}", "\n"), max(ends))) if ends else ""
+
+
 def _plain(text: str) -> str:
     """Without the dress that says nothing: bold, code, quotes, answer tags."""
-    return _DRESS.sub("", normal(text).replace("<answer>", "\nanswer: "))
+    text = normal(text).replace("<answer>", "\nanswer: ").replace("</answer>", "\n")
+    return _DRESS.sub("", text)
 
 
 def _with_others(match: re.Match[str], text: str, known: set[str]) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
 from hrlaif.checks.asides import without_asides
-from hrlaif.checks.marks import MOST_CHARACTERS, Span, marked, weakly_marked
+from hrlaif.checks.cut import CUT
+from hrlaif.checks.marks import MOST_CHARACTERS, Span, marked, until_answer, weakly_marked
 from hrlaif.checks.numbers import Percent, numbers_in
 from hrlaif.checks.plain import SYMBOLIC, read
 from hrlaif.checks.rejected import rejecting
@@ -53,18 +55,20 @@ class Final(NamedTuple):
     span: str
 
 
-def final_number(text: str, percent: Percent = "unit") -> Final:
+def final_number(text: str, percent: Percent = "unit", *, cut: bool = False) -> Final:
     """The last answer marked as one, else the last number; "4 or 5" and a list are none.
 
-    Where no digit stands, unmarked words are an answer only if they are the whole response.
+    Where no digit stands, unmarked words are an answer only if they are the whole response. Of a
+    response that was cut at its token limit, only a marked answer that is closed counts.
     """
-    plain = _without_rejected(ending(text))
+    said = ending(text)
+    plain = _without_rejected(until_answer(said) if cut else said)
     in_words = not numbers_in(plain)
     if in_words:
         plain = _without_rejected(spelled(plain))
-    span = _told(plain)
+    span = _told(marked(plain)[: 1 if cut else None])
     if span is None:
-        return _unmarked(plain, percent, in_words=in_words)
+        return Final(None, CUT, "") if cut else _unmarked(plain, percent, in_words=in_words)
     if span.hedged:
         return Final(None, "more than one answer", span.text)
     return _read(span, percent)
@@ -80,9 +84,9 @@ def _without_rejected(text: str) -> str:
     return _REJECTED.sub(lambda match: f"{match['no'] or ''} ", text)
 
 
-def _told(text: str) -> Span | None:
-    """The last marked answer that says a number or an expression; a box says one in any case."""
-    for span in marked(text):
+def _told(spans: Sequence[Span]) -> Span | None:
+    """The first of these that says a number or an expression; a box says one in any case."""
+    for span in spans:
         sentence = _SENTENCE_END.split(span.text)[0]
         told = sentence if not span.full and _says_one(sentence) else span.text
         if _says_one(told):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hrlaif.checks.cut import ended, settled
 from hrlaif.checks.rejected import NO
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
@@ -67,14 +68,24 @@ class Span(NamedTuple):
 
 def marked(text: str) -> list[Span]:
     """What stands behind the marks of an answer, the last one first."""
-    placed = sorted([*_boxes(text), *_marks(text)], key=lambda mark: -mark[0])
-    return [span for _, span in placed[:_MOST_MARKS]]
+    return [span for _, span in _placed(text)]
+
+
+def until_answer(text: str) -> str:
+    """A text that was cut, up to the end of its last marked answer; "" if that may have gone on."""
+    for place, span in _placed(text)[:1]:
+        return settled(text, place + len(span.text) + 1 if span.full else ended(text, place))
+    return ""
 
 
 def weakly_marked(line: str) -> list[Span]:
     """What stands behind marks of any result, the last one first."""
     marks = [match for pattern in _IN_THE_LAST_LINE for match in pattern.finditer(line)]
     return [Span(match[1]) for match in sorted(marks, key=lambda match: -match.end())]
+
+
+def _placed(text: str) -> list[tuple[int, Span]]:
+    return sorted([*_boxes(text), *_marks(text)], key=lambda mark: -mark[0])[:_MOST_MARKS]
 
 
 def _boxes(text: str) -> Iterator[tuple[int, Span]]:

@@ -12,7 +12,7 @@ from typing import Any, final
 
 from pydantic import Field
 
-from hrlaif.checks.final import final_number
+from hrlaif.checks.final import Final, final_number
 from hrlaif.checks.numbers import Percent, numbers_in
 from hrlaif.checks.plain import read
 from hrlaif.checks.spelled import is_a_number_alone, spelled
@@ -40,7 +40,7 @@ class Number(Settings):
         verdicts = [self._verdict(response) for response in responses]
         if self.symbolic is None:
             return verdicts
-        return self.symbolic.settle(verdicts, [final_number(r.text).span for r in responses])
+        return self.symbolic.settle(verdicts, [self._final(r).span for r in responses])
 
     def _verdict(self, response: Response) -> Verdict:
         reference = response.prompt.reference_answer
@@ -53,7 +53,7 @@ class Number(Settings):
         else:
             evidence = {"reference": reference}
             wanted = self._wanted(reference)
-            given = final_number(response.text, self.percent)
+            given = self._final(response)
             reason = given.reason
             if wanted is None:
                 reason = f"the reference {reference!r} is not one number"
@@ -68,6 +68,9 @@ class Number(Settings):
             reason=reason,
             evidence=evidence,
         )
+
+    def _final(self, response: Response) -> Final:
+        return final_number(response.text, self.percent, cut=response.finish_reason == "length")
 
     def _wanted(self, reference: str) -> Fraction | None:
         """The one number that a reference says; x = 5 and 2 + 3 = 5 say 5, a set says none."""

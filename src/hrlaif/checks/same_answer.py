@@ -12,7 +12,9 @@ from typing import final
 
 from pydantic import Field
 
-from hrlaif.checks.text import normal
+from hrlaif.checks.cut import CUT
+from hrlaif.checks.marks import until_answer
+from hrlaif.checks.text import ending, normal
 from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
 from hrlaif.messages import spoken
@@ -101,6 +103,8 @@ def _without_asking(response: Response) -> Verdict | None:
         return _told(response, None, "no reference answer")
     if response.finish_reason == "error":
         return _told(response, None, MISSING)
+    if response.finish_reason == "length" and not until_answer(ending(response.text)):
+        return _told(response, None, CUT)
     given, wanted = normal(spoken(response.text)).strip(), normal(reference).strip()
     if not any(character.isalnum() for character in given):
         return _told(response, None, "no answer in the response")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from hrlaif.messages import spoken
+
 _LONGEST = 6000  # characters read, from the end: answers stand there
 _SUPERSCRIPT = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
@@ -23,7 +25,8 @@ def normal(text: str) -> str:
 def ending(text: str) -> str:
     """The part that may state the answer: after all thinking, at most 6,000 characters.
 
-    Empty lines go: patterns that look for the beginning of a line would search them all.
+    Nothing where a thought never ends. Empty lines go: patterns that look for the beginning of a
+    line would search them all.
     """
-    spoken = text[-_LONGEST:].rpartition("</think>")[2]
-    return re.sub(r"\s*\n\s*", "\n", normal(spoken))
+    said = spoken(text)[-_LONGEST:].rpartition("</think>")[2]
+    return re.sub(r"\s*\n\s*", "\n", normal(said))
