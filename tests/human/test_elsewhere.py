@@ -47,7 +47,7 @@ def stands(study):
     """Of each item how many it counts on, and what the raters were given and have answered."""
     with study.database.reading() as connection:
         own = sql.select(db.items.c.taken).order_by(db.items.c.id)
-        people = sql.select(db.raters.c.given, db.raters.c.answered)
+        people = sql.select(db.raters.c.given, db.raters.c.answered).order_by(db.raters.c.id)
         return list(connection.execute(own).scalars()), [
             tuple(r) for r in connection.execute(people)
         ]
