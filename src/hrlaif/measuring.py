@@ -12,7 +12,7 @@ from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.evaluation.cost import judged
 from hrlaif.llm import Local
-from hrlaif.materials import read_preferences, read_responses, sampled, start
+from hrlaif.materials import read_preferences, read_responses, sampled, start, teaches
 from hrlaif.records import Prompt, Response
 from hrlaif.rows import read_rows
 from hrlaif.run import read_receipt
@@ -31,11 +31,17 @@ def both_policies(
     return sides
 
 
-def known(folder: Path) -> dict[str, Any]:
-    """What earlier stages found and the evaluation shows: labels, rewards, the choice, the cost."""
-    receipts = {name: read_receipt(folder, name) for name in ("sft", "label", "policy")}
-    preferences = read_preferences(folder / "preferences.jsonl")
-    labelers = [*(p.labeler for p in preferences), *_silent(folder / "abstentions.jsonl")]
+def known(config: Config, folder: Path) -> dict[str, Any]:
+    """What earlier stages found and the evaluation shows: labels, rewards, the choice, the cost.
+
+    Labels that lie there from other settings, and that nothing learns from now, are none.
+    """
+    names = [*["sft"] * (config.sft is not None), *["label"] * teaches(config), "policy"]
+    receipts = {name: read_receipt(folder, name) for name in names}
+    labelled = "label" in names
+    preferences = read_preferences(folder / "preferences.jsonl") if labelled else []
+    silent = _silent(folder / "abstentions.jsonl") if labelled else []
+    labelers = [*(p.labeler for p in preferences), *silent]
     choice = json.loads((folder / "policy" / "choice.json").read_text("utf-8"))
     watched = [row.values for row in read_rows(folder / "policy" / "validation.jsonl")]
     totals = {

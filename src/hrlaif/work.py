@@ -212,7 +212,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         part.labeler,
         judge,
         out,
-        **measuring.known(folder),
+        **measuring.known(config, folder),
         harm=measuring.harm(config, folder),
         rater=part.satisfaction,
         asked_again=part.basic_labels,

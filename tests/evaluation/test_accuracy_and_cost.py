@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hrlaif.config import Config
 from hrlaif.evaluation import accuracy, cost, held_out_reward
 from hrlaif.measuring import known
 from hrlaif.records import (
@@ -137,9 +138,13 @@ def test_what_labels_cost_is_shared_by_those_that_a_judge_gave(told, silent, lab
         counts={"comparisons": len(told) + len(silent)}, cost={"calls": 8, "usd": 0.6},
     )  # fmt: skip
     receipt_path(tmp_path, "label").write_text(json.dumps(receipt.row()))
-    seen = known(tmp_path)
+    seen = known(Config(), tmp_path)
     found = cost(seen["totals"], labels=seen["labels"])
     assert found.labels == labels
     assert found.cost == 0.6
     each = (0.6 / labels, 12 / labels, labels * 0.67) if labels else (None, None, None)
     assert (found.cost_per_label, found.seconds_per_label, found.human_total) == each
+    # Where grades are the reward, labels that lie there are those of other settings.
+    left = known(Config.parse({"score": "direct"}), tmp_path)
+    assert (left["preferences"], left["labels"]) == ([], 0)
+    assert "label" not in left["totals"]
