@@ -73,6 +73,17 @@ def test_an_abstention_leaves_both_sides_without_a_score(
     assert found[0].reason == found[1].reason == "hush"
 
 
+def test_equal_texts_are_ties_that_the_judge_is_not_asked_about(
+    prompts: list[Prompt], tmp_path: Path
+) -> None:
+    # A judge that is asked about them abstains, and too many abstentions stop the run.
+    asked = answers(prompts[0], "hush", " hush\n", "aa", "a") + answers(prompts[1], "hush", "hush")
+    found = Judged(Longer(), tmp_path).score(asked, JUDGE)
+    odds = math.log(4) / 2
+    assert [s.value for s in found] == pytest.approx([0.0, 0.0, odds, -odds, 0.0, 0.0])
+    assert Judged(Longer(), tmp_path).score(asked[-2:], JUDGE)[0].value == 0.0  # nobody is asked
+
+
 def test_a_response_alone_is_compared_with_the_sft_policy_s(
     prompts: list[Prompt], tmp_path: Path
 ) -> None:

@@ -15,12 +15,19 @@ from hrlaif.records import Abstention, Candidate, Comparison, Preference, Respon
 _SURE = 1e-6  # log-odds of a certain label are infinite, which is no score
 
 
+class _Pair(NamedTuple):
+    comparison: Comparison
+    shares: tuple[tuple[Response, float], ...]
+    """The sides that get a score, and how much of the label's log-odds."""
+
+
 @final
 class Judged(NamedTuple):
     """A reward that compares: of two responses to a prompt, side by side, r_a - r_b = logit(p).
 
     A response alone is compared with the SFT policy's answer to the same prompt, its reward is the
     log-odds of being better. A pair on which the labeler abstains has no score on either side.
+    Equal texts are a tie that the judge is not asked about: no failure of its, and nothing to learn.
     """
 
     labeler: Labeler
@@ -32,25 +39,23 @@ class Judged(NamedTuple):
         if judge is None:
             raise ValueError("labels need a judge")
         found: dict[str, Score] = {}
-        pairs: list[tuple[Response, Response]] = []
-        alone: list[tuple[Response, Response]] = []  # with the SFT policy's answer, which gets none
+        pairs: list[_Pair] = []
         for _, group in groupby(responses, key=lambda response: response.prompt.id):
             several = list(group)
-            pairs += zip(several[0::2], several[1::2], strict=False)
+            for a, b in zip(several[0::2], several[1::2], strict=False):
+                pairs.append(_Pair(_comparison(a, b), ((a, 0.5), (b, -0.5))))
             for last in several[len(several) // 2 * 2 :]:
                 before = self._before(last)
                 if before is None:
                     found[last.key] = _score(last, None, "no response to compare with")
-                elif before.text == last.text:
-                    found[last.key] = _score(last, 0.0)
                 else:
-                    alone.append((last, before))
-        asked = [_comparison(a, b) for a, b in (*pairs, *alone)]
+                    pairs.append(_Pair(_comparison(last, before), ((last, 1.0),)))
+        asked = [pair.comparison for pair in pairs if not pair.comparison.identical]
         answers = self.labeler.label(asked, judge) if asked else []
-        for (a, b), answer in zip(pairs, answers[: len(pairs)], strict=True):
-            found[a.key], found[b.key] = _of(a, answer, 0.5), _of(b, answer, -0.5)
-        for (a, _), answer in zip(alone, answers[len(pairs) :], strict=True):
-            found[a.key] = _of(a, answer, 1.0)
+        told = dict(zip((comparison.id for comparison in asked), answers, strict=True))
+        for comparison, shares in pairs:
+            for response, share in shares:
+                found[response.key] = _of(response, told.get(comparison.id), share)
         return [found[response.key] for response in responses]
 
     def _before(self, response: Response) -> Response | None:
@@ -61,7 +66,9 @@ class Judged(NamedTuple):
         return known.get(response.prompt.id)
 
 
-def _of(response: Response, answer: Preference | Abstention, share: float) -> Score:
+def _of(response: Response, answer: Preference | Abstention | None, share: float) -> Score:
+    if answer is None:
+        return _score(response, 0.0)
     if isinstance(answer, Abstention):
         return _score(response, None, answer.reason)
     prob = min(max(answer.prob_a, _SURE), 1 - _SURE)
