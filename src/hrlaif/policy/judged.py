@@ -27,7 +27,7 @@ class Judged(NamedTuple):
 
     A response alone is compared with the SFT policy's answer to the same prompt, its reward is the
     log-odds of being better. A pair on which the labeler abstains has no score on either side.
-    Equal texts are a tie that the judge is not asked about: no failure of its, and nothing to learn.
+    Equal texts are a tie that the judge is not asked about: no failure, and nothing to learn.
     """
 
     labeler: Labeler
