@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hrlaif.errors import UsageError
 from hrlaif.policy.algorithm import Adapts, Algorithm, Clips, Rollouts
 from hrlaif.policy.dpo import Dpo
 from hrlaif.policy.grpo import Grpo
@@ -111,9 +112,20 @@ def test_the_variants_of_grpo_are_settings() -> None:
     assert Grpo().clipped(up, asked, credit).tolist() == [True, True, False]
 
 
-def test_the_weight_of_grpo_s_kl_changes_without_its_place() -> None:
-    assert Grpo.parse({"kl": {"beta": 0.1}}).kl == Kl(beta=0.1, place="loss", estimator="k3")
-    assert Grpo.parse({"kl": {"place": "reward"}}).kl == Kl()
+@pytest.mark.parametrize(
+    "given", [{"beta": 0.1}, {"estimator": "k2"}, {"place": "loss"}, {"target": 2.0}, {}]
+)
+def test_what_is_not_said_of_grpo_s_kl_stays_the_paper_s(given: dict[str, Any]) -> None:
+    paper = {"beta": 0.04, "place": "loss", "estimator": "k3", "target": None}
+    assert Grpo.parse({"kl": given}).kl.model_dump() == {**paper, **given}
+
+
+def test_grpo_s_kl_in_the_reward_has_the_estimator_with_a_gradient_there() -> None:
+    assert Grpo.parse({"kl": {"place": "reward"}}).kl == Kl(beta=0.04)
+    asked = {"place": "reward", "estimator": "k2"}
+    assert Grpo.parse({"kl": asked}).kl == Kl(beta=0.04, estimator="k2")
+    with pytest.raises(UsageError, match="k1 in the loss has no gradient"):
+        Grpo.parse({"kl": {"estimator": "k1"}})
 
 
 def pair(prob_a: float) -> Rollouts:

@@ -24,7 +24,8 @@ class Grpo(Settings):
     """
 
     kl: Kl = Kl(beta=0.04, place="loss", estimator="k3")
-    """How the policy is kept close to the SFT policy; the paper's."""
+    """How the policy is kept close to the SFT policy; the paper's, also in what is left unsaid (but
+    k1 with `place: reward`)."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the responses of a step; 1 is the paper's."""
     minibatches: int = Field(default=1, ge=1)
@@ -43,10 +44,13 @@ class Grpo(Settings):
 
     @field_validator("kl", mode="before")
     @classmethod
-    def _in_the_loss(cls, given: Any) -> Any:
-        # `kl: {beta: 0.1}` changes the weight, and not also the paper's place.
-        unsaid = isinstance(given, Mapping) and not {"place", "estimator"} & set(given)
-        return {"beta": 0.04, "place": "loss", "estimator": "k3", **given} if unsaid else given
+    def _the_paper_s(cls, given: Any) -> Any:
+        # `kl: {beta: 0.1}` changes the weight, and not also the paper's place. k3 is the loss's: in
+        # the reward k1 alone has the KL's gradient.
+        if not isinstance(given, Mapping):
+            return given
+        estimator = "k1" if given.get("place") == "reward" else "k3"
+        return {"beta": 0.04, "place": "loss", "estimator": estimator, **given}
 
     def credit(self, rollouts: Rollouts) -> Credit:
         """A = (R - mean R of the prompt) / deviation, the same for each token of a response."""

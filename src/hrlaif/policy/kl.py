@@ -35,7 +35,9 @@ class Kl(Settings):
     @model_validator(mode="after")
     def _has_a_gradient(self) -> Self:
         if self.place == "loss" and self.estimator == "k1":
-            raise ValueError("k1 in the loss has no gradient on average: take k2, or k3")
+            raise ValueError(
+                "k1 in the loss has no gradient on average: take k2, or k3, or place: reward"
+            )
         return self
 
     def in_reward(self, rollouts: Rollouts) -> Tensor:
