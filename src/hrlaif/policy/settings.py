@@ -13,7 +13,7 @@ from hrlaif.policy.online_dpo import OnlineDpo
 from hrlaif.policy.ppo import Ppo
 from hrlaif.policy.reinforce import Reinforce
 from hrlaif.policy.rloo import Rloo
-from hrlaif.settings import Settings, one_of
+from hrlaif.settings import Settings, kind_of, one_of
 from hrlaif.training.checkpoint import Checkpoints
 from hrlaif.training.lora import Lora
 from hrlaif.training.optimizer import Optimizer
@@ -26,7 +26,8 @@ class Sampling(Settings):
     prompts_per_step: int = Field(default=32, ge=1)
     """Different prompts in one step."""
     samples_per_prompt: int = Field(default=4, ge=1)
-    """Responses to each of them; the paper's batch of 128 is their product."""
+    """Responses to each of them; the paper's batch of 128 is their product. rloo, grpo and
+    online_dpo compare them, and take two or more."""
     temperature: float = Field(default=0.9, gt=0)
     """Logits are divided by it in sampling and in every log-probability alike; the paper's 0.9."""
     max_tokens: int = Field(default=128, ge=1)
@@ -113,7 +114,14 @@ class Policy(Settings):
         return "judge" if fresh else "reward"
 
     @model_validator(mode="after")
-    def _pairs_are_whole(self) -> Self:
+    def _responses_are_compared(self) -> Self:
+        alone = self.sampling.samples_per_prompt < 2
+        if alone and isinstance(self.algorithm, (Rloo, Grpo, OnlineDpo)):
+            raise ValueError(
+                f"{kind_of(self.algorithm)} learns from how the responses to a prompt compare, and "
+                "one alone teaches nothing: set sampling.samples_per_prompt to 2 or more, or take "
+                "reinforce or ppo"
+            )
         if self.learns_from == "judge" and self.sampling.samples_per_prompt % 2:
             raise ValueError("a judge compares pairs: sampling.samples_per_prompt must be even")
         if self.learns_from == "judge" and self.sampling.truncated_reward is not None:
