@@ -280,7 +280,7 @@ def test_a_judge_compares_whole_pairs_only() -> None:
 @pytest.mark.parametrize("kind", ["rloo", "grpo", "online_dpo"])
 def test_an_algorithm_that_compares_responses_refuses_one_to_a_prompt(kind: str) -> None:
     values = {"algorithm": kind, "sampling": {"samples_per_prompt": 1}}
-    with pytest.raises(UsageError, match=rf"{kind} learns from how .* samples_per_prompt to 2"):
+    with pytest.raises(UsageError, match=rf"{kind} learns from how .*samples_per_prompt to 2"):
         Policy.parse(values)
     for other in ("reinforce", "ppo", "dpo"):
         assert Policy.parse({**values, "algorithm": other}).sampling.samples_per_prompt == 1
