@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from fractions import Fraction
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrlaif.checks import Number
+from hrlaif.checks.clauses import UNCLEAR
 from hrlaif.checks.final import UNSETTLED
 from hrlaif.checks.numbers import numbers_in
+from hrlaif.checks.spelled import spelled
 from hrlaif.records import Message, Prompt, Response, Verdict
 from hrlaif.rows import read_rows
 
@@ -148,6 +151,38 @@ def test_of_two_unmarked_lines_that_differ_none_is_the_answer_unless_the_last_co
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "The price is $40 after a 20% discount.",
+        "He walked 40 miles in 20 days.",
+        "It costs $40 (20% off).",
+        "40 of the 20000 rolls are left.",
+        "He has 40 rolls left. He sold 20.",
+        "It cost $40 because 10 + 10 = 20.",
+        "价格是40元，比原来便宜了20%。",
+    ],
+)
+def test_where_it_is_not_plain_which_number_is_the_answer_there_is_no_verdict(text):
+    found = [verdict(text, reference) for reference in ("40", "20", "20000", "7")]
+    assert {v.passed for v in found} == {None}
+    assert {v.reason for v in found} <= {UNCLEAR, UNSETTLED}
+
+
+def test_a_number_given_exactly_and_rounded_is_right_where_either_is_and_its_digits_agree():
+    text = "The probability is 1/6, or about 16.7%."
+    assert [verdict(text, r).passed for r in ("1/6", "16.7", "1/5", "17")] == [
+        *(True, True),
+        *(False, False),
+    ]
+    assert verdict("1/6 (about 25.1%)", "1/6").passed is None
+    assert verdict("1/6 ≈ 16.7%", "0.167", percent="hundredths").passed is True
+    assert verdict("1/5 ≈ 16.7%", "0.2", percent="hundredths").passed is False
+    # What is rounded to whole numbers may mean either.
+    assert [verdict("2.5 ≈ 3", r).passed for r in ("3", "2.5", "2")] == [True, None, False]
+    assert [verdict("7/2 = 3", r).passed for r in ("3", "3.5")] == [True, False]
+
+
+@pytest.mark.parametrize(
     ("text", "reference", "answer"),
     [
         ("The answer is 71.", "72", "71"),
@@ -253,6 +288,37 @@ def test_every_fraction_is_read_back(value):
 @given(st.integers(-(10**12), 10**12))
 def test_every_integer_is_read_with_and_without_thousands(value):
     assert numbers_in(f"{value:,}") == numbers_in(str(value)) == [Fraction(value)]
+
+
+def section_in_chinese(value: int) -> str:
+    """1 to 9999 as schoolbooks write it: 一千零五."""
+    digits = f"{value:04}"
+    words = [
+        "零一二三四五六七八九"[int(d)] + u if d != "0" else "零"
+        for d, u in zip(digits, "千百十 ", strict=True)
+    ]
+    return re.sub("零+", "零", "".join(words).replace(" ", "")).removesuffix("零")
+
+
+def in_chinese(value: int) -> str:
+    """Up to 10**12 as schoolbooks write it, each gap marked by one 零."""
+    parts = []
+    for scale, word in ((10**8, "亿"), (10**4, "万"), (1, "")):
+        part, value = divmod(value, scale)
+        parts.append(section_in_chinese(part) + word if part else "零")
+    return re.sub("零+", "零", "".join(parts)).strip("零") or "零"
+
+
+@given(st.integers(10, 10**12 - 1))
+def test_every_chinese_numeral_of_the_schoolbooks_is_read_back(value):
+    assert numbers_in(spelled(f"答案是{in_chinese(value)}。")) == [value]
+
+
+@pytest.mark.parametrize("power", ["百", "千", "万", "亿"])
+def test_a_last_chinese_digit_without_its_power_counts_the_next_lower_one(power):
+    value = {"百": 10**2, "千": 10**3, "万": 10**4, "亿": 10**8}[power]
+    assert numbers_in(spelled(f"三{power}五")) == [3.5 * value]
+    assert numbers_in(spelled(f"三{power}零五")) == [3 * value + 5]
 
 
 @given(st.text())

@@ -9,11 +9,21 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from hrlaif.checks.asides import without_asides
+from hrlaif.checks.clauses import (
+    COMMA,
+    CONCLUDES,
+    REASON,
+    UNCLEAR,
+    only_explains,
+    sentences,
+    without_reason,
+)
 from hrlaif.checks.cut import CUT
 from hrlaif.checks.marks import MOST_CHARACTERS, Span, marked, until_answer, weakly_marked
 from hrlaif.checks.numbers import Percent, numbers_in
 from hrlaif.checks.plain import SYMBOLIC, read
 from hrlaif.checks.rejected import rejecting
+from hrlaif.checks.rounded import Twin
 from hrlaif.checks.spelled import begins_with_a_large_one, is_a_number_alone, spelled
 from hrlaif.checks.text import ending
 
@@ -26,33 +36,44 @@ _ROUNDED = re.compile(
 _EXPRESSION = re.compile(r"\W*\d[\d.,]*(?:\s*[A-Za-z%]+){0,3}\s*[+*/×÷-]\s*[$€£¥(]*\d")
 _REJECTED = rejecting(r"(?:\$?\\f?box(?:ed)?\{)?[-$€£¥]?\d(?:[,./]?\d){0,15}+[}$)]{0,3}+")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。；！？]")
-# What stands after the result of an equation, and is a clause of its own.
-_COMMA = re.compile(r"(?:[,;](?!\d{3}(?!\d))|:(?!\d))\s*")
 _LIST = re.compile(r"\([^()]*[,;][^()]*\)")
-_REASON = r"(?:(?:because|since)\b|因为|由于)"
-_BECAUSE = rf"(?:{_REASON}|(?:as|where|given|if|when|for(?! an? (?:grand )?total))\b|其中)"
-_GIVES_A_REASON = re.compile(rf"(?<![A-Za-z]){_REASON}", re.IGNORECASE)
+_BECAUSE = rf"(?:{REASON}|(?:as|where|given|if|when|for(?! an? (?:grand )?total))\b|其中)"
+_GIVES_A_REASON = re.compile(rf"(?<![A-Za-z]){REASON}", re.IGNORECASE)
 _EXPLAINS = re.compile(rf"(?:(?:and|but)\s+)?{_BECAUSE}", re.IGNORECASE)
 _EXPLAINS_WITHIN = re.compile(rf"(?<=\s){_BECAUSE}", re.IGNORECASE)
-_CONCLUDES = re.compile(
-    r"(?:and\s+)?(?:so|thus|therefore|hence|which|making|leaving|giving)\b|所以|因此", re.IGNORECASE
-)
 _SETTLES = re.compile(
     r"=|\b(?:so|thus|therefore|hence|then|since|because|altogether|finally|overall|in all|total"
-    r"|answer|result|equals?|makes?|gives?)\b|所以|因此|答|共|结果",
+    r"|answer|result|equals?|makes?|gives?|remain(?:s|ing)?|(?:is|are|was|were) left)\b|\bleft\W*$"
+    r"|所以|因此|答|共|结果|剩",
+    re.IGNORECASE,
+)
+# After the mark of an answer: a sentence whose first number is not the answer, or may not be.
+_BESIDE = re.compile(
+    r"\W*(?:(?:after|before|in(?!\s+(?:all|total)\b)|of|from|with|when|if|because|since|given|as|by"
+    r"|on|at|for)\b|因为|由于|如果|当)",
+    re.IGNORECASE,
+)
+_LATER = re.compile(
+    r"\W*(?:[A-Za-z']+\s+){2}.{0,200}\d.{0,200},\s*(?:and\s+)?(?:so|thus|therefore|hence|making)\b"
+    r"(?=.*\d)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Za-z]{3}|[\u4e00-\u9fff]{3}")
 UNSETTLED = "the last number contradicts an earlier one, and neither is marked as the answer"
-"""Why a response of several lines settles on no number."""
+"""Why a response of several sentences settles on no number."""
 
 
 class Final(NamedTuple):
-    """The number that a response settles on, or None and why; `span` is the part that says it."""
+    """The number that a response settles on, or None and why; `span` is the part that says it.
+
+    `nearly` is the same number as the response itself rounds it, or unrounded: "1/6, about 0.167".
+    """
 
     value: Fraction | None
     reason: str
     span: str
+    nearly: Fraction | None = None
+    twin: Twin = ""
 
 
 def final_number(text: str, percent: Percent = "unit", *, cut: bool = False) -> Final:
@@ -69,14 +90,14 @@ def final_number(text: str, percent: Percent = "unit", *, cut: bool = False) -> 
     span = _told(marked(plain)[: 1 if cut else None])
     if span is None:
         return Final(None, CUT, "") if cut else _unmarked(plain, percent, in_words=in_words)
-    if span.hedged:
-        return Final(None, "more than one answer", span.text)
     return _read(span, percent)
 
 
 def _read(span: Span, percent: Percent) -> Final:
-    value, reason = read(span.text, span.before, percent, first=span.first, full=span.full)
-    return Final(value, reason, span.text)
+    if span.doubt:
+        return Final(None, span.doubt, span.text)
+    found = read(span.text, span.before, percent, first=span.first, full=span.full)
+    return Final(found.value, found.reason, span.text, found.nearly, found.twin)
 
 
 def _without_rejected(text: str) -> str:
@@ -97,20 +118,39 @@ def _told(spans: Sequence[Span]) -> Span | None:
     return None
 
 
+def _result(span: Span) -> Span:
+    """A marked equation's result stands last: "3 x 4 = 12"; a rounded one after it.
+
+    So does that of a sentence which begins beside the point: "Answer: in 3 days he walks 12 miles".
+    """
+    head, equals, result = span.text.rpartition("=")
+    words = len(re.findall(r"[A-Za-z]{2,}|[\u4e00-\u9fff]", head))
+    if equals and numbers_in(result) and (words <= 2 or _EXPRESSION.match(head)):
+        span = span._replace(text=result, before=span.before + head + equals)
+    elif not equals and not span.full and _BESIDE.match(span.text):
+        span = span._replace(text=without_reason(span.text) or span.text, first=False)
+    elif not equals and not span.full and _LATER.match(span.text):
+        span = span._replace(doubt=UNCLEAR)
+    return _rounded(span)
+
+
 def _unmarked(text: str, percent: Percent, *, in_words: bool) -> Final:
-    """What the last line with a number says, if it settles the matter or no line contradicts it."""
+    """What the last sentence with a number says, if it concludes or none contradicts it."""
     shortened = "\n".join(line[-MOST_CHARACTERS:] for line in text.splitlines())
-    lines = [line for line in without_asides(shortened).splitlines() if numbers_in(line)]
-    last = lines[-1] if lines else ""
+    told = [said for line in without_asides(shortened).splitlines() for said in sentences(line)]
+    while len(told) > 1 and only_explains(told[-1]):
+        told.pop()
+    last = told[-1] if told else ""
     if span := _weakly_told(last):
         return _read(span, percent)
     if in_words and not is_a_number_alone(text):
         return _read(Span(""), percent)
-    found = _read(_of_line(last), percent)
-    settled = len(lines) < 2 or _SETTLES.search(last) or not _WORD.search(last)
+    found = _of_sentence(last, percent)
+    settled = len(told) < 2 or _SETTLES.search(last) or not _WORD.search(last)
     if found.value is None or settled:
         return found
-    before = _read(_weakly_told(lines[-2]) or _of_line(lines[-2]), percent)
+    weak = _weakly_told(told[-2])
+    before = _read(weak, percent) if weak else _of_sentence(told[-2], percent)
     return found if before.value == found.value else Final(None, UNSETTLED, found.span)
 
 
@@ -120,11 +160,22 @@ def _weakly_told(line: str) -> Span | None:
     return next((span for span in spans if numbers_in(span.text) and "=" not in span.text), None)
 
 
-def _of_line(line: str) -> Span:
-    """A line with a number; in it, what an equation comes to."""
-    head, equals, result = line.rpartition("=")
+def _of_sentence(sentence: str, percent: Percent) -> Final:
+    """What a sentence with a number says without its reasons."""
+    kept, whole = without_reason(sentence), _read(_equation(sentence), percent)
+    if kept is None:
+        return whole if "=" in sentence else Final(None, UNCLEAR, sentence)
+    told = _read(_equation(kept), percent)
+    # "It cost $60 because 40 + 30 = 70" says two things.
+    contradicted = "=" in sentence[len(kept) :] and "=" not in kept and told.value != whole.value
+    return Final(None, UNCLEAR, sentence) if contradicted else told
+
+
+def _equation(sentence: str) -> Span:
+    """Of a sentence what its last equation comes to, else its last number."""
+    head, equals, result = sentence.rpartition("=")
     if not equals or not numbers_in(result):
-        return _rounded(Span(line, first=False))
+        return _rounded(Span(sentence, first=False))
     span = Span(result, head + equals)
     return _rounded(span) if _ROUNDED.search(result) else _after_equation(span)
 
@@ -133,32 +184,19 @@ def _says_one(text: str) -> bool:
     return bool(SYMBOLIC.search(text) or numbers_in(text) or numbers_in(spelled(text)))
 
 
-def _result(span: Span) -> Span:
-    """A marked equation's result stands last: "3 x 4 = 12"; a rounded one after it."""
-    head, equals, result = span.text.rpartition("=")
-    words = len(re.findall(r"[A-Za-z]{2,}|[\u4e00-\u9fff]", head))
-    if equals and numbers_in(result) and (words <= 2 or _EXPRESSION.match(head)):
-        span = span._replace(text=result, before=span.before + head + equals)
-    return _rounded(span)
-
-
 def _rounded(span: Span) -> Span:
     *_, end = (0, *(match.end() for match in _ROUNDED.finditer(span.text)))
     return span._replace(text=span.text[end:], before="", first=True) if end else span
 
 
 def _after_equation(span: Span) -> Span:
-    """A later sentence, else the last clause that does not explain the result, else the result."""
-    ended = _SENTENCE_END.search(span.text)
-    end = ended.end() if ended else len(span.text)
-    if numbers_in(span.text[end:]):
-        return Span(span.text[end:], first=False)
-    sentence = _LIST.sub(" ", span.text[:end])
-    places = [comma.end() for comma in _COMMA.finditer(sentence)]
+    """The last clause that does not explain the result, else the result."""
+    sentence = _LIST.sub(" ", span.text)
+    places = [comma.end() for comma in COMMA.finditer(sentence)]
     said, explains = span, bool(places and _GIVES_A_REASON.search(sentence[: places[0]]))
     for place, stop in pairwise([*places, len(sentence)]):
         clause = sentence[place:stop]
-        explains = bool(_EXPLAINS.match(clause)) or (explains and not _CONCLUDES.match(clause))
+        explains = bool(_EXPLAINS.match(clause)) or (explains and not CONCLUDES.match(clause))
         if not explains and numbers_in(clause):
             told = _EXPLAINS_WITHIN.split(clause)[0]
             text = told if numbers_in(told) else clause

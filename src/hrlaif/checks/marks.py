@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hrlaif.checks.cut import ended, settled
+from hrlaif.checks.plain import SEVERAL
 from hrlaif.checks.rejected import NO
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
@@ -63,7 +64,8 @@ class Span(NamedTuple):
     """The answer is its first number, not its last."""
     full: bool = False
     """It is a box: nothing but the answer stands there."""
-    hedged: bool = False
+    doubt: str = ""
+    """Why it is no answer, whatever it says."""
 
 
 def marked(text: str) -> list[Span]:
@@ -98,10 +100,10 @@ def _boxes(text: str) -> Iterator[tuple[int, Span]]:
             depth += {"{": 1, "}": -1}.get(text[place], 0)
             if depth == 0:
                 between = text[end_of_last : start.start()] if end_of_last else ""
-                hedged = bool(between and _BETWEEN_BOXES.fullmatch(between[:30]))
+                hedged = between and _BETWEEN_BOXES.fullmatch(between[:30])
                 inside = text[start.end() : place]
                 if inside.strip():
-                    yield start.end(), Span(inside, full=True, hedged=hedged)
+                    yield start.end(), Span(inside, full=True, doubt=SEVERAL if hedged else "")
                 end_of_last = place + 1
                 break
 

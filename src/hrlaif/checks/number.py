@@ -12,6 +12,7 @@ from typing import Any, final
 
 from pydantic import Field
 
+from hrlaif.checks.clauses import UNCLEAR
 from hrlaif.checks.final import Final, final_number
 from hrlaif.checks.numbers import Percent, numbers_in
 from hrlaif.checks.plain import read
@@ -58,8 +59,7 @@ class Number(Settings):
             if wanted is None:
                 reason = f"the reference {reference!r} is not one number"
             elif given.value is not None:
-                passed = self._equal(given.value, wanted)
-                reason, answer = "equal" if passed else "different", shown(given.value)
+                passed, reason, answer = self._compared(given, wanted)
         return Verdict(
             id=response.key,
             check="number",
@@ -84,6 +84,17 @@ class Number(Settings):
         if len(numbers_in(result)) != 1:
             return None
         return read(result, head, self.percent, first=True, full=True).value
+
+    def _compared(self, given: Final, wanted: Fraction) -> tuple[bool | None, str, str | None]:
+        """A number that the response also rounds is right where either is: "1/6, about 0.167"."""
+        assert given.value is not None
+        if self._equal(given.value, wanted):
+            return True, "equal", shown(given.value)
+        if given.nearly is None or not self._equal(given.nearly, wanted):
+            return False, "different", shown(given.value)
+        # "2.5 ≈ 3" may say either.
+        fine = given.twin == "fine"
+        return (True, "equal", shown(given.nearly)) if fine else (None, UNCLEAR, None)
 
     def _equal(self, given: Fraction, wanted: Fraction) -> bool:
         return abs(given - wanted) <= Fraction(self.tolerance) * abs(wanted)

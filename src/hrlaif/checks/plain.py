@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+from hrlaif.checks.clauses import UNCLEAR, qualifies
 from hrlaif.checks.numbers import Found, Percent, found, prepared
+from hrlaif.checks.rounded import Twin, twins
 
 NO_PLAIN_NUMBER = "the answer is not a plain number"
-_SEVERAL = "more than one answer"
+SEVERAL = "more than one answer"
 # Every command but those that say nothing of the value.
 SYMBOLIC = re.compile(
     r"\\(?!(?:text[a-z]*|math(?:bf|rm|it)|mbox|f?box(?:ed)?|underline|color|left|right|q?quad|circ"
@@ -71,10 +74,12 @@ _COMPOUND = [
 
 
 class Read(NamedTuple):
-    """The one number that a text says, or None and why."""
+    """The one number that a text says, or None and why; and `nearly`, as the text rounds it."""
 
     value: Fraction | None
     reason: str = ""
+    nearly: Fraction | None = None
+    twin: Twin = ""
 
 
 def read(
@@ -93,11 +98,33 @@ def read(
     if not here:
         return Read(None, NO_PLAIN_NUMBER if full else "no number in the response")
     n = here[0] if first else here[-1]
-    if any(_hedged(whole, *pair) for pair in pairwise(numbers[max(0, n - 1) : n + 2])):
-        return Read(None, _SEVERAL)
+    pairs = pairwise(numbers[max(0, n - 1) : n + 2])
+    if any(_hedged(whole, *pair) for pair in pairs):
+        return Read(None, SEVERAL)
     if _says_more(whole, numbers[n], full=full):
         return Read(None, NO_PLAIN_NUMBER)
-    return Read(numbers[n].value)
+    nearly, twin = _nearly(whole, numbers, n, full=full)
+    begin = n - 1 if twin and not first else n
+    if not first and begin and _is_a_detail(whole, *numbers[begin - 1 : begin + 1]):
+        return Read(None, UNCLEAR)
+    return Read(numbers[n].value, nearly=nearly, twin=twin)
+
+
+def _nearly(
+    text: str, numbers: Sequence[Found], n: int, *, full: bool
+) -> tuple[Fraction | None, Twin]:
+    """What stands beside number `n` as the same number, rounded or not: "1/6, about 0.167"."""
+    for one, other in pairwise(range(max(0, n - 1), min(n + 2, len(numbers)))):
+        beside = numbers[one if other == n else other]
+        twin = twins(text, numbers[one], numbers[other])
+        if twin and not _says_more(text, beside, full=full):
+            return beside.value, twin
+    return None, ""
+
+
+def _is_a_detail(text: str, one: Found, other: Found) -> bool:
+    between, after = text[one.end : other.start], text[other.end : other.end + 40]
+    return one.value != other.value and qualifies(between, after)
 
 
 def _says_more(text: str, number: Found, *, full: bool) -> bool:
@@ -118,7 +145,7 @@ def _hedged(text: str, one: Found, other: Found) -> bool:
     between, after = text[one.end : other.start], text[other.end :]
     if any(compound.match(text, one.end) for compound in _COMPOUND):
         return True
-    if one.value == other.value:
+    if one.value == other.value or twins(text, one, other):
         return False
     if _OR.fullmatch(between):
         return True

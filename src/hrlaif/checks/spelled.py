@@ -46,7 +46,7 @@ _CHINESE = re.compile(
     rf"|(?<=[^统唯万])(?P<first>一)(?=[个只条元块天年岁人倍名位颗]\W*$)"
     r"|(?P<half>一半)"
 )
-_IDIOMS = re.compile("十分(?!之)|千万(?![个元人])|万一|一一|三三两两")
+_IDIOMS = re.compile(rf"(?<!{_NUMERAL})(?:十分(?!之)|千万(?![个元人])|万一)|一一|三三两两")
 # No number: "this is a tough one", "the first one"; but "the one hundred clips".
 _PRONOUN = re.compile(
     r"\b(?:this|that|the|each|every|which|no|any|another|an?)\s(?:(?!hundred|thousand|million)[a-z]+\s)?$",
@@ -132,16 +132,24 @@ def _chinese(match: re.Match[str]) -> str:
 
 
 def _numeral(text: str) -> int:
-    """一千二百零五; 二〇二四 digit by digit."""
+    """一千二百零五; 二〇二四 digit by digit; 两千五 is 2500, and 三亿五千 is 350 million."""
     if all(character in _DIGITS for character in text):
         return int("".join(str(_DIGITS[character]) for character in text))
     total = section = digit = 0
+    last = scale = 1  # the last power or scale, and the last scale; 1 after a zero
     for character in text:
-        if character in _DIGITS:
+        if character in "零〇":
+            digit, last, scale = 0, 1, 1
+        elif character in _DIGITS:
             digit = _DIGITS[character]
         elif character in _POWERS:
-            section, digit = section + (digit or 1) * _POWERS[character], 0
+            last, section = _POWERS[character], section + (digit or 1) * _POWERS[character]
+            digit = 0
         else:
-            scale = 10**4 if character == "万" else 10**8
-            total, section, digit = (total + section + digit) * scale, 0, 0
-    return total + section + digit
+            last = scale = 10**4 if character == "万" else 10**8
+            part = section + digit
+            # 三亿五千万 adds its parts; in 三万亿 one scale multiplies the other.
+            total = (total + part) * scale if total < scale else total + part * scale
+            section = digit = 0
+    rest = section + digit * (last // 10 if last > 10 else 1)
+    return total + rest * (10**4 if scale == 10**8 and section >= 1000 else 1)

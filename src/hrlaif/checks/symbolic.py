@@ -19,7 +19,9 @@ from typing import Any, final
 
 from pydantic import Field
 
+from hrlaif.checks.clauses import UNCLEAR
 from hrlaif.checks.final import UNSETTLED
+from hrlaif.checks.plain import SEVERAL
 from hrlaif.errors import UsageError
 from hrlaif.records import Verdict
 from hrlaif.settings import Settings
@@ -56,7 +58,7 @@ class Symbolic(Settings):
             and "reference" in v.evidence
             and _fit(answer)
             and _fit(str(v.evidence["reference"]))
-            and v.reason not in ("more than one answer", UNSETTLED)
+            and v.reason not in (SEVERAL, UNCLEAR, UNSETTLED)
         }
         settled = list(verdicts)
         with _Workers(self) as workers:

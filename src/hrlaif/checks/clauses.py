@@ -1,0 +1,93 @@
+"""Which part of a sentence says its result? "37 are left because he sold 143" says 37.
+
+What explains after a result is left out; where it is not plain which of two numbers is the result
+("$40 after a 20% discount"), there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from hrlaif.checks.numbers import numbers_in
+
+UNCLEAR = "it is not clear which of several numbers is the answer"
+"""Why a sentence with a result and other numbers beside it settles on none."""
+REASON = r"(?:(?:because|since(?!\s+[12]\d{3}\b)|due to|owing to|thanks to)\b|因为|由于)"
+CONCLUDES = re.compile(
+    r"(?:and\s+)?(?:so|thus|therefore|hence|which|making|leaving|giving)\b|所以|因此", re.IGNORECASE
+)
+# What stands after the result of an equation, and is a clause of its own.
+COMMA = re.compile(r"(?:[,;](?!\d{3}(?!\d))|:(?!\d))\s*")
+_END = re.compile(
+    r"(?<!^\d)(?<!^\d\d)(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)[.!?;](?=\s|$)|[。；！？]", re.IGNORECASE
+)
+_GIVES_A_REASON = re.compile(rf"(?<![A-Za-z]){REASON}", re.IGNORECASE)
+_ONLY_A_REASON = re.compile(
+    rf"\W*(?:(?:this|that|it)(?:'s|\s+is|\s+was)\s+(?:just\s+|simply\s+)?|这是)?{REASON}",
+    re.IGNORECASE,
+)
+_ANOTHER_CLAUSE = re.compile(r"(?:\b(?:and|but|so|then)|又|而|但)\W*$", re.IGNORECASE)
+_WORDS = r"(?:[\w'-]+\s+)"
+# The number after such a word qualifies the one before: "37 after 143", "12 miles in 3 days".
+_QUALIFIES = re.compile(
+    rf"\([^()]*$|(?:^|[\s,;])(?:(?:after|before|from|for|in(?!\s+all\b)|with|at(?!\s+(?:least|most)\b)"
+    rf"|than|per|every|during|within|since|by|on|plus|minus|times|out\s+of|compared\s+(?:to|with)"
+    rf"|divided\s+by|multiplied\s+by|including|excluding|except|versus|vs\.?)\s+{_WORDS}{{0,2}}"
+    rf"|(?:when|if|while|whereas|where|given|unless|as|though|although|once|until|having|and)\s+"
+    rf"{_WORDS}{{0,4}})[$€£¥(]*$"
+    rf"|,\s*(?:an?|down|up)\s+{_WORDS}{{0,2}}[$€£¥]*$"
+    rf"|^[\s%]*(?:[A-Za-z]+\s+){{0,2}}of\s+(?:(?:the|his|her|their|its|these|those)\s+)?{_WORDS}?[$€£¥]*$"
+    r"|(?:其中|除以|乘以|比|每|如果|经过|用了?|花了?)[^\d,，]{0,6}$",
+    re.IGNORECASE,
+)
+_COMPARES = re.compile(
+    rf"[\s%\\]*{_WORDS}{{0,2}}(?:less|more|fewer|higher|lower|off|older|younger)\b", re.IGNORECASE
+)
+# But "for a total of 72", "leaving him with 37", "and together they are 72" say a result.
+_RESULTS = re.compile(
+    r"\b(?:total|sum|average|altogether|together)\b[^,;]{0,12}$"
+    rf"|\b(?:is|are|was|were)\s+left\s+with\s+$|\b(?:leaves|leaving|ends?(?:\s+up)?|results?)\s+"
+    rf"{_WORDS}{{0,2}}(?:with|in|at)\s+{_WORDS}{{0,2}}$"
+    rf"|\band\s+{_WORDS}{{0,3}}?(?:got|gets?|makes?|gives?|so|thus|therefore|hence|then|now|finally"
+    rf"|equals?|(?<!there\s)(?:is|are|was|were))\s+{_WORDS}{{0,3}}$",
+    re.IGNORECASE,
+)
+
+
+def sentences(line: str) -> list[str]:
+    """The sentences of a line that hold a number; a list's "1." begins one."""
+    places = [0, *(match.end() for match in _END.finditer(line)), len(line)]
+    parts = (line[a:b] for a, b in pairwise(places))
+    return [part for part in parts if numbers_in(part)]
+
+
+def only_explains(sentence: str) -> bool:
+    """Whether a sentence gives a reason, and no later clause of it a number."""
+    if not _ONLY_A_REASON.match(sentence):
+        return False
+    comma = COMMA.search(sentence)
+    return comma is None or not numbers_in(sentence[comma.end() :])
+
+
+def without_reason(sentence: str) -> str | None:
+    """A sentence up to the reason that it gives for a number; None: a number follows the reason.
+
+    "Since 143 are sold, 37 are left" and "..., and since 143 are sold, 37 are left" stay whole.
+    """
+    for reason in _GIVES_A_REASON.finditer(sentence):
+        head, tail = sentence[: reason.start()], sentence[reason.end() :]
+        if not numbers_in(head) or not numbers_in(tail) or _ANOTHER_CLAUSE.search(head):
+            continue
+        later = [tail[comma.end() :] for comma in COMMA.finditer(tail)]
+        if not later or not numbers_in(later[0]):
+            return head
+        return sentence if any(CONCLUDES.match(clause) for clause in later) else None
+    return sentence
+
+
+def qualifies(between: str, after: str) -> bool:
+    """Whether what stands between two numbers and after makes the second a detail of the first."""
+    if "," in between and _COMPARES.match(after):
+        return True
+    return bool(_QUALIFIES.search(between[-80:])) and not _RESULTS.search(between[-80:])
