@@ -1,20 +1,14 @@
-import json
-from pathlib import Path
-
 import pytest
 
 from hrlaif.attacking import _TURNS
 from hrlaif.config import Config, load
 from hrlaif.estimates import Work, labels
 from hrlaif.labeling import Pairwise
-from hrlaif.llm import Local
 from hrlaif.llm.calls import cost_table
 from hrlaif.llm.prompting import load_template
-from hrlaif.memory import activations, needed
 from hrlaif.planning import Line, expectations, notes
 from hrlaif.redteam.families import PROMPTS
 from hrlaif.running import run_stage
-from hrlaif.settings import Compute, using
 
 
 def plan(tmp_path, **values):
@@ -267,44 +261,3 @@ def test_a_red_team_whose_rewrites_teach_nothing_is_pointed_out():
     online = {"algorithm": {"kind": "online_dpo", "labels": "judge"}}
     assert "fresh responses" in said(policy=online, **team)[0]
     assert said(policy={"algorithm": "dpo"}, score="direct", **team) == []
-
-
-def test_memory_is_the_weights_that_lie_there_at_once(tiny_model, tmp_path):
-    size = sum(f.stat().st_size for f in Path(tiny_model).glob("*.safetensors"))
-    here = {"model": f"local:{tiny_model}", "judge": f"local:{tiny_model}"}
-    process = needed("label", Config.parse({**here, "judge": "scripted:"}))
-
-    batch = activations(Config.parse(here).model) / size
-    assert batch > 0
-
-    def weights(stage, **values):
-        return (needed(stage, Config.parse({**here, **values})) - process) / size
-
-    assert weights("label") == pytest.approx(1)
-    assert weights("reward") == pytest.approx(1 + batch)
-    assert weights("policy") == pytest.approx(2 + batch)  # the policy, and a reward model
-    ensemble = {"score": "ensemble", "reward": {"members": 3}}
-    assert weights("policy", **ensemble) == pytest.approx(4 + batch)
-    assert weights("policy", score="direct") == pytest.approx(2 + batch)  # the judge instead
-    assert weights("policy", policy={"staleness": {}}) == pytest.approx(3 + batch)
-    panel = {"labeler": {"kind": "panel", "others": [f"local:{tiny_model}"] * 2}}
-    assert weights("label", labeling=panel) == pytest.approx(3)
-    assert weights("evaluate", evaluation=panel) == pytest.approx(4)  # and a policy
-    # Weights, gradient and moments, twice for the value model; a reference and a reward model.
-    assert weights("policy", policy={"lora": None}) == pytest.approx(4 + batch + 4 + 1 + 1)
-    with using(Compute(device="cpu", precision="bfloat16", batch_tokens=1)):
-        # Weights of 2 bytes, and 16 of a float32 copy, a gradient and two moments.
-        found = needed("reward", Config.parse({**here, "reward": {"lora": None}})) - process
-        assert found == pytest.approx(size / 4 * (2 + 16), rel=0.05)
-
-
-def test_what_a_backward_pass_keeps_by_hand(tmp_path):
-    shape = {"hidden_size": 10, "intermediate_size": 30, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 5}
-    (tmp_path / "config.json").write_text(json.dumps({**shape, **heads}))
-    # 7 x 10 + 2 x 20 + 2 x 5 + 3 x 30 = 210 numbers a token and layer, 3 times, in float32.
-    with using(Compute(device="cpu", precision="float32", batch_tokens=100)):
-        assert activations(Local(path=str(tmp_path))) == 100 * 2 * 210 * 3 * 4
-    (tmp_path / "config.json").write_text('{"n_embd": 10}')
-    assert activations(Local(path=str(tmp_path))) == 0
-    assert needed("label", Config.parse({"judge": "local:some/hub-id"})) is None

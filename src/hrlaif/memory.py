@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from hrlaif.config import Config
-from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm
+from hrlaif.estimates import Sizes, of_reward
+from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm, sizes
 from hrlaif.protocols import Labeler, LanguageModel
-from hrlaif.reward.parts import models, of_a_judge, of_the_run
+from hrlaif.reward.parts import models, of_the_run
 from hrlaif.settings import compute
 from hrlaif.training import Lora
 
@@ -36,11 +37,11 @@ def needed(stage: str, config: Config) -> float | None:
     if stage == "label":
         return _peak([judge, *_beside(config.labeling.labeler)])
     if stage == "reward":
-        return _peak([trained(config.model, config.reward.lora)])
+        return _peak([trained(_rewarding(config), config.reward.lora)])
     if stage == "policy":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
         # The chosen checkpoint is made a model beside the judge that chose it.
-        return _peak(_in_rl(config, judge), [evaluator, held(config.model, train=True)])
+        return _peak(*_in_rl(config, judge), [evaluator, held(config.model, train=True)])
     if stage == "evaluate":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
         beside = _beside(config.evaluation.labeler)
@@ -53,19 +54,43 @@ def _beside(labeler: Labeler) -> list[float | None]:
     return [held(other, train=False) for other in getattr(labeler, "others", ())]
 
 
-def _in_rl(config: Config, judge: float | None) -> list[float | None]:
-    """What is in memory at once while RL runs: policy, reference and value model, reward, judge."""
+def _in_rl(config: Config, judge: float | None) -> list[list[float | None]]:
+    """What is in memory at once while RL learns, and while a stale reward learns anew."""
     part = config.policy
-    own = trained(config.model, part.lora)
     frozen = held(config.model, train=True)
     # Without adapters, the reference and a trained value model are copies of the whole.
     adapted = part.lora is not None and part.lora.rank > 0
     valued = not adapted and part.value_trunk == "trained" and part.algorithm.uses_values
     copies = 0 if adapted else 2 if valued else 1
-    members = config.reward.members * of_the_run(config.score) + len(models(config.score))
-    asked = of_a_judge(config.score) or part.staleness is not None
-    moved = [_moved(config.model)] * valued
-    return [own, *moved, *[frozen] * (copies + members), *[judge] * asked]
+    moved = [_moved(config.model)] * ((not adapted) + valued)
+    own = [frozen, *moved, *[frozen] * copies, *_judges(config, judge)]
+    learning = [*own, activations(config.model), *_rewards(config)]
+    renewed = [*own, trained(_rewarding(config), config.reward.lora)]
+    return [learning, renewed] if part.renews else [learning]
+
+
+def _rewarding(config: Config) -> LanguageModel:
+    """What a reward model is made of."""
+    return Local(path=config.reward.base) if config.reward.base else config.model
+
+
+def _rewards(config: Config) -> list[float | None]:
+    """The reward models that RL asks; none where it learns from labels."""
+    if config.policy.learns_from != "reward":
+        return []
+    own = [held(_rewarding(config), train=True)] * config.reward.members
+    others = [held(Local(path=name), train=True) for name in models(config.score)]
+    return [*own * of_the_run(config.score), *others]
+
+
+def _judges(config: Config, judge: float | None) -> list[float | None]:
+    """Those that RL asks: for labels of fresh pairs, for grades, and in checks."""
+    part = config.policy
+    if part.learns_from == "labels":
+        return []
+    if part.learns_from == "judge" or part.staleness is not None:
+        return [judge, *_beside(config.labeling.labeler)]
+    return [judge] if of_reward(config.score, Sizes(1, 1, 1)).calls else []
 
 
 def _peak(*moments: list[float | None]) -> float | None:
@@ -113,19 +138,25 @@ def activations(model: LanguageModel) -> float:
 
 
 def parameters(model: LanguageModel | None) -> float:
-    """Parameters of local weights, from the size of their files; 0 where they are not here."""
+    """Parameters of local weights, an adapter's base with it; 0 where they are not here."""
     if isinstance(model, Packaged):
         from hrlaif.llm.packaged import PACKAGED, fetched
 
         bare = model.name.removeprefix("packaged:")
         here = {found.name: found.size for found in fetched()}
         return here.get(bare, PACKAGED[bare].size * 3.5 if bare in PACKAGED else 0) / 2
-    if isinstance(model, Local) and Path(model.path).is_dir():
-        config = Path(model.path) / "config.json"
-        dtype = json.loads(config.read_text("utf-8")).get("dtype", "") if config.exists() else ""
-        files = sum(f.stat().st_size for f in Path(model.path).glob("*.safetensors"))
-        return files / (4 if dtype == "float32" else 2)
+    if isinstance(model, Local):
+        return float(sizes.parameters(_whole(model)) or 0)
     return 0.0
+
+
+def _whole(model: Local) -> Local:
+    """The base model of an adapter folder, into which it is merged; any other as it is."""
+    file = Path(model.path) / "adapter_config.json"
+    base = (
+        json.loads(file.read_text("utf-8")).get("base_model_name_or_path") if file.exists() else ""
+    )
+    return Local(path=base) if base else model
 
 
 def _shape(model: LanguageModel) -> dict[str, int]:
@@ -143,7 +174,7 @@ def _folder(model: LanguageModel) -> Path | None:
         from hrlaif.llm.packaged import fetched
 
         return next((f.folder for f in fetched() if f.name == model.name.split(":")[-1]), None)
-    return Path(model.path) if isinstance(model, Local) else None
+    return Path(_whole(model).path) if isinstance(model, Local) else None
 
 
 def _width(*, train: bool) -> int | None:

@@ -22,7 +22,7 @@ from hrlaif.reward import (
 )
 from hrlaif.reward.learned import unload
 from hrlaif.reward.maths import pessimistic
-from hrlaif.reward.parts import fitted, models, moved, of_a_judge, of_samples, of_the_run, parts
+from hrlaif.reward.parts import fitted, models, moved, of_samples, of_the_run, parts
 from hrlaif.reward.train import RewardTraining, train
 from hrlaif.settings import Settings, plain
 
@@ -159,9 +159,9 @@ def test_a_run_knows_what_its_reward_needs():
             "parts": [{"reward": "learned"}, {"reward": {"kind": "scaled", "reward": "direct"}}],
         }
     )
-    assert (of_the_run(mixed), of_samples(mixed), of_a_judge(mixed)) == (True, 512, True)
+    assert (of_the_run(mixed), of_samples(mixed)) == (True, 512)
     direct = any_reward("direct")
-    assert (of_the_run(direct), of_samples(direct), of_a_judge(direct)) == (False, 0, True)
+    assert (of_the_run(direct), of_samples(direct)) == (False, 0)
     elsewhere = moved(mixed, "reward_model", "/run/reward_model")
     assert not of_the_run(elsewhere)
     assert models(elsewhere) == ["/run/reward_model"]

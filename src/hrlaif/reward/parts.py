@@ -7,7 +7,6 @@ from typing import Any
 
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Response
-from hrlaif.reward.direct import Direct
 from hrlaif.reward.ensemble import Ensemble
 from hrlaif.reward.learned import RUN, Learned
 from hrlaif.reward.scaled import Scaled
@@ -49,11 +48,6 @@ def of_samples(reward: Reward) -> int:
     """By how many answers of the SFT policy it is scaled, at most; 0 where none are needed."""
     scaled = [p for p in parts(reward) if isinstance(p, Scaled)]
     return max((p.samples for p in scaled if None in (p.mean, p.deviation)), default=0)
-
-
-def of_a_judge(reward: Reward) -> bool:
-    """Whether every response is graded by a judge."""
-    return any(isinstance(p, Direct) for p in parts(reward))
 
 
 def models(reward: Reward) -> list[str]:
