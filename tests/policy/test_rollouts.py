@@ -66,8 +66,22 @@ def test_a_fixed_reward_for_cut_responses_replaces_theirs_and_no_other(
     scorer = Scorer(Fixed(values=(1.0, 2.0, None)))
     plain = rewarded(rollouts, scorer, Sampling(max_unscored=0.5))
     assert [value for _, value in plain] == [1.0, 2.0, None]
-    fixed = rewarded(rollouts, scorer, Sampling(max_unscored=0.5, truncated_reward=-1.5))
-    assert [value for _, value in fixed] == [1.0, -1.5, None]  # no score stays no score
+    # Also without a score: a check has none for what is cut, and a policy that never ends would pay
+    # nothing. What has its value is not missing either.
+    fixed = rewarded(rollouts, scorer, Sampling(max_unscored=0, truncated_reward=-1.5))
+    assert [value for _, value in fixed] == [1.0, -1.5, -1.5]
+    all_cut = rewarded(rollouts[2:], Scorer(Fixed(values=(None,))), Sampling(truncated_reward=-1.5))
+    assert [value for _, value in all_cut] == [-1.5]
+
+
+def test_a_response_that_the_model_failed_to_give_has_no_fixed_reward(
+    prompts: list[Prompt],
+) -> None:
+    cut, failed = (rollout(prompts[0], [1, 2], k) for k in range(2))
+    failed = failed._replace(response=failed.response.model_copy(update={"finish_reason": "error"}))
+    scorer = Scorer(Fixed(values=(0.5, None)))
+    found = rewarded([cut, failed], scorer, Sampling(max_unscored=0.5, truncated_reward=-1.5))
+    assert [value for _, value in found] == [-1.5, None]
 
 
 def test_a_reward_that_is_not_a_number_is_no_score(prompts: list[Prompt]) -> None:

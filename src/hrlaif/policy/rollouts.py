@@ -108,30 +108,28 @@ def rewarded(
 ) -> list[tuple[Rollout, float | None]]:
     """Each rollout with its reward; None where there is no score, never a made-up number.
 
+    A response that was cut is worth `truncated_reward`, where that is set, with a score or without:
+    a policy that never ends would otherwise pay nothing to a reward that knows finished ones alone.
     Raises TooManyAbstentions above the set share, with the first reason that the reward gave.
     """
     scores = scorer.score([r.response for r in rollouts])
-    silent = [s for s in scores if not _known(s)]
+    cut = settings.truncated_reward
+    found = [
+        cut if cut is not None and r.response.finish_reason == "length" else _value(s)
+        for r, s in zip(rollouts, scores, strict=True)
+    ]
+    silent = [s for s, value in zip(scores, found, strict=True) if value is None]
     if len(silent) > settings.max_unscored * len(scores) or len(silent) == len(scores):
         raise TooManyAbstentions(
             f"{len(silent)} of {len(scores)} responses of this step have no reward (the first: "
             f"{silent[0].reason or 'no reason given'}); mend the reward and run the same command, "
             f"or raise policy.sampling.max_unscored ({settings.max_unscored}) and --redo policy"
         )
-    cut = settings.truncated_reward
-    return [
-        (r, _value(s, cut if not r.ended else None)) for r, s in zip(rollouts, scores, strict=True)
-    ]
+    return list(zip(rollouts, found, strict=True))
 
 
-def _known(score: Score) -> bool:
-    return score.value is not None and math.isfinite(score.value)
-
-
-def _value(score: Score, fixed: float | None) -> float | None:
-    if not _known(score):
-        return None
-    return score.value if fixed is None else fixed
+def _value(score: Score) -> float | None:
+    return score.value if score.value is not None and math.isfinite(score.value) else None
 
 
 @final

@@ -33,8 +33,9 @@ class Sampling(Settings):
     max_tokens: int = Field(default=128, ge=1)
     """A response is cut after this many tokens."""
     truncated_reward: float | None = None
-    """A fixed reward for responses that were cut, in units of the normalised reward; empty: the
-    reward says for itself. Their share is logged either way."""
+    """A fixed reward for responses that were cut, whatever their score and where they have none, in
+    units of the normalised reward; empty: the reward says for itself. Their share is logged either
+    way."""
     max_unscored: float = Field(default=0.2, ge=0, le=1)
     """The run stops when the reward has no value for more than this share of a step's responses."""
 
