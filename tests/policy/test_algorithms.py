@@ -306,7 +306,7 @@ class Remembers(Settings):
 def test_in_16_bits_too_each_ratio_is_1_until_the_policy_has_moved(
     epochs: int, minibatches: int, prompts: list[Prompt], start: Path, tmp_path: Path
 ) -> None:
-    """The sampler rounds otherwise than the learner; steps of nothing leave nothing else."""
+    """The sampler and other micro-batches round otherwise; steps of nothing add nothing."""
     algorithm = Remembers(epochs=epochs, minibatches=minibatches, gaps=[])
     how = settings(
         "rloo",
@@ -319,8 +319,7 @@ def test_in_16_bits_too_each_ratio_is_1_until_the_policy_has_moved(
         row = run("rloo", prompts, start, tmp_path, how=how)[0]
     assert row["logprob_gap"] > 1e-3
     assert len(algorithm.gaps) == epochs * minibatches
-    assert algorithm.gaps[0] == 0
-    assert max(algorithm.gaps) < (1e-9 if minibatches == 1 else row["logprob_gap"] / 4)
+    assert set(algorithm.gaps) == {0.0}
 
 
 def test_in_16_bits_nothing_is_clipped_where_each_response_is_learnt_from_once(

@@ -64,23 +64,31 @@ def judged(actor: Actor, batch: Batch, algorithm: Algorithm, temperature: float)
     )
 
 
-def with_old(lesson: Lesson, old: Tensor) -> Lesson:
-    """The lesson with these log-probabilities [N] for those of the policy that sampled."""
-    return replace(lesson, rollouts=replace(lesson.rollouts, old=old))
+def passes(actor: Actor, lesson: Lesson, splits: Sequence[Sequence[Sequence[int]]]) -> list[Lesson]:
+    """The lesson of each pass over its minibatches: `old` is what the policy says there now.
 
-
-def before_steps(actor: Actor, lesson: Lesson) -> Lesson:
-    """The lesson with the sampler's log-probabilities computed again as `gradients` does.
-
-    A pass more, and none in float32, where sampler and learner agree. Not under no_grad: there
-    other kernels may run, which round otherwise.
+    In 16 bits a product rounds by its shape, so the same weights say other things in generation, in
+    other micro-batches, and without a gradient; the sum of a response's differences would be a
+    ratio of its own. In float32 they agree, and nothing is computed; nor for one step alone.
     """
-    if lesson.batch.old is None or dtype_of(actor) == torch.float32:
-        return lesson
-    return with_old(
-        lesson,
-        lesson.batch.each(lambda part: actor.scores(part, lesson.temperature).logprobs.detach()),
-    )
+    several = len(splits) > 1 or len(splits[0]) > 1
+    if not several or lesson.batch.old is None or dtype_of(actor) == torch.float32:
+        return [lesson] * len(splits)
+    known: dict[str, Lesson] = {}
+    for split in splits:
+        if str(split) not in known:
+            rollouts = replace(lesson.rollouts, old=_said(actor, lesson, split))
+            known[str(split)] = replace(lesson, rollouts=rollouts)
+    return [known[str(split)] for split in splits]
+
+
+def _said(actor: Actor, lesson: Lesson, split: Sequence[Sequence[int]]) -> Tensor:
+    """[N] log-probabilities of the policy as it is, in the micro-batches of these minibatches."""
+    found = torch.empty_like(lesson.rollouts.old)
+    for part in (part for responses in split for part in lesson.batch.parts(responses)):
+        scores = actor.scores(part.sequences, lesson.temperature)
+        found[part.tokens] = scores.logprobs.detach()
+    return found
 
 
 def dtype_of(actor: Actor) -> torch.dtype:

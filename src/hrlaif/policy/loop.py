@@ -224,25 +224,21 @@ def _learn(work: Work, number: int, scored: Sequence[tuple[Rollout, float]]) -> 
 
 
 def update(work: Work, number: int, lesson: Lesson) -> Figures:
-    """All optimizer steps on one batch; the mean of their figures.
-
-    Ratios are of what the learner says before and after a step. The sampler says it with other
-    kernels, and in 16 bits the difference, summed over a response, would be a ratio of its own.
-    """
+    """All optimizer steps on one batch; the mean of their figures."""
     algorithm, batch = lesson.algorithm, lesson.batch
     whole, gap = algorithm.minibatches == 1, Figures()
     rows: list[Figures] = []
-    if not whole:
-        lesson = learn.before_steps(work.actor, lesson)
-    for epoch in range(algorithm.epochs):
-        seed = int(digest([work.seed, "minibatches", number, epoch], length=8), 16)
-        for responses in batch.minibatches(algorithm.minibatches, seed):
+    seeds = [
+        digest([work.seed, "minibatches", number, n], length=8) for n in range(algorithm.epochs)
+    ]
+    splits = [batch.minibatches(algorithm.minibatches, int(seed, 16)) for seed in seeds]
+    for own, split in zip(learn.passes(work.actor, lesson, splits), splits, strict=True):
+        for responses in split:
             asked, first = None if whole else responses, not rows and batch.old is not None
-            new, losses = learn.gradients(work.actor, lesson, asked, first=first)
+            new, losses = learn.gradients(work.actor, own, asked, first=first)
             if first and batch.old is not None:
                 dtype = learn.dtype_of(work.actor)
                 gap = {"logprob_gap": learn.check_same_sampler(new, batch.old, dtype)}
-                lesson = learn.with_old(lesson, new) if whole else lesson
             moved = learn.move(
                 work.trainee.optimizer,
                 work.trainee.modules,
