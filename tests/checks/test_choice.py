@@ -129,6 +129,32 @@ def test_what_cannot_be_told_is_never_wrong(text, reason):
     assert (found.passed, found.reason, found.answer) == (None, reason, None)
 
 
+OTHERS = (
+    "A common mistake is to choose {}.",
+    "It is tempting to pick {}.",
+    "Students often choose {}.",
+    "Some would say {}.",
+    "Many people think the answer is {}.",
+    "You might think that it is {}.",
+    "If {} were right, it would be colder.",
+    "My teacher would go with {}.",
+    "Careless readers select {}.",
+)
+
+
+@pytest.mark.parametrize("supposed", OTHERS)
+def test_what_others_choose_or_is_only_supposed_is_no_choice(supposed):
+    for letter in ("A", "B", "(C)", "Paris"):
+        assert verdict(supposed.format(letter)).passed is None
+        assert verdict(f"{supposed.format(letter)} However, the answer is B.").passed is True
+        assert verdict(f"The answer is C. {supposed.format(letter)}").answer == "C"
+
+
+def test_options_listed_on_one_line_are_no_choice():
+    assert verdict("A) False B) True C) False D) False").reason == "more than one option named"
+    assert verdict("A) False B) True\nAnswer: B").passed is True
+
+
 @pytest.mark.parametrize("reference", ["B", "b", "(B)", "B.", "Paris", "Ｂ"])
 def test_a_reference_is_a_letter_or_the_text_of_an_option(reference):
     assert verdict("The answer is B", reference).passed is True

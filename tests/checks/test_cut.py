@@ -93,7 +93,8 @@ def test_a_marked_answer_that_is_closed_counts_though_the_response_was_cut(text)
 
 @pytest.mark.parametrize(
     "text", ["B", "The answer is B", "The answer is A.", "A is right. B", "The answer is A. Wait",
-             r"\boxed{A", "London is the capital. It", "答案是A", "The answer is A or"],
+             r"\boxed{A", "London is the capital. It", "答案是A", "The answer is A or",
+             "It is London. A common wrong answer is A. The"],
 )  # fmt: skip
 def test_a_letter_that_may_have_gone_on_has_no_verdict(text):
     assert (letter(text).passed, letter(text).reason) == (None, CUT)

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 
 from hrlaif.checks.cut import CUT, ended, settled
 from hrlaif.checks.rejected import NO, rejecting
+from hrlaif.checks.supposed import without_supposed
 from hrlaif.checks.text import ending, normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
@@ -35,7 +36,7 @@ _MARKED = (
     re.compile(r"\\f?box(?:ed)?\s*\{\s*(?:\\(?:text|math)[a-z]*\s*\{)?\s*\(?(?P<letter>[A-J])\b"),
     re.compile(rf"^\s*####\s*{_LETTER}", _FLAGS),
     re.compile(
-        rf"\b(?:answer|ans|option|choice|pick|selection)\b(?:\s+(?!{NO})[a-z']+){{0,4}}?"
+        rf"\b(?:answer|ans|option|choice|pick|selection|(?:correct|right|best)\s+one)\b(?:\s+(?!{NO})[a-z']+){{0,4}}?"
         rf"\s*(?:{_IS}\s*)+{_NOUN}{_LETTER}",
         _FLAGS,
     ),
@@ -45,7 +46,7 @@ _MARKED = (
 _STATED = (
     *_MARKED,
     re.compile(
-        r"\b(?:pick|choose|select|going with|go with|opt for|say|answer with)\s+"
+        r"\b(?:pick|choose|select|going with|go with|opt for|say|guess|answer with)\s+"
         rf"(?:it's\s+|it is\s+|that\s+)?{_NOUN}{_LETTER}",
         _FLAGS,
     ),
@@ -75,6 +76,7 @@ _BARE = (
     re.compile(r"[(\[](?P<letter>[A-J])[)\]]"),
     re.compile(r"\b(?:option|choice)\s*,?\s*\(?(?-i:(?P<letter>[A-J]))\b", _FLAGS),
 )
+_LISTED = re.compile(r"(?<!\S)\(?([A-J])\s?([).:-])(?=\s)")
 _JOINS = (
     r"(?:\bor\b|\band\b|[/,;+&、]|或者?|和|与)\s*(?:(?:or|and|maybe|perhaps|possibly|可能)\s*)*"
 )
@@ -146,7 +148,7 @@ def chosen_letters(text: str, choices: Sequence[str], *, cut: bool = False) -> l
     if cut:
         text = _until_answer(text, known)
     shown = [_plain(choice).strip(" .").lower() for choice in choices]
-    told = _without_rejected(text, shown)
+    told, agrees = _own_words(text, shown)
     stated = [
         match
         for pattern in _STATED
@@ -157,10 +159,21 @@ def chosen_letters(text: str, choices: Sequence[str], *, cut: bool = False) -> l
         # "The answer is B ... no, the answer is C": the last statement wins.
         last = max(stated, key=lambda m: m.end(m.lastgroup or 0))
         return _with_others(last, told, known)
+    if agrees or cut:
+        return []
     bare = {
         letter for p in _BARE for m in p.finditer(told) for letter in _with_others(m, told, known)
     }
+    bare = bare.union(*(_listed(line) for line in told.splitlines()))
     return sorted(bare & known) or _held(told, shown)
+
+
+def _listed(line: str) -> set[str]:
+    """The letters of the options that a line lists: "A) False B) True"."""
+    found = list(_LISTED.finditer(line))
+    if not found or line[: found[0].start()].strip():
+        return set()
+    return {match[1] for match in found if match[2] == found[0][2]}
 
 
 def _until_answer(text: str, known: set[str]) -> str:
@@ -225,8 +238,8 @@ def _options_in(text: str, shown: Sequence[str]) -> list[str]:
     ]
 
 
-def _without_rejected(text: str, shown: Sequence[str]) -> str:
-    """A text without the options that it rejects.
+def _own_words(text: str, shown: Sequence[str]) -> tuple[str, bool]:
+    """A text without the options that it rejects or only supposes; whether it agrees with others.
 
     Meanwhile each option is one character of no alphabet, so that "not guilty" is not torn apart.
     """
@@ -240,10 +253,9 @@ def _without_rejected(text: str, shown: Sequence[str]) -> str:
     if texts:
         pattern = _alone("|".join(sorted(texts, key=len, reverse=True)))
         text = re.sub(pattern, keep, text, flags=re.IGNORECASE)
-    said = _REJECTED.sub(" ", text)
-    return "".join(
-        kept[ord(one) - _FIRST] if 0 <= ord(one) - _FIRST < len(kept) else one for one in said
-    )
+    said, agrees = without_supposed(_REJECTED.sub(" ", text))
+    own = (kept[ord(c) - _FIRST] if 0 <= ord(c) - _FIRST < len(kept) else c for c in said)
+    return "".join(own), agrees
 
 
 def _alone(pattern: str) -> str:
