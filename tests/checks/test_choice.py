@@ -222,6 +222,39 @@ def test_the_check_fits_the_prompt():
     assert Number().check([math], None) == found[1:]
 
 
+@pytest.mark.parametrize(
+    ("category", "question", "reference"),
+    [
+        ("multiple_choice", "Which is in France?", "B"),
+        ("multiple_choice", "Which is in France?", "(b)"),
+        (None, "Which is in France?\nA. Berlin\nB. Paris\nC. Rome", "B"),
+        ("math", "Which is in France? (A) Berlin (B) Paris", "B."),
+    ],
+)
+def test_a_letter_of_options_that_stand_only_in_the_text_is_read_as_one(
+    category, question, reference
+):
+    turns = (Message(role="user", content=question),)
+    prompt = Prompt(id="q", messages=turns, reference_answer=reference, category=category)
+    texts = ("The answer is B.", "The answer is A.", "A common mistake is to choose A.")
+    found = Answer().check([Response(prompt=prompt, text=text) for text in texts], None)
+    assert [(v.check, v.passed) for v in found] == [
+        ("choice", True),
+        ("choice", False),
+        ("choice", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "reference"),
+    [("Which vitamin cures scurvy?", "C"), ("A. Smith has 3 apples. How many?", "3")],
+)
+def test_a_letter_where_no_options_are_listed_is_no_option(question, reference):
+    turns = (Message(role="user", content=question),)
+    prompt = Prompt(id="q", messages=turns, reference_answer=reference)
+    assert Answer().check([Response(prompt=prompt, text="B")], None)[0].check == "number"
+
+
 @given(st.text())
 def test_no_text_breaks_the_check(text):
     assert verdict(text).passed in (True, False, None)
