@@ -29,15 +29,23 @@ _ONLY_A_REASON = re.compile(
 )
 _ANOTHER_CLAUSE = re.compile(r"(?:\b(?:and|but|so|then)|又|而|但)\W*$", re.IGNORECASE)
 _WORDS = r"(?:[\w'-]+\s+)"
-# The number after such a word qualifies the one before: "37 after 143", "12 miles in 3 days".
+_BEFORE_A_DETAIL = (
+    r"(?:after|before|from|for|in(?!\s+all\b)|with|at(?!\s+(?:least|most)\b)|than|per|every|during"
+    r"|within|since|by|on|plus|minus|times|of\s+which|out\s+of|compared\s+(?:to|with)|divided\s+by"
+    r"|multiplied\s+by|including|excluding|except|versus|vs\.?|to\s+(?!about\b|around\b|nearly\b"
+    r"|roughly\b|exactly\b|only\b|just\b|over\b|an?\b|the\b)[a-z]+)"
+)
+_BEFORE_A_CLAUSE = (
+    r"(?:when|if|while|whereas|where|given|unless|as|though|although|once|until|having|and|which|who"
+    r"|(?<!so\s)that)"
+)
+# The number after such words qualifies the one before: "37 after 143", "12 miles in 3 days".
 _QUALIFIES = re.compile(
-    rf"\([^()]*$|(?:^|[\s,;])(?:(?:after|before|from|for|in(?!\s+all\b)|with|at(?!\s+(?:least|most)\b)"
-    rf"|than|per|every|during|within|since|by|on|plus|minus|times|out\s+of|compared\s+(?:to|with)"
-    rf"|divided\s+by|multiplied\s+by|including|excluding|except|versus|vs\.?)\s+{_WORDS}{{0,2}}"
-    rf"|(?:when|if|while|whereas|where|given|unless|as|though|although|once|until|having|and)\s+"
-    rf"{_WORDS}{{0,4}})[$€£¥(]*$"
-    rf"|,\s*(?:an?|down|up)\s+{_WORDS}{{0,2}}[$€£¥]*$"
-    rf"|^[\s%]*(?:[A-Za-z]+\s+){{0,2}}of\s+(?:(?:the|his|her|their|its|these|those)\s+)?{_WORDS}?[$€£¥]*$"
+    rf"(?:^|[\s,;])(?:{_BEFORE_A_DETAIL}\s+{_WORDS}{{0,2}}"
+    rf"|{_BEFORE_A_CLAUSE}\s+{_WORDS}{{0,4}})[$€£¥(]*$"
+    rf"|,\s*(?:an?|down|up)\s+{_WORDS}{{0,2}}[$€£¥]*$|(?::|\s-)\s+{_WORDS}{{1,4}}[$€£¥]*$"
+    rf"|^[\s%,]*(?:[A-Za-z]+\s+){{0,2}}of\s+(?:(?:the|his|her|their|its|these|those)\s+)?"
+    rf"{_WORDS}?[$€£¥]*$"
     r"|(?:其中|除以|乘以|比|每|如果|经过|用了?|花了?)[^\d,，]{0,6}$",
     re.IGNORECASE,
 )
@@ -46,13 +54,19 @@ _COMPARES = re.compile(
 )
 # But "for a total of 72", "leaving him with 37", "and together they are 72" say a result.
 _RESULTS = re.compile(
-    r"\b(?:total|sum|average|altogether|together)\b[^,;]{0,12}$"
+    r"\b(?:total|sum|average)\s+(?:(?:of|is|was|are)\s+)?(?:about\s+|only\s+)?[$€£¥]*$"
+    rf"|\b(?:altogether|together)\s+(?:(?!in\b|for\b|at\b|after\b|on\b)[\w'-]+\s+){{0,3}}[$€£¥]*$"
     rf"|\b(?:is|are|was|were)\s+left\s+with\s+$|\b(?:leaves|leaving|ends?(?:\s+up)?|results?)\s+"
     rf"{_WORDS}{{0,2}}(?:with|in|at)\s+{_WORDS}{{0,2}}$"
     rf"|\band\s+{_WORDS}{{0,3}}?(?:got|gets?|makes?|gives?|so|thus|therefore|hence|then|now|finally"
-    rf"|equals?|(?<!there\s)(?:is|are|was|were))\s+{_WORDS}{{0,3}}$",
+    rf"|equals?)\s+{_WORDS}{{0,3}}$"
+    rf"|\bto\s+(?:get|give|make|reach|obtain|total|be|equal|find)\s+{_WORDS}{{0,2}}[$€£¥]*$"
+    rf"|\bwhich\s+(?:makes?|gives?|leaves?|equals?|means|is|are|totals?|comes)\s+{_WORDS}{{0,3}}[$€£¥]*$",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[-+$€£¥\s]*[\d.,/]*\d")
+_IN_BRACKETS = re.compile(r"\([^()]*$")
+_DASH = re.compile(r"-\s")
 
 
 def sentences(line: str) -> list[str]:
@@ -86,8 +100,14 @@ def without_reason(sentence: str) -> str | None:
     return sentence
 
 
-def qualifies(between: str, after: str) -> bool:
-    """Whether what stands between two numbers and after makes the second a detail of the first."""
-    if "," in between and _COMPARES.match(after):
+def qualifies(between: str, rest: str) -> bool:
+    """Whether a number is a detail of the one before, by what stands between them and its rest.
+
+    The rest begins with the number itself, whose sign may be a dash: "37 are left - 143 were sold".
+    """
+    number = _NUMBER.match(rest)
+    if "," in between and number and _COMPARES.match(rest, number.end()):
+        return True
+    if _IN_BRACKETS.search(between) or (_DASH.match(rest) and between[-2:-1].isalpha()):
         return True
     return bool(_QUALIFIES.search(between[-80:])) and not _RESULTS.search(between[-80:])

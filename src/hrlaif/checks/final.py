@@ -58,6 +58,10 @@ _LATER = re.compile(
     r"(?=.*\d)",
     re.IGNORECASE,
 )
+_GOES_ON = re.compile(
+    r"=|\d.*(?:\b(?:so|thus|therefore|hence|leav(?:es|ing)|making)\b|所以|因此|剩).*\d",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z]{3}|[\u4e00-\u9fff]{3}")
 UNSETTLED = "the last number contradicts an earlier one, and neither is marked as the answer"
 """Why a response of several sentences settles on no number."""
@@ -155,9 +159,10 @@ def _unmarked(text: str, percent: Percent, *, in_words: bool) -> Final:
 
 
 def _weakly_told(line: str) -> Span | None:
-    # An equation after such a mark has its result at its end: "the total is 3 + 4 = 7".
-    spans = weakly_marked(line)
-    return next((span for span in spans if numbers_in(span.text) and "=" not in span.text), None)
+    # An equation after such a mark has its result at its end: "the total is 3 + 4 = 7", and so has
+    # what is drawn from it: "the total is 180, so 37 are left".
+    spans = [span for span in weakly_marked(line) if not _GOES_ON.search(span.text)]
+    return next((span for span in spans if numbers_in(span.text)), None)
 
 
 def _of_sentence(sentence: str, percent: Percent) -> Final:

@@ -43,6 +43,7 @@ _IN_THE_LAST_LINE = (
     ),
     re.compile(r"(?:结果|[总一]共|共计|合计|等于)\s*(?:是|为|有|:|=)*\s*(?=([^\n]{1,300}))"),
 )
+_ASIDE = re.compile(r"\d[^()]*\([^()]*$")
 _BEFORE = re.compile(
     r"(?=(?<![\w.,])([-$€£¥]?\d[\d,./ ]{0,30}?[\w%]{0,12})\s+(?:is|as)\s+(?:the|my|our)\s+"
     r"(?:final\s+|correct\s+|right\s+)?(?:answer|result|solution)\b)",
@@ -81,9 +82,10 @@ def until_answer(text: str) -> str:
 
 
 def weakly_marked(line: str) -> list[Span]:
-    """What stands behind marks of any result, the last one first."""
+    """What stands behind marks of any result, the last one first; not "37 (a total of 180)"."""
     marks = [match for pattern in _IN_THE_LAST_LINE for match in pattern.finditer(line)]
-    return [Span(match[1]) for match in sorted(marks, key=lambda match: -match.end())]
+    placed = sorted(marks, key=lambda match: -match.end())
+    return [Span(match[1]) for match in placed if not _ASIDE.search(line[: match.start()])]
 
 
 def _placed(text: str) -> list[tuple[int, Span]]:

@@ -123,8 +123,8 @@ def _nearly(
 
 
 def _is_a_detail(text: str, one: Found, other: Found) -> bool:
-    between, after = text[one.end : other.start], text[other.end : other.end + 40]
-    return one.value != other.value and qualifies(between, after)
+    between, rest = text[one.end : other.start], text[other.start : other.end + 40]
+    return one.value != other.value and qualifies(between, rest)
 
 
 def _says_more(text: str, number: Found, *, full: bool) -> bool:
