@@ -78,6 +78,8 @@ def test_a_run_labels_with_both_probabilities_and_its_receipt_knows_the_map(writ
     path.write_text(half.model_dump_json())
     labeling = {"pairs": str(write("pairs.jsonl", rows)), "calibrations": [str(path)]}
     config = Config.parse({"judge": "scripted:", "labeling": labeling})
+    asked = [{"role": "user", "content": "q0"}]
+    write("prompts.jsonl", [{"id": "q", "prompt": asked, "split": "train"}])
     work.label(config, tmp_path)
     for row in read_rows(tmp_path / "preferences.jsonl"):
         raw = row.values["prob_a"]

@@ -101,7 +101,7 @@ def test_no_category_exceeds_its_share_of_what_is_kept():
     # By hand: 10 + 10 pairs, at most 0.3 math: x = 0.3 (10 + x), so x = 4.28 and 4 are kept.
     assert allowed({"math": 10, "": 10}, {"math": 0.3}) == {"math": 4, "": 10}
     assert allowed({"math": 3, "": 7}, {"math": 0.3}) == {"math": 3, "": 7}
-    assert allowed({"math": 5}, {"math": 0.5}) == {"math": 0}
+    assert allowed({"math": 5}, {"math": 0.5}) == {"math": 5}  # there is nothing else to mix
     group = [
         solved(f"{c}{n}", s, f"text {s}", c)
         for c in ("math", "writing")
