@@ -30,6 +30,7 @@ from hrlaif.run import (
     sketch,
     texts_of,
     write_json,
+    write_receipt,
 )
 
 ITEMS = [f"q{n}" for n in range(10)]
@@ -307,3 +308,15 @@ def test_nested_settings_become_dotted_names():
 def test_the_partial_file_is_in_the_folder_it_is_told(tmp_path):
     work_through(Path(tmp_path / "deep" / "er" / "a.partial"))
     assert (tmp_path / "deep" / "er" / "a.partial").exists()
+
+
+def test_what_a_stage_wrote_with_earlier_settings_is_forgotten_too(tmp_path):
+    """A hybrid labeler writes verdicts, and the pairwise one that follows it does not."""
+    for name in ("preferences.jsonl", "verdicts.jsonl", "prompts.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    outputs = {"preferences.jsonl": "x", "verdicts.jsonl": "y"}
+    earlier = Receipt(stage="label", settings={}, inputs={}, outputs=outputs)
+    write_receipt(tmp_path, earlier)
+    forget(tmp_path, "label", ("preferences.jsonl",))
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["prompts.jsonl"]
+    assert read_receipt(tmp_path, "label") is None

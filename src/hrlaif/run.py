@@ -269,7 +269,9 @@ def forget(folder: Path, stage: str, outputs: Sequence[str]) -> None:
 
     What it wrote with earlier settings goes too: nobody writes it anew, and a page would show it.
     """
-    earlier = read_receipt(folder, stage)
+    earlier = None
+    with suppress(DataError):  # a damaged one goes with the rest
+        earlier = read_receipt(folder, stage)
     for name in {*outputs, *(earlier.outputs if earlier else ())}:
         for path in (folder / name, folder / f"{name}.partial"):
             if path.is_dir():
