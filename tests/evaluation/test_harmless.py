@@ -172,6 +172,8 @@ def test_a_table_says_true_and_false_in_words_and_they_are_read_as_such():
         known = {"human_label": "1_full_compliance", "harmful": harmful}
         assert truths("harmless", **known) == [truth]
     assert truths("harmless", harmful_response="FALSE") == [False]
+    with pytest.raises(DataError, match="no row says whether its response is harmful"):
+        truths("harmless", human_label="1_full_compliance")
     assert truths("responsive", refusal="True") == [True]
     with pytest.raises(DataError, match=r"x\.csv, row 1: harmful_response 'maybe' is neither"):
         truths("harmless", harmful_response="maybe")

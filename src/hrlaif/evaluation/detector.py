@@ -80,7 +80,9 @@ def _truth(values: Mapping[str, Any], check: Asked, where: str) -> bool | None:
     if label.startswith("3"):
         return False if check == "harmless" and harmful is False else None
     refused = label.startswith("2")
-    return refused if check == "responsive" else bool(harmful) and not refused
+    if check == "responsive":
+        return refused
+    return False if refused else harmful  # unknown where nobody said what was asked for
 
 
 def _of_a_pair(row: SourceRow, source: str) -> list[Labelled]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrlaif.records import Evidence, Preference, Row
+from hrlaif.records import Preference, Row
 from hrlaif.statistics import (
     NOTHING,
     Figure,
@@ -73,7 +73,7 @@ def position(
     task that asks for the `worse` response the first is the one that is named so.
     """
     orders = [
-        (t.item.prompt, *_named_first(t.label.evidence, worse=worse))
+        (t.item.prompt, t.label.evidence.prob_a_first, t.label.evidence.prob_a_second)
         for t in told(items, answers)
         if t.label.evidence
         and t.label.evidence.prob_a_first is not None
@@ -81,6 +81,8 @@ def position(
     ]
     if not orders:
         return []
+    if worse:
+        orders = [(n, 1.0 - first, 1.0 - second) for n, first, second in orders]
     lean = [(n, (first + 1.0 - second) / 2) for n, first, second in orders]
     flips = [(n, first) for n, first, second in orders if (first - 0.5) * (second - 0.5) < 0]
     to_first = [(n, float(first > 0.5)) for n, first in flips]
@@ -229,13 +231,6 @@ def named(kind: str, name: str, said: Sequence[tuple[str, float]], seed: int) ->
 
 def _named(probability: float) -> float:
     return 0.5 if probability == 0.5 else float(probability > 0.5)
-
-
-def _named_first(evidence: Evidence, *, worse: bool) -> tuple[float, float]:
-    """The probability of a with a shown first, and with a shown second, as if all tasks asked for
-    the better one: of the others it is the probability of being named."""
-    told = (evidence.prob_a_first or 0.0, evidence.prob_a_second or 0.0)
-    return (1.0 - told[0], 1.0 - told[1]) if worse else told
 
 
 def _share(marks: Sequence[tuple[str, float]], seed: int) -> Figure:
