@@ -101,7 +101,7 @@ def test_lost_calls_end_the_budget_like_any_other(server, tmp_path):
         Ledger(tmp_path / "l.sqlite", max_cost=0.3) as ledger,
     ):
         with pytest.raises(BudgetReached):
-            write(server, 40, retries=3, timeout=0.2)
+            write(server, 10, retries=3, timeout=0.2)
         assert len(server.calls) == 6  # of 0.046 each
         assert ledger.spent() == pytest.approx(6 * WORST)
 
