@@ -55,6 +55,15 @@ def test_labels_close_to_one_half_are_left_out_where_a_margin_is_asked_for():
         exported(rows, "csv", min_margin=0.1)
 
 
+def test_people_in_other_tools_read_no_thoughts_and_trainers_get_the_whole_text():
+    thought = {**PAIR, "id": "0", "prob_a": 0.9, "a": {"text": "<think>psst</think>x"}}
+    row = [SourceRow("p.jsonl, line 1", thought)]
+    for form in ("argilla", "label-studio", "potato", "csv"):
+        text = exported(row, form).text
+        assert "psst" not in text and "x" in text
+    assert lines(exported(row, "trl").text)[0]["chosen"][0]["content"] == thought["a"]["text"]
+
+
 @pytest.mark.parametrize(
     "wrong", [math.nan, "nan", -0.5, "-0.5", -math.inf, 1.5, [0.5], Decimal("NaN")], ids=repr
 )

@@ -1,7 +1,8 @@
 """How do labels and votes leave for other tools? TRL, Argilla, Label Studio, Potato, and CSV.
 
 Every row becomes what somebody said of one item: people's answers become annotations, an AI
-judge's become suggestions. `rows.imports` reads what these tools give back.
+judge's become suggestions. People read responses without their thoughts, as a judge does.
+`rows.imports` reads what these tools give back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hrlaif.errors import UsageError
-from hrlaif.records import Row
+from hrlaif.records import Row, spoken
 from hrlaif.rows.files import SourceRow, line_of, whole, write_rows
 from hrlaif.rows.said import Said, Subject, subjects
 
@@ -51,7 +52,8 @@ def exported(rows: Iterable[SourceRow], form: str, *, min_margin: float = 0.0) -
     if form == "trl":
         records = _trl(found, left, min_margin)
         return Exported("".join(map(line_of, records)), len(records), dict(left), records)
-    text, count = _TEXTS[form](found, left)
+    read = [s._replace(texts=tuple(map(spoken, s.texts))) for s in found]
+    text, count = _TEXTS[form](read, left)
     return Exported(text, count, dict(left))
 
 
