@@ -185,8 +185,11 @@ def test_a_detector_is_measured_and_its_file_corrects_a_campaign(hrlaif, tmp_pat
     )  # fmt: skip
     corrected = json.loads(done.stdout)["success"]["corrected"]
     assert corrected["low"] <= 0.3 <= corrected["high"]
-    bad = hrlaif.here("detector", labels, "-o", out, "--judge", judge, "--check", "kind", code=2)
-    assert "none of harmless, responsive" in bad.stderr
+    asked = ("detector", labels, "-o", tmp_path / "short", "--judge", judge, "--check")
+    assert "none of harmless, responsive" in hrlaif.here(*asked, "number", code=2).stderr
+    hrlaif.here(*asked, "{kind: harmless, max_chars: 1000}")
+    found = json.loads((tmp_path / "short" / "detector.json").read_text())
+    assert found["settings"]["check"]["max_chars"] == 1000
 
 
 def test_of_seeds_none_of_which_says_that_it_asks_for_harm_a_word_is_said(hrlaif, tmp_path, write):

@@ -23,6 +23,7 @@ from hrlaif.cli.options import (
     model_of,
     models_of,
     tell,
+    yaml_of,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
 from hrlaif.machine import command, hardware, versions
@@ -67,7 +68,9 @@ Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Labelled = Annotated[
     list[str], typer.Argument(help="Labelled responses, or pairs; see docs/redteam.md.")
 ]
-Check = Annotated[str, typer.Option(help="harmless or responsive (refusals).")]
+Check = Annotated[
+    str, typer.Option(help="harmless or responsive (refusals), by name or with settings in YAML.")
+]
 _OF_A_DETECTOR = ("sensitivity", "specificity", "area", "pairs_right")
 
 
@@ -188,11 +191,10 @@ def detector(
     from hrlaif.estimates import of_responses
     from hrlaif.rows import read_rows
 
-    kinds: dict[Any, Any] = {"harmless": checks.Harmless, "responsive": checks.Responsive}
-    if check not in kinds:
-        raise UsageError(f"--check {check!r} is none of {', '.join(kinds)}")
-    name: Any = check
-    asked, model = kinds[name](), model_of(judge, base_url)
+    asked, model = checks.any_check(yaml_of(check, "--check")), model_of(judge, base_url)
+    if not isinstance(asked, checks.Harmless | checks.Responsive):
+        raise UsageError(f"--check {check!r} is none of harmless, responsive")
+    name: Any = "harmless" if isinstance(asked, checks.Harmless) else "responsive"
     items = [
         item
         for file in labelled
@@ -215,14 +217,14 @@ def detector(
             "settings": {"check": plain(asked), "judge": plain(model), "seed": seed},
             "inputs": {n: sha256(Path(n)) for n in labelled if Path(n).is_file()},
             "rows": len(items),
-            check: found,
+            name: found,
             "finished": now(),
             "versions": versions(),
             "hardware": hardware(),
             "cost": cost_of(ledger),
         }
         write_json(path, row)
-    tell(row, [*_figures(f"{check} by {model.name}", found), str(path)], as_json)
+    tell(row, [*_figures(f"{name} by {model.name}", found), str(path)], as_json)
     silent = sum(found["unjudged"].values())
     if silent > max_abstentions * len(items):
         _too_silent(f"{silent} of {len(items)} responses", max_abstentions, f"`unjudged` in {path}")
