@@ -239,6 +239,13 @@ def test_a_model_that_is_not_here_is_told_and_its_time_is_unknown(tmp_path, tiny
     assert "unknown" not in plan(tmp_path, **here)["responses"].cells()
 
 
+def test_a_reward_model_is_timed_by_what_it_is_made_of(tmp_path, tiny_model):
+    here = {"model": f"local:{tiny_model}", "judge": "scripted:"}
+    assert "unknown" not in plan(tmp_path, **here)["reward"].cells()
+    gone = {"base": str(tmp_path / "gone")}
+    assert "unknown" in plan(tmp_path, **here, reward=gone)["reward"].cells()
+
+
 def test_long_times_are_told_in_hours():
     def told(seconds):
         return Line("x", "", (), (), Work(1, 1, 1), seconds, 0.0).cells()[6]

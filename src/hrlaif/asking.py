@@ -24,7 +24,7 @@ from hrlaif.estimates import (
     tokens_of,
 )
 from hrlaif.labeling import Human
-from hrlaif.materials import own_pairs
+from hrlaif.materials import own_pairs, rewarded
 from hrlaif.policy import Dpo
 from hrlaif.prompts import collect
 from hrlaif.protocols import LanguageModel
@@ -116,7 +116,7 @@ def _redteam(named: Named) -> list[Asked]:
 
 def _reward(named: Named) -> list[Asked]:
     read = _both_sides(named.pairs) * named.config.reward.epochs
-    return [(Work(0, int(read), passes=3.0), named.config.model)]
+    return [(Work(0, int(read), passes=3.0), rewarded(named.config))]
 
 
 def _both_sides(pairs: Sizes) -> float:

@@ -31,6 +31,11 @@ def start(config: Config, folder: Path) -> str:
     return str(folder / "sft") if config.sft else weights(config.model)
 
 
+def rewarded(config: Config) -> LanguageModel:
+    """What a reward model is made of."""
+    return Local(path=config.reward.base) if config.reward.base else config.model
+
+
 def read_prompts(folder: Path, *splits: str) -> list[Prompt]:
     """The run's prompts of these splits, of all where none is named."""
     found = [Prompt.from_row(row.values) for row in read_rows(folder / "prompts.jsonl")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from hrlaif.config import Config
 from hrlaif.estimates import Sizes, of_reward
 from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm, sizes
+from hrlaif.materials import rewarded
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.reward.parts import models, of_the_run
 from hrlaif.settings import compute
@@ -37,7 +38,7 @@ def needed(stage: str, config: Config) -> float | None:
     if stage == "label":
         return _peak([judge, *_beside(config.labeling.labeler)])
     if stage == "reward":
-        return _peak([trained(_rewarding(config), config.reward.lora)])
+        return _peak([trained(rewarded(config), config.reward.lora)])
     if stage == "policy":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
         # The chosen checkpoint is made a model beside the judge that chose it.
@@ -65,20 +66,15 @@ def _in_rl(config: Config, judge: float | None) -> list[list[float | None]]:
     moved = [_moved(config.model)] * ((not adapted) + valued)
     own = [frozen, *moved, *[frozen] * copies, *_judges(config, judge)]
     learning = [*own, activations(config.model), *_rewards(config)]
-    renewed = [*own, trained(_rewarding(config), config.reward.lora)]
+    renewed = [*own, trained(rewarded(config), config.reward.lora)]
     return [learning, renewed] if part.renews else [learning]
-
-
-def _rewarding(config: Config) -> LanguageModel:
-    """What a reward model is made of."""
-    return Local(path=config.reward.base) if config.reward.base else config.model
 
 
 def _rewards(config: Config) -> list[float | None]:
     """The reward models that RL asks; none where it learns from labels."""
     if config.policy.learns_from != "reward":
         return []
-    own = [held(_rewarding(config), train=True)] * config.reward.members
+    own = [held(rewarded(config), train=True)] * config.reward.members
     others = [held(Local(path=name), train=True) for name in models(config.score)]
     return [*own * of_the_run(config.score), *others]
 
