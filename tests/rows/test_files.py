@@ -154,6 +154,30 @@ def test_a_torn_row_of_a_table_is_told_what_to_quote(tmp_path):
     assert "hold tabs or line breaks" in refused(put(tmp_path / "a.tsv", b"prompt\ta\nQ\n"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        # Nothing closes it, so that the rest of the file would be one cell.
+        ("a.csv", b'id,text\n1,"x\ny"\n\n2,"the rest\n3,z\n4,z\n', 5),
+        ("a.tsv", b'id\ttext\n1\t"Yes" is the answer\n2\tz\n', 2),
+        ("a.tsv.gz", gzip.compress(b'id\ttext\n1\tz\n2\t"Yes" is the answer\n'), 3),
+        ("b.csv", b'id,"text\n1,x\n', 1),
+    ],
+)
+def test_a_stray_quotation_mark_is_refused_where_its_row_begins(tmp_path, name, content, line):
+    said = refused(put(tmp_path / name, content))
+    assert f"{name}, line {line}: not CSV (" in said
+    assert 'has those inside it twice, as """Yes"" is right"; write it so, or give the' in said
+
+
+def test_quotation_marks_written_twice_and_those_within_a_plain_text_are_read(tmp_path):
+    content = b'id,text\n1,"""Yes"" is right"\n2,He said "no".\n3,"two\nlines"\n4,x\n'
+    rows = read_rows(put(tmp_path / "a.csv", content))
+    texts = ['"Yes" is right', 'He said "no".', "two\nlines", "x"]
+    assert [row.values["text"] for row in rows] == texts
+    assert [row.where[-6:] for row in rows] == [f"line {n}" for n in (2, 3, 4, 6)]
+
+
 @pytest.fixture
 def piped(monkeypatch):
     def pipe(content: bytes) -> None:

@@ -19,23 +19,35 @@ Placed = tuple[str, dict[str, Any]]
 
 
 def csv_rows(text: str, name: str, *, between: str = "") -> Iterator[Placed]:
-    """Rows of a table whose first line is the header; it shows what stands between cells."""
+    """Rows of a table whose first line is the header; it shows what stands between cells.
+
+    Raises DataError, naming the line where the row begins, for a row that is no CSV.
+    """
     stream = io.StringIO(text, newline="")
     between = between or _between(stream)
-    reader = csv.DictReader(stream, delimiter=between)
+    # Not strict, a quotation mark that nothing closes would take the rest of the file for a cell.
+    reader = csv.reader(stream, delimiter=between, strict=True)
+    names: list[str] = []
+    began = 1
     try:
-        for row in reader:
-            where = f"{name}, line {reader.line_num}"
-            if None in row or None in row.values():
-                many = "more" if None in row else "fewer"
-                raise DataError(
-                    f"{where}: {many} cells than the header has columns: quote texts that hold "
-                    f"{_BETWEEN[between]} or line breaks, or delete that line"
-                )
-            yield where, {k: _cell(k, v) for k, v in row.items() if v or may_be_empty(k)}
+        for cells in reader:
+            where, began = f"{name}, line {began}", reader.line_num + 1
+            if names and cells:
+                if len(cells) != len(names):
+                    many = "more" if len(cells) > len(names) else "fewer"
+                    raise DataError(
+                        f"{where}: {many} cells than the header has columns: quote texts that hold "
+                        f"{_BETWEEN[between]} or line breaks, or delete that line"
+                    )
+                row = zip(names, cells, strict=True)
+                yield where, {k: _cell(k, v) for k, v in row if v or may_be_empty(k)}
+            names = names or cells
     except csv.Error as error:
-        where = f"{name}, line {reader.line_num}"
-        raise DataError(f"{where}: not CSV ({error}): mend or delete that line") from None
+        raise DataError(
+            f"{name}, line {began}: not CSV ({error}): a text that begins with a quotation mark "
+            'ends with one and has those inside it twice, as """Yes"" is right"; write it so, or '
+            "give the rows as .jsonl"
+        ) from None
 
 
 def _between(stream: IO[str]) -> str:
