@@ -117,7 +117,11 @@ def test_a_mixture_without_a_source_or_with_a_weight_of_nothing_is_refused(sourc
 
 
 def test_too_few_prompts_are_refused_with_the_next_move(tmp_path):
-    with pytest.raises(DataError, match=r"too few prompts: of 5, .* name a larger source or ask"):
+    says = (
+        r"too few prompts: of 5, .* name a larger source or ask for fewer, with "
+        r"prompts\.validation and prompts\.test"
+    )
+    with pytest.raises(DataError, match=says):
         collect(Prompts(source=source(tmp_path, count=5)), seed=0)
 
 

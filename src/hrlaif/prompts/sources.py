@@ -67,7 +67,8 @@ def collect(settings: Prompts, *, seed: int) -> list[Prompt]:
         raise DataError(
             f"{' and '.join(settings.sources)} has too few prompts: of {len(pool) + len(test)}, "
             f"{settings.validation} for validation and {settings.test} for the test leave none to "
-            "train on; name a larger source or ask for fewer"
+            "train on; name a larger source or ask for fewer, with prompts.validation and "
+            "prompts.test"
         )
     splits = (("train", train), ("validation", validation), ("test", test))
     return [p.model_copy(update={"split": name}) for name, group in splits for p in group]
