@@ -199,6 +199,24 @@ def test_words_name_the_better_side(words, known):
             assert comparison(**pair, gold_preference=word).gold_preference == known
 
 
+@pytest.mark.parametrize("stem", ["response", "answer"])
+def test_a_winner_is_counted_from_0_where_the_responses_are(stem):
+    pair = {"prompt": "Q", f"{stem}_0": "x", f"{stem}_1": "y"}
+    first, second = (0, 0.0, "0", f"{stem}_0", "Response 0", "a"), (1, "1", f"{stem}_1", "B")
+    for words, known in ((first, 1.0), (second, 0.0), (("tie",), 0.5)):
+        assert [comparison(**pair, winner=w).human_preference for w in words] == [known] * len(
+            words
+        )
+    # A number is here a probability, as ever; a word is not.
+    for name in ("human_preference", "gold_preference"):
+        found = [
+            getattr(comparison(**pair, **{name: w}), name) for w in (1, f"{stem}_1", "model_0")
+        ]
+        assert found == [1.0, 0.0, 1.0]
+    for known in ({"winner": 2}, {"human_preference": f"{stem}_2"}):
+        assert "a, b, tie, 0 or 1" in refused(comparisons_from, {**pair, **known})
+
+
 def test_a_winner_may_be_a_number_and_gives_way_to_a_preference():
     pair = {"prompt": "Q", "responses": ["x", "y"]}
     assert [comparison(**pair, winner=n).human_preference for n in (1, 2, 1.0, 2.0)] == [1, 0, 1, 0]

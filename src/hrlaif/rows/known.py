@@ -9,12 +9,13 @@ from typing import Any
 
 from hrlaif.errors import DataError
 from hrlaif.progress import say
-from hrlaif.rows.names import STEMS, plain
+from hrlaif.rows.names import STEMS, from_0, plain
 
-_SAID = re.compile(rf"(?:(?:{'|'.join(STEMS)}|model|assistant)_)?([ab12])")
-_FIRST, _SECOND = ("a", "1", "left", "a>b"), ("b", "2", "right", "b>a")
+_SAID = re.compile(rf"(?:(?:{'|'.join(STEMS)}|model|assistant)_)?([ab012])")
+_FIRST, _SECOND = ("a", "left", "a>b"), ("b", "right", "b>a")
 _TIE = ("tie", "draw", "equal", "same", "both", "a=b", "both_bad", "tie_(bothbad)")
-_WORDS = "a, b, tie, 1 or 2"
+_NUMBERS = {False: ("1", "2"), True: ("0", "1")}
+"""Of the first and the second; counted from 0 where the row's columns are."""
 # Each data set means something else by these, so none is guessed at.
 _UNREAD = (
     "preference", "preferred", "preferred_response", "overall_preference", "human_label",
@@ -23,12 +24,19 @@ _UNREAD = (
 )  # fmt: skip
 
 
-def side(word: object) -> float | None:
+def side(word: object, *, counted_from_0: bool = False) -> float | None:
     """1.0 for the first response, 0.0 for the second, 0.5 for a tie; None for any other word."""
     text = plain(str(word)).strip("[]")
-    found = re.fullmatch(r"([12])\.0", text) or _SAID.fullmatch(text)
+    found = re.fullmatch(r"([012])\.0", text) or _SAID.fullmatch(text)
     text = found[1] if found else text
-    return 1.0 if text in _FIRST else 0.0 if text in _SECOND else 0.5 if text in _TIE else None
+    first, second = _NUMBERS[counted_from_0]
+    if text in (first, *_FIRST):
+        return 1.0
+    return 0.0 if text in (second, *_SECOND) else 0.5 if text in _TIE else None
+
+
+def _words(counted_from_0: bool = False) -> str:
+    return "a, b, tie, {} or {}".format(*_NUMBERS[counted_from_0])
 
 
 def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
@@ -42,11 +50,11 @@ def probability(values: Mapping[str, Any], column: str, where: str) -> Any:
     try:
         number = float(value) if isinstance(value, str) else value
     except ValueError:
-        number = side(value)
+        number = side(value, counted_from_0=from_0(values))
         if number is None:
             raise DataError(
-                f"{where}: {column}: {value!r:.40} is neither {_WORDS} nor a probability: write "
-                "one of these, or rename the column"
+                f"{where}: {column}: {value!r:.40} is neither {_words(from_0(values))} nor a "
+                "probability: write one of these, or rename the column"
             ) from None
     if number is not None and not _from_0_to_1(number):
         raise DataError(
@@ -76,15 +84,18 @@ def told_of(values: Mapping[str, Any], column: str, where: str) -> bool | None:
 
 
 def winner(values: Mapping[str, Any], where: str) -> float | None:
-    """What a column `winner` says, in words: 0 is here a tie, there the first, so it is refused."""
+    """What a column `winner` says, in words.
+
+    0 is a tie to some and the first to others: refused, but where the sides are counted from 0.
+    """
     value = values.get("winner")
     if value is None or value == "":
         return None
-    found = side(value)
+    found = side(value, counted_from_0=from_0(values))
     if found is None:
         raise DataError(
-            f"{where}: winner: {value!r:.40} is none of {_WORDS}: write one of these, or rename "
-            "the column if it says something else"
+            f"{where}: winner: {value!r:.40} is none of {_words(from_0(values))}: write one of "
+            "these, or rename the column if it says something else"
         )
     return found
 
@@ -99,7 +110,7 @@ def say_unread(columns: Iterable[tuple[str, str]]) -> None:
     for file, column in columns:
         say_once(
             f"{file}: the column `{column}` is not read. If it says which response is better, name "
-            f"it `winner` ({_WORDS}) or `human_preference` (probability that the first is better)"
+            f"it `winner` ({_words()}) or `human_preference` (probability that the first is better)"
         )
 
 

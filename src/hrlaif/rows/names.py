@@ -47,3 +47,8 @@ def sides_of(values: Mapping[str, Any]) -> list[str]:
             if first in values and second in values:
                 return [first, second, *(n for n in more if values.get(n) is not None)]
     return []
+
+
+def from_0(values: Mapping[str, Any]) -> bool:
+    """Whether the sides are counted from 0: `response_0` is the first, `response_1` the second."""
+    return any(name.endswith("_0") for name in sides_of(values)[:1])
