@@ -52,6 +52,7 @@ def test_labels_name_the_file_and_what_it_says(own):
         (WHOLE + "ending: '{{ first }}'\n", "ending must hold each of"),
         ("preamble: [x]\nreminder: x\n", "preamble is no table of base, detailed"),
         (WHOLE + "exemplars: none\n", "exemplars is a str, not a list"),
+        (WHOLE + "asks_for: worse\n", "asks_for is 'worse', not better or most_harmful"),
         ("- x", "holds a list"),
         ("a: [", "not YAML"),
     ],

@@ -16,6 +16,7 @@ from hrlaif.records import digest
 _CRITERIA = ("preamble", "reminder", "rationale_request", "exemplars")
 """What says what is good: never taken from another task."""
 _NEEDED = ("preamble", "reminder")
+_ASKS_FOR = ("better", "most_harmful")
 
 
 def is_own(task: str) -> bool:
@@ -51,6 +52,8 @@ def texts(task: str, usual: Mapping[str, Any]) -> Mapping[str, Any]:
         raise UsageError(f"{task}: {unknown[0]} is none of {', '.join(sorted(usual))}")
     for name, value in own.items():
         _refuse_other_form(f"{task}: {name}", value, usual[name])
+    if "asks_for" in own and own["asks_for"] not in _ASKS_FOR:
+        raise UsageError(f"{task}: asks_for is {own['asks_for']!r}, not {' or '.join(_ASKS_FOR)}")
     return {k: v for k, v in usual.items() if k not in _CRITERIA} | {"exemplars": []} | own
 
 
