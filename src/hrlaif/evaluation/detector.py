@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.clusters import clusters
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict, digest
 from hrlaif.rows import comparisons_from, responses_from
@@ -21,6 +20,7 @@ from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
 from hrlaif.rows.names import named, sides_of
 from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, mean, wilson
+from hrlaif.statistics.clusters import clusters
 
 Asked = Literal["harmless", "responsive"]
 _PROBABILITY = {"harmless": "prob_harmful", "responsive": "prob_refusal"}

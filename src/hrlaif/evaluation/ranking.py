@@ -13,7 +13,6 @@ from typing import final
 import numpy as np
 from pydantic import Field
 
-from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.win_rate import Answer, won
 from hrlaif.messages import spoken
 from hrlaif.records import Comparison, Preference
@@ -34,6 +33,7 @@ from hrlaif.statistics import (
     told_apart,
     wilson,
 )
+from hrlaif.statistics.clusters import clusters
 
 Traits = Callable[[Comparison], Mapping[str, float]]
 """Differences in style, a minus b, a trait a name."""

@@ -11,7 +11,6 @@ from itertools import combinations
 from pathlib import Path
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.ranking import Traits, ranked, with_difficulty
 from hrlaif.evaluation.win_rate import PARTIAL, Answer, ask, pair, summarise, won
 from hrlaif.messages import spoken
@@ -22,6 +21,7 @@ from hrlaif.records import Abstention, Comparison, Preference, Response, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json
 from hrlaif.statistics import mean
+from hrlaif.statistics.clusters import clusters
 
 Models = Mapping[str, Sequence[Response]]
 """Responses by model, in the order given."""

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.clusters import clusters
 from hrlaif.records import Response, Row, Verdict
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
 from hrlaif.statistics import corrected_by_check, mean, prediction_powered
 from hrlaif.statistics.checking import chances, doubt, draw
+from hrlaif.statistics.clusters import clusters
 
 
 class Word(NamedTuple):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.win_rate import answer_from, pair, won
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Response
 from hrlaif.rows import read_rows
 from hrlaif.statistics import Figure, Measured, Paired, paired
+from hrlaif.statistics.clusters import clusters
 
 _Wins = dict[tuple[str, str], tuple[str, float, str]]
 

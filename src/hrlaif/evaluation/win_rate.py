@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.clusters import clusters
 from hrlaif.evaluation.difficulty import Difficulty, estimated
 from hrlaif.messages import spoken
 from hrlaif.progress import say
@@ -32,6 +31,7 @@ from hrlaif.statistics import (
     lc_ratio,
     mean,
 )
+from hrlaif.statistics.clusters import clusters
 
 Answer = Preference | Abstention
 NO_CATEGORY = "none"

@@ -27,6 +27,7 @@ from hrlaif.statistics.calibration import (
     reliability,
     temperature,
 )
+from hrlaif.statistics.clusters import clusters
 from hrlaif.statistics.correction import (
     Sureness,
     corrected_by_check,
@@ -83,6 +84,7 @@ __all__ = [
     "bounded",
     "bradley_terry",
     "brier",
+    "clusters",
     "cohen_kappa",
     "corrected_by_check",
     "corrected_by_cluster",
