@@ -1,6 +1,7 @@
 """May a user say by which criteria a judge is asked?"""
 
 import pytest
+import yaml
 
 from hrlaif.errors import UsageError
 from hrlaif.labeling.pairwise import PROMPTS, Pairwise
@@ -61,6 +62,33 @@ def test_a_file_that_would_ask_something_else_is_refused_by_name(text, says, own
     with pytest.raises(UsageError) as told:
         Pairwise(task=own(text))
     assert says in str(told.value)
+
+
+EXEMPLAR = {"prompt": "Hi", "first": "Hello.", "second": "Go.", "rationale": "Kind.", "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"),
+    [
+        *[({k: v for k, v in EXEMPLAR.items() if k != name}, f"no {name}") for name in EXEMPLAR],
+        (EXEMPLAR | {"first": 4}, "first is a int: quote the text"),
+        (EXEMPLAR | {"label": "first"}, "label is 'first', not 1 or 2"),
+        ("Hi", "exemplar 2 is a str, not texts with names"),
+    ],
+)
+def test_an_exemplar_that_could_not_be_shown_is_refused_by_its_number(shown, says, own):
+    rest = {"rationale_request": "Think.", "exemplars": [EXEMPLAR, shown]}
+    path = own(WHOLE + yaml.safe_dump(rest))
+    with pytest.raises(UsageError) as told:
+        Pairwise(task=path, shots=1)
+    assert f"{path}: exemplar 2" in str(told.value)
+    assert says in str(told.value)
+
+
+def test_exemplars_need_reasons_only_where_reasons_are_asked_for(own):
+    shown = {k: v for k, v in EXEMPLAR.items() if k != "rationale"}
+    path = own(WHOLE + yaml.safe_dump({"exemplars": [shown]}))
+    assert Pairwise(task=path, shots=1).shots == 1
 
 
 def test_reasons_and_exemplars_are_asked_only_where_the_file_has_them(own):

@@ -17,6 +17,7 @@ _CRITERIA = ("preamble", "reminder", "rationale_request", "exemplars")
 """What says what is good: never taken from another task."""
 _NEEDED = ("preamble", "reminder")
 _ASKS_FOR = ("better", "most_harmful")
+_LABELS = ("1", "2")
 
 
 def is_own(task: str) -> bool:
@@ -54,6 +55,9 @@ def texts(task: str, usual: Mapping[str, Any]) -> Mapping[str, Any]:
         _refuse_other_form(f"{task}: {name}", value, usual[name])
     if "asks_for" in own and own["asks_for"] not in _ASKS_FOR:
         raise UsageError(f"{task}: asks_for is {own['asks_for']!r}, not {' or '.join(_ASKS_FOR)}")
+    reasons = ["rationale"] * ("rationale_request" in own)
+    for number, shown in enumerate(own.get("exemplars", []), 1):
+        _refuse_other_exemplar(f"{task}: exemplar {number}", shown, reasons)
     return {k: v for k, v in usual.items() if k not in _CRITERIA} | {"exemplars": []} | own
 
 
@@ -79,6 +83,18 @@ def _refuse_other_form(where: str, value: object, usual: object) -> None:
         raise UsageError(f"{where} is a {type(value).__name__}, not a {type(usual).__name__}")
     if isinstance(usual, str) and isinstance(value, str) and _fields(value) != _fields(usual):
         raise UsageError(f"{where} must hold each of {', '.join(sorted(_fields(usual)))} once")
+
+
+def _refuse_other_exemplar(where: str, shown: object, reasons: Sequence[str]) -> None:
+    if not isinstance(shown, Mapping):
+        raise UsageError(f"{where} is a {type(shown).__name__}, not texts with names")
+    for name in ("prompt", "first", "second", *reasons, "label"):
+        if name not in shown:
+            raise UsageError(f"{where}: no {name}")
+        if name != "label" and not isinstance(shown[name], str):
+            raise UsageError(f"{where}: {name} is a {type(shown[name]).__name__}: quote the text")
+    if str(shown["label"]) not in _LABELS:
+        raise UsageError(f"{where}: label is {shown['label']!r}, not {' or '.join(_LABELS)}")
 
 
 def _fields(text: str) -> set[str]:
