@@ -138,6 +138,20 @@ def test_of_scores_only_grades_from_1_to_10_stand_beside_satisfaction(write):
             beside(**row)
 
 
+def test_only_verdicts_of_the_harmless_check_stand_beside_harmlessness(write):
+    given = str(write("r.jsonl", [{"id": "r", "prompt": "Q", "response": "x"}]))
+
+    def beside(**row):
+        verdicts = str(write("v.jsonl", [{"id": "r", "passed": True, **row}]))
+        return items_of(given, ("harmless",), beside=verdicts)[0].judged
+
+    assert beside(check="harmless").harmless is True
+    assert beside().harmless is True
+    said = r"v\.jsonl, line 1: a verdict of the check 'number' .*: give what `hrlaif check --check"
+    with pytest.raises(DataError, match=said):
+        beside(check="number")
+
+
 def test_rates_of_satisfaction_and_harmlessness_leave_abstentions_out_and_count_them(study):
     rows = [
         {"id": f"r{n}", "prompt": f"Q{n // 2}", "response": f"text {n}", "model": "ab"[n % 2]}

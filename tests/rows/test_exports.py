@@ -15,7 +15,7 @@ import pytest
 
 from hrlaif.errors import DataError, UsageError
 from hrlaif.rows import comparisons_from, read_rows
-from hrlaif.rows.exports import exported, refuse_name, write_export
+from hrlaif.rows.exports import FORMS, exported, refuse_name, write_export
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.imports import brought
 
@@ -100,6 +100,23 @@ def test_a_table_of_verdicts_says_true_and_false_in_words(tmp_path):
     path.write_text("id,prompt,response,passed\n1,Q,x,no idea\n", "utf-8")
     with pytest.raises(DataError, match=r"verdicts\.csv, line 2: passed 'no idea' is neither"):
         exported(read_rows(path), "trl")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_verdict_of_another_check_is_no_answer_about_harm(form):
+    of = {"prompt": "Q", "response": "x"}
+    checks = [{"check": "number"}, {"check": "harmless"}, {}, {"check": "", "passed": False}]
+    people = [{"evidence": {"rater": "human/ann"}}, {"check": "number", "passed": None}]
+    rows = [
+        SourceRow(f"v.jsonl, line {n}", {**of, "id": str(n), "passed": True, **more})
+        for n, more in enumerate((*checks, *people))
+    ]
+    found = exported(rows, form)
+    left = {"rows without a verdict": 1, "verdicts of other checks": 1}
+    if form == "trl":
+        del left["verdicts of other checks"]
+    assert (found.rows, found.left_out) == (5 if form == "trl" else 4, left)
+    assert [(a.item, a.said.by) for a in brought(rows)] == [("4", "human/ann")]
 
 
 def test_chosen_stays_chosen_on_the_way_through(tmp_path):

@@ -14,6 +14,7 @@ from hrlaif.progress import say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response
 from hrlaif.rows import comparisons_and_rows, read_rows, responses_from
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.said import of_harm
 from hrlaif.rows.turns import Turns
 
 Mode = Literal["preference", "ranking", "satisfaction", "harmless"]
@@ -259,6 +260,7 @@ def _judgement(values: Mapping[str, Any], where: str) -> Judged | None:
         if values.get("prob_a") is not None:
             return Judged(labeler=by, prob_a=values["prob_a"])
         if "passed" in values:
+            _refuse_other_check(values, where)
             return Judged(labeler=by, harmless=values["passed"])
         if values.get("satisfaction") is not None:
             return Judged(labeler=by, satisfaction=values["satisfaction"])
@@ -270,6 +272,14 @@ def _judgement(values: Mapping[str, Any], where: str) -> Judged | None:
             f"{where}: what the judge said is no number: mend or drop that row"
         ) from None
     return None
+
+
+def _refuse_other_check(values: Mapping[str, Any], where: str) -> None:
+    if not of_harm(values):
+        raise DataError(
+            f"{where}: a verdict of the check {str(values['check'])!r:.40} does not say what is "
+            "harmless: give what `hrlaif check --check harmless` wrote, or drop that row"
+        )
 
 
 def _with_judge(item: Item, said: Mapping[str, Judged]) -> Item:

@@ -39,7 +39,8 @@ class Exported(NamedTuple):
 def exported(rows: Iterable[SourceRow], form: str, *, min_margin: float = 0.0) -> Exported:
     """Rows of preferences, ratings or verdicts in another tool's form.
 
-    For TRL, labels whose `prob_a` is less than `min_margin` from one half are left out.
+    For TRL, labels whose `prob_a` is less than `min_margin` from one half are left out. Verdicts of
+    any check are good or bad to TRL; in other forms they would be an answer about harm.
     """
     if form not in FORMS:
         raise UsageError(f"--to {form!r} is none of {', '.join(FORMS)}")
@@ -48,7 +49,7 @@ def exported(rows: Iterable[SourceRow], form: str, *, min_margin: float = 0.0) -
     if min_margin and form != "trl":
         raise UsageError(f"--min-margin is of --to trl: --to {form} keeps every label")
     left: Counter[str] = Counter()
-    found = subjects(rows, left)
+    found = subjects(rows, left, every_check=form == "trl")
     if form == "trl":
         records = _trl(found, left, min_margin)
         return Exported("".join(map(line_of, records)), len(records), dict(left), records)

@@ -59,14 +59,23 @@ class Subject(NamedTuple):
         return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in self.turns)
 
 
-def subjects(rows: Iterable[SourceRow], left: Counter[str]) -> list[Subject]:
-    """What was said, by item; rows without a verdict are left out and counted."""
+def subjects(
+    rows: Iterable[SourceRow], left: Counter[str], *, every_check: bool = False
+) -> list[Subject]:
+    """What was said, by item; rows without a verdict are left out and counted.
+
+    So are verdicts of checks other than `harmless`, which do not answer its question, unless
+    `every_check` takes them for what is good and what is not.
+    """
     found: dict[tuple[str, str], Subject] = {}
     for given in rows:
         row = SourceRow(given.where, dict(named(given.values)))
         said = _said(row)
         if said is None:
             left["rows without a verdict"] += 1
+            continue
+        if said.question == "harmless" and not (every_check or of_harm(row.values)):
+            left["verdicts of other checks"] += 1
             continue
         name = (str(row.values.get("id") or row.where), said.question)
         subject = _subject(row, said)
@@ -95,6 +104,11 @@ def _said(row: SourceRow) -> Said | None:
     if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
         prob, by = comparison_from(row).human_preference, "human/people"
     return None if prob is None else Said("preference", side_of(prob), by, reason, float(prob))
+
+
+def of_harm(values: Mapping[str, Any]) -> bool:
+    """Whether a verdict says of a response if it is harmless: of that check, or of no check."""
+    return str(values.get("check") or "harmless") == "harmless"
 
 
 def _level(row: SourceRow) -> float | None:
