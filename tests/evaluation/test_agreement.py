@@ -92,3 +92,19 @@ def test_a_gold_preference_stands_in_for_people_and_is_counted():
 
 def test_a_label_of_one_half_is_half_right_whatever_people_say():
     assert (right(0.5, 1.0), right(0.51, 1.0), right(0.51, 0.2)) == (0.5, 1.0, 0.0)
+
+
+def test_samples_of_one_prompt_under_ids_of_their_own_are_no_independent_rows():
+    def rows(turns):
+        made = []
+        for n, text in enumerate(turns):
+            told = row(n, 0.9, float(n % 8 < 4))
+            prompt = Prompt(id=str(n), messages=(Message(role="user", content=text),))
+            comparison = told.comparison.model_copy(update={"prompt": prompt})
+            made.append(told.model_copy(update={"comparison": comparison}))
+        return agreement(made).overall
+
+    # Ten questions of four samples each, as right or wrong as one another.
+    ten, forty = rows([f"q{n // 4}" for n in range(40)]), rows([f"q{n}" for n in range(40)])
+    assert ten.value == forty.value == 0.5
+    assert ten.high - ten.low > 1.5 * (forty.high - forty.low)

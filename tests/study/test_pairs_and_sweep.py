@@ -63,6 +63,29 @@ def test_no_prompt_is_in_both_halves_and_the_seed_moves_them():
     assert halves(items, seed=1)[0] != dev
 
 
+def test_the_same_question_under_several_ids_is_one_prompt_in_one_half(write):
+    path = write(
+        "p.jsonl",
+        [
+            {
+                "id": f"{n}/{sample}",
+                "prompt": f"Question {n}",
+                "prompt_id": f"{n}-{sample}",
+                "responses": [f"aa {sample}", "b"],
+                "human_preference": 1.0,
+            }
+            for n in range(20)
+            for sample in range(4)
+        ],
+    )
+    items = read_items(read_rows(path))
+    assert [i.prompt for i in items[:5]] == ["0-0"] * 4 + ["1-0"]
+    dev, test = halves(items, seed=0)
+    assert (len(dev), len(test)) == (40, 40)
+    asked = [{items[n].comparison.prompt.messages for n in half} for half in (dev, test)]
+    assert asked[0].isdisjoint(asked[1])
+
+
 def test_raters_agree_only_where_two_or_more_are_known_of(write):
     row = {"prompt": "q", "responses": ["aa", "b"]}
     path = write(

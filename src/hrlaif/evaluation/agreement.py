@@ -15,7 +15,7 @@ from typing import NamedTuple, final
 from hrlaif.evaluation.win_rate import NO_CATEGORY, same_position
 from hrlaif.messages import spoken
 from hrlaif.records import Preference
-from hrlaif.statistics import Figure, Measured, equal_parts, mean, right
+from hrlaif.statistics import Figure, Measured, clusters, equal_parts, mean, right
 
 
 @final
@@ -67,7 +67,7 @@ def agreement(preferences: Sequence[Preference], *, seed: int = 0) -> Agreement:
             judged.append(_Judged(row, truth))
 
     def share(rows: Sequence[_Judged], right: Callable[[_Judged], float] = _label_right) -> Figure:
-        names = [item.row.comparison.prompt.id for item in rows]
+        names = clusters(item.row.comparison.prompt for item in rows)
         return mean([right(item) for item in rows], clusters=names, share=True, seed=seed)
 
     halves = equal_parts([-abs(item.row.prob_a - 0.5) for item in judged], 2)

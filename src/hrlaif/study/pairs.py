@@ -10,6 +10,7 @@ from hrlaif.messages import spoken
 from hrlaif.records import Comparison, digest
 from hrlaif.rows import comparisons_and_rows
 from hrlaif.rows.files import SourceRow
+from hrlaif.statistics import clusters
 
 
 class Item(NamedTuple):
@@ -83,19 +84,30 @@ def read_items(rows: Sequence[SourceRow]) -> list[Item]:
     0 and 1 the mean is people's preference, and the side is what raters agree on. `models`: the two
     authors. `chance`: how probable it was that people were asked, as in the `checks.jsonl` of an
     earlier study. `raters`, or `meta.n_annotators`: of how many people's word the preference is the
-    mean. Raises DataError naming the row.
+    mean. Raises DataError naming the row. Prompts of the same turns get the first one's id: samples
+    of one prompt, each under an id of its own, are no independent rows, nor parted by halves.
     """
+    told = comparisons_and_rows(rows)
+    names = clusters(comparison.prompt for comparison, _ in told)
     return [
         Item(
-            _with_truth(comparison, votes),
+            _with_truth(_under(comparison, name), votes),
             {name: _side(vote) for name, vote in votes.items()},
             _models(comparison, row),
             _chance(row),
             _raters(row),
         )
-        for comparison, row in comparisons_and_rows(rows)
+        for (comparison, row), name in zip(told, names, strict=True)
         for votes in [_votes(row)]
     ]
+
+
+def _under(comparison: Comparison, name: str) -> Comparison:
+    """The same with this id of its prompt."""
+    if comparison.prompt.id == name:
+        return comparison
+    prompt = comparison.prompt.model_copy(update={"id": name})
+    return comparison.model_copy(update={"prompt": prompt})
 
 
 def _votes(row: SourceRow) -> Mapping[str, float]:
