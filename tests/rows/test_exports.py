@@ -208,6 +208,14 @@ def test_of_a_judge_and_a_person_the_person_alone_comes_back_as_people(form, tmp
     ]  # fmt: skip
 
 
+def test_argilla_shows_the_first_judge_and_the_others_are_counted():
+    rows = [*labels(0.9, 0.2), *labels(0.4, labeler="second"), *labels(0.3, labeler="human/ann")]
+    found = exported([*rows, *labels(0.1, labeler="third")], "argilla")
+    shown = [record["suggestions"]["preference"]["agent"] for record in json.loads(found.text)]
+    assert shown == ["ai", "ai"]
+    assert found.left_out == {"further judges, of which Argilla shows one": 2}
+
+
 RATED = {"id": "r", "prompt": "Q", "response": "x", "rater": "human/ada"}
 
 

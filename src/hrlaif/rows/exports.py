@@ -120,6 +120,8 @@ def _argilla(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
                 responses.setdefault(said.question, []).append(
                     {"value": said.value, "user_id": user}
                 )
+            elif said.question in suggestions:
+                left["further judges, of which Argilla shows one"] += 1
             else:
                 score = None if said.prob_a is None else max(said.prob_a, 1 - said.prob_a)
                 suggestions[said.question] = {
