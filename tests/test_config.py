@@ -8,6 +8,8 @@ from hrlaif import config
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.labeling import Human, Hybrid, Pairwise
 from hrlaif.llm import Local, Packaged, Scripted
+from hrlaif.policy import Rloo
+from hrlaif.settings import kind_of
 
 
 @pytest.fixture
@@ -99,6 +101,52 @@ def test_changes_are_kept_at_the_end_of_a_file_and_the_last_of_each_setting_coun
     path.write_text("set: policy.steps=5")
     with pytest.raises(UsageError, match="set is no list of changes"):
         config.load(path)
+
+
+@pytest.mark.parametrize("kind", ["reinforce", "ppo", "rloo", "grpo", "dpo", "online_dpo"])
+@pytest.mark.parametrize("name", config.RECIPES)
+def test_each_recipe_takes_each_algorithm(name, kind, load):
+    found = load(config.recipe(name), f"policy.algorithm.kind={kind}")
+    assert kind_of(found.policy.algorithm) == kind
+
+
+@pytest.mark.parametrize("changes", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_settings_of_another_kind_stay_in_whatever_order_a_command_gives_them(changes, tmp_path):
+    given = ["policy.algorithm.kind=rloo", "policy.algorithm.kl.beta=0.3", "policy.steps=5"]
+    path = tmp_path / "config.yaml"
+    path.write_text("policy: {algorithm: {kind: ppo, lam: 0.9, kl: {beta: 0.2}}}\n")
+    command = [given[n] for n in changes]
+    before = config.load(path, command)
+    assert before.policy.algorithm == Rloo.parse({"kl": {"beta": 0.3}})
+    assert before.policy.steps == 5
+    path.write_text(config.with_changes(path, command))
+    text = path.read_text()
+    for again in (command, given[:1], []):
+        assert config.with_changes(path, again) == text
+        assert config.load(path, again) == before
+
+
+def test_a_later_command_may_take_another_kind_and_then_the_first_one_again(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("policy: {algorithm: {kind: ppo, lam: 0.9}}\n")
+    for command in (
+        ["policy.algorithm.kind=rloo", "policy.algorithm.kl.beta=0.3"],
+        ["policy.algorithm.kind=ppo"],
+        ["policy.algorithm.kind=rloo"],
+        ["policy.algorithm={kind: dpo, beta: 0.2}"],
+        ["policy.algorithm.kind=rloo"],
+    ):
+        told = config.load(path, command)
+        path.write_text(config.with_changes(path, command))
+        assert config.load(path) == told
+    assert told.policy.algorithm == Rloo()
+
+
+def test_the_kind_of_a_part_goes_before_its_part_s_kind(load):
+    parts = ["labeling.labeler.otherwise.kind=verified", "labeling.labeler.kind=hybrid"]
+    for command in (parts, parts[::-1]):
+        labeler = load("labeling: {labeler: {kind: pairwise, shots: 1}}", *command).labeling.labeler
+        assert kind_of(labeler.otherwise) == "verified"
 
 
 def test_a_missing_file_names_the_command_that_writes_one(tmp_path):

@@ -99,13 +99,17 @@ class Config(Settings):
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Config:
-    """Reads a YAML file and applies `a.b=value` changes. Raises UsageError naming file and key."""
+    """Reads a YAML file and applies `a.b=value` changes. Raises UsageError naming file and key.
+
+    A change of a block's `kind` takes away the settings of the kind before; those that the same
+    command gives stay, in any order.
+    """
     values = _values(path)
     earlier = values.pop("set", None) or []
     if not isinstance(earlier, list):
         raise UsageError(f"{path}: set is no list of changes such as policy.steps=5")
     try:
-        for change in (*earlier, *changes):
+        for change in (*earlier, *_kinds_first(changes)):
             _set(values, str(change))
         return Config.parse(values)
     except UsageError as error:
@@ -115,25 +119,46 @@ def load(path: Path, changes: Sequence[str] = ()) -> Config:
 def with_changes(path: Path, changes: Sequence[str]) -> str:
     """The text of a file, its comments too, with `a.b=value` changes at its end."""
     text, _, _ = path.read_text("utf-8").partition(_CHANGES)
-    known = [*kept_changes(path), *changes]
-    if not known:
+    listed = kept_changes(path)
+    if not listed and not changes:
         return text
     if re.search(r"(?m)^set:", text):
         raise UsageError(f"{path} has a `set:` of its own: write the changes there, or take it out")
-    # The last change of a setting is the one that counts.
-    last: dict[str, str] = {}
-    for change in known:
-        name = change.partition("=")[0]
-        last.pop(name, None)
-        last[name] = change
-    listed = yaml.safe_dump(list(last.values()), allow_unicode=True)
-    return f"{text.rstrip()}{_CHANGES}{listed}"
+    for change in _kinds_first(changes):
+        name = _named(change)
+        if not name.endswith(".kind"):
+            # The last change of a setting is the one that counts.
+            listed = [kept for kept in listed if _named(kept) != name]
+        elif change == next((k for k in reversed(listed) if name.startswith(_whole(k))), None):
+            continue
+        listed.append(change)
+    return f"{text.rstrip()}{_CHANGES}{yaml.safe_dump(listed, allow_unicode=True)}"
 
 
 def kept_changes(path: Path) -> list[str]:
     """The changes that earlier commands left at the end of a file."""
     _, _, earlier = path.read_text("utf-8").partition(_CHANGES)
     return list(yaml.safe_load(_CHANGES + earlier)["set"]) if earlier else []
+
+
+def _named(change: str) -> str:
+    return change.partition("=")[0]
+
+
+def _whole(change: str) -> str:
+    """How the names of settings begin that a change decides over: all of its block for a kind."""
+    return f"{_named(change).removesuffix('.kind')}."
+
+
+def _kinds_first(changes: Sequence[str]) -> list[str]:
+    """A block's kind before the settings of that kind, which are given in any order."""
+    ordered: list[str] = []
+    for change in changes:
+        name, at = _named(change), len(ordered)
+        while name.endswith(".kind") and at and not name.startswith(_whole(ordered[at - 1])):
+            at -= 1
+        ordered.insert(at, change)
+    return ordered
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -168,10 +193,13 @@ def _set(values: dict[str, Any], change: str) -> None:
         values = below
     try:
         # `scripted:` is a model, and in YAML a table with one empty entry.
-        values[last] = text if re.fullmatch(r"[a-z]+:", text) else yaml.safe_load(text)
+        new = text if re.fullmatch(r"[a-z]+:", text) else yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         problem = " ".join(str(error).split())
         raise UsageError(f"--set {name}: {text!r} is not YAML ({problem}): quote it") from None
+    if last == "kind" and values.get("kind", new) != new:
+        values.clear()  # another kind has other settings
+    values[last] = new
 
 
 def refuse_missing_models(config: Config) -> None:
