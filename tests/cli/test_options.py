@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from hrlaif.cli.options import labeler_of, model_of, models_of, tell
+from hrlaif.cli.options import labeler_of, model_of, models_of, reward_of, tell
 from hrlaif.errors import UsageError
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Remote, Scripted
+from hrlaif.reward import Direct
 
 USUAL = {"task": "general", "preamble": "base", "shots": 0, "samples": 1}
 USUAL |= {"rationale": False, "single_order": False}
@@ -62,6 +63,16 @@ def test_a_base_url_is_that_of_every_remote_model_that_names_none():
     for alone in ("scripted:", "{kind: remote, model: d, base_url: http://own.example/v1}"):
         with pytest.raises(UsageError, match=r"--base-url goes with remote:MODEL"):
             models_of([alone], [ours])
+
+
+def test_a_task_beside_a_reward_that_does_not_read_it_is_refused(tmp_path):
+    for folder, reward in ((tmp_path, None), (None, "checked"), (None, "direct")):
+        judge = "scripted:" if folder is None else None
+        with pytest.raises(UsageError, match=r"--task goes with --judge alone.*task: harmless"):
+            reward_of(judge, folder, reward, "harmless", normalise=True)
+    graded = reward_of("scripted:", None, None, "harmless", normalise=False)
+    assert graded == Direct(task="harmless", normalise=False)
+    assert reward_of("scripted:", None, None, None, normalise=True) == Direct()
 
 
 def test_texts_of_a_red_team_go_to_the_base_url_alone(hrlaif, server, tmp_path):

@@ -15,6 +15,7 @@ from hrlaif.cli.options import (
     Batch,
     Concurrency,
     DryRun,
+    GradedBy,
     Json,
     Judges,
     Limit,
@@ -107,7 +108,7 @@ def score(
         str | None,
         typer.Option(help="Any reward: a kind, YAML such as '{kind: checked}', or its file."),
     ] = None,
-    task: Task = "general",
+    task: GradedBy = None,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
     batch: Batch = False,
@@ -119,11 +120,9 @@ def score(
 ) -> None:
     """Grade each response with a judge (1 to 10), a reward model, or any reward."""
     from hrlaif.estimates import longest_of_reward, of_reward, size_of_responses
-    from hrlaif.reward import Direct
     from hrlaif.rows import read_rows, responses_from
 
-    graded = Direct.parse({"task": task, "normalise": False}, where="direct")
-    asked = reward_of(judge, reward_model, reward, graded)
+    asked = reward_of(judge, reward_model, reward, task, normalise=False)
     model = None if judge is None else model_of(judge, base_url)
     items = responses_from(read_rows(responses, limit=limit))
 

@@ -60,6 +60,14 @@ Task = Annotated[
         help="summarization, helpful, harmless, general, or a .yaml file of your own criteria."
     ),
 ]
+GradedBy = Annotated[
+    str | None,
+    typer.Option(
+        help="Of --judge alone: general (when left out), summarization, helpful, harmless, or a "
+        ".yaml file of your own criteria.",
+        show_default=False,
+    ),
+]
 MaxChars = Annotated[
     int,
     typer.Option(help="Longer prompts lose their beginning, longer responses their end.", min=100),
@@ -158,18 +166,26 @@ def _own(kind: str, asked: Row) -> Labeler:
         raise UsageError(f"--labeler {kind} with {', '.join(given)}: {error}") from None
 
 
-def reward_of(judge: str | None, folder: Path | None, given: str | None, graded: Reward) -> Reward:
+def reward_of(
+    judge: str | None, folder: Path | None, given: str | None, task: str | None, *, normalise: bool
+) -> Reward:
     """What scores: grades by the judge, a reward model, or the reward that --reward names."""
-    from hrlaif.reward import Learned, any_reward
+    from hrlaif.reward import Direct, Learned, any_reward
 
     if folder is not None and given is not None:
         raise UsageError("give --reward-model or --reward, not both")
     if given is None and (judge is None) == (folder is None):
         raise UsageError("give either --judge or --reward-model, or a --reward")
+    if task is not None and (folder is not None or given is not None):
+        raise UsageError(
+            "--task goes with --judge alone: write it into --reward, as in "
+            f"'{{kind: direct, task: {task}}}'"
+        )
     if folder is not None:
         return Learned(path=str(folder))
     if given is None:
-        return graded
+        asked = {"task": task or "general", "normalise": normalise}
+        return Direct.parse(asked, where="direct")
     return any_reward(yaml_of(given, "--reward"))
 
 

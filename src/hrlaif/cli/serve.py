@@ -12,8 +12,8 @@ import typer
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
+    GradedBy,
     MaxCost,
-    Task,
     computing,
     model_of,
     reward_of,
@@ -48,7 +48,7 @@ def serve(
     judge: Judge = None,
     reward_model: RewardModel = None,
     reward: Reward = None,
-    task: Task = "general",
+    task: GradedBy = None,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
     host: Host = "127.0.0.1",
@@ -71,7 +71,7 @@ def serve(
     from hrlaif.llm import Remote, Vllm
     from hrlaif.reward import Direct
 
-    asked = reward_of(judge, reward_model, reward, Direct.parse({"task": task}, where="direct"))
+    asked = reward_of(judge, reward_model, reward, task, normalise=True)
     model = None if judge is None else model_of(judge, base_url)
     key = os.environ.get(_KEY)
     if not key and not loopback(host):
