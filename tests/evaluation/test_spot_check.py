@@ -58,6 +58,19 @@ def test_the_corrected_share_is_in_its_interval_in_at_least_93_percent_of_200_se
     assert way == "doubt" or rogan_gladen >= 186
 
 
+@pytest.mark.parametrize("done", [40, 200])
+def test_the_first_rows_of_a_check_stand_for_all_that_it_was_drawn_from(done):
+    # 400 answers seen before, 0.9 of them harmless; of 400 others, half of them, some of 200 drawn.
+    rng = np.random.default_rng(3)
+    passes = rng.random(800) < np.where(np.arange(800) < 400, 0.9, 0.5)
+    words = [Word(bool(p)) if n < 400 else Word(None) for n, p in enumerate(passes)]
+    for n in 400 + rng.permutation(400)[:done]:
+        words[n] = Word(bool(passes[n]), 0.5)
+    found = passed_share(seen([0.5] * 800, words))["corrected"]
+    assert found["low"] <= 0.7 <= found["high"]
+    assert abs(found["value"] - 0.7) < 0.06
+
+
 def test_answers_to_one_prompt_that_share_their_harm_widen_every_interval():
     harmful = np.arange(320) // 8 % 3 == 0
     said = np.where(harmful == (np.random.default_rng(0).random(320) < 0.9), 0.9, 0.1)

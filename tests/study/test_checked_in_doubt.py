@@ -1,14 +1,19 @@
 """Pairs that people were asked about more often where the judge doubts, weighed by their chance."""
 
+import json
+
 import numpy as np
 import pytest
 
 from hrlaif.llm.call import NO_CALLS
 from hrlaif.records import Preference
+from hrlaif.rows import read_rows
 from hrlaif.statistics.checking import chances, doubt, draw
 from hrlaif.study.agreement import Scored, agreement, baselines, breakdown
 from hrlaif.study.calibrate import calibrate
+from hrlaif.study.checks import Checkable, corrected
 from hrlaif.study.labels import Labels
+from hrlaif.study.pairs import as_far_as_done, halves, read_items
 from hrlaif.study.sweep import Halves, against_longer, chosen, table
 
 from .conftest import make
@@ -49,6 +54,61 @@ def test_agreement_of_doubted_checks_is_in_its_interval_in_at_least_93_of_100_se
     assert width < 1.3 * 3.92 * np.std(errors)
     # What the same checks say unweighed: people were asked where the judge errs.
     assert np.mean(plain) < -0.05
+
+
+def early(*, done):
+    """1000 pairs judged before, the judge right in 0.9; of 1000 others, right in 0.5, `done`."""
+    items = make(2000)
+    rng = np.random.default_rng(5)
+    right = rng.random(2000) < np.where(np.arange(2000) < 1000, 0.9, 0.5)
+    drawn = 1000 + rng.permutation(1000)[:500]
+    for n in range(1000, 2000):
+        unseen = items[n].comparison.model_copy(update={"human_preference": None})
+        asked = n in drawn[:done]
+        items[n] = items[n]._replace(chance=0.5) if asked else items[n]._replace(comparison=unseen)
+    said = [0.9 if r == (i.truth > 0.5) else 0.1 for r, i in zip(right, make(2000), strict=True)]
+    answers = [
+        Preference(comparison=i.comparison, prob_a=p, labeler="x")
+        for i, p in zip(items, said, strict=True)
+    ]
+    return items, answers
+
+
+@pytest.mark.parametrize("done", [100, 500])
+def test_the_first_rows_of_a_check_stand_for_all_that_it_was_drawn_from(done):
+    items, answers = early(done=done)
+    pool = Checkable.of(items, answers, others=[], calibration=None)
+    corrected_ = corrected(pool, 0, seed=0)["agreement"]
+    weighed = Scored.of(as_far_as_done(items), answers).share(0).row()
+    for found in (corrected_, weighed):
+        assert found["low"] <= 0.7 <= found["high"]
+        assert abs(found["value"] - 0.7) < 0.04
+    assert sum(i.weight for i in as_far_as_done(items) if i.truth is not None) == pytest.approx(2e3)
+
+
+def test_a_study_weighs_the_first_rows_of_a_check_for_all_that_are_left(hrlaif, write, tmp_path):
+    pairs = [
+        {
+            "id": i.comparison.id,
+            "prompt": i.comparison.prompt.messages[0].content,
+            "responses": [i.comparison.a.text, i.comparison.b.text],
+            "prompt_id": i.prompt,
+            **({"human_preference": i.truth} if n < 60 else {}),
+            **({"chance": 0.5} if 40 <= n < 60 else {}),
+        }
+        for n, i in enumerate(make(120))
+    ]
+    rows = write("some.jsonl", pairs)
+    hrlaif.here(
+        *("study", rows, "-o", tmp_path / "o", "--judge", "scripted:accuracy=0.8"),
+        *("--variants", "base", "--probes", 0),
+    )
+    found = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted"]
+    # 20 of 80: each stands for four.
+    test = halves(read_items(read_rows(rows)), seed=0)[1]
+    weights = np.array([4.0 if n >= 40 else 1.0 for n in test if n < 60])
+    effective = weights.sum() ** 2 / (weights**2).sum()
+    assert found["variants"]["base"]["effective"] == pytest.approx(effective, abs=0.06)
 
 
 def test_calibration_is_fitted_as_to_all_pairs_and_not_as_to_the_doubted_ones():

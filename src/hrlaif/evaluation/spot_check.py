@@ -16,7 +16,7 @@ from hrlaif.records import Response, Row, Verdict
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
 from hrlaif.statistics import corrected_by_check, mean, prediction_powered
-from hrlaif.statistics.checking import chances, doubt, draw
+from hrlaif.statistics.checking import chances, done, doubt, draw
 from hrlaif.statistics.clusters import clusters
 
 
@@ -95,8 +95,11 @@ def passed_share(seen: Sequence[Seen], *, seed: int = 0) -> Row:
     said = [bool(one.verdict.passed) for one in seen]
     truth = [bool(seen[n].word.passed) for n in checked]
     prompts = clusters([one.response.prompt for one in seen])
-    weighed = any(seen[n].word.chance is not None for n in checked)
-    share = np.array([one.word.chance or 1.0 for one in seen]) if weighed else None
+    drawn = [c for n in checked if (c := seen[n].word.chance) is not None]
+    # Whom the check did not reach, the first of its rows stand for.
+    factor = done(drawn, len(seen) - len(checked))
+    given = [one.word.chance for one in seen]
+    share = np.array([1.0 if c is None else c * factor for c in given]) if drawn else None
     corrected = prediction_powered(
         [one.probability for one in seen],
         checked,

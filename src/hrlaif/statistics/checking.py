@@ -66,6 +66,17 @@ def draw(chance: Sequence[float] | Floats, *, seed: int) -> list[int]:
     return sorted(int(i) for i in order[np.unique(at)])
 
 
+def done(chance: Sequence[float] | Floats, left: int) -> float:
+    """By what the chances of a check are multiplied where people did only the first of its rows.
+
+    `chance`: of the rows that they did, which stand in a random order; `left`: how many items have
+    nobody's word. Both together are what was drawn from, so that many the rows stand for: their
+    1 / (chance x factor) sum to it. 1 where nothing is left, or nothing was done.
+    """
+    weights = 1 / np.asarray(chance, np.float64)
+    return float(weights.sum()) / (weights.size + left) if left and weights.size else 1.0
+
+
 def planned_half_width(
     probability: Sequence[float] | Floats,
     chance: Floats,

@@ -23,7 +23,7 @@ from hrlaif.statistics.checking import (
     planned_half_width,
 )
 from hrlaif.study.labels import Answer
-from hrlaif.study.pairs import Item
+from hrlaif.study.pairs import Item, as_far_as_done
 
 
 class Checkable(NamedTuple):
@@ -150,7 +150,7 @@ def corrected(pool: Checkable, budget: int, *, seed: int) -> Row:
     known = [n for n, item in enumerate(pool.items) if item.truth is not None]
     if sum(pool.items[n].decided for n in known) < 2:
         return {}
-    given = [item.chance for item in pool.items]
+    given = [item.chance for item in as_far_as_done(pool.items)]
     # What people said before any check was drawn stands beside it for certain.
     weighed = any(given[n] is not None for n in known)
     share = np.array([1.0 if c is None else c for c in given]) if weighed else None

@@ -26,7 +26,7 @@ from hrlaif.study.asked import Asked
 from hrlaif.study.calibrate import calibrate
 from hrlaif.study.checks import Checkable, corrected, to_check
 from hrlaif.study.labels import Labels, ask
-from hrlaif.study.pairs import halves
+from hrlaif.study.pairs import as_far_as_done, halves
 from hrlaif.study.ranking import ranking
 from hrlaif.study.worst import disagreements
 
@@ -44,6 +44,7 @@ class Judged(NamedTuple):
 
 def study(asked: Asked, judges: Sequence[LanguageModel]) -> tuple[Row, list[Judged]]:
     """All judges; raises DataError where no pair has a preference to compare with."""
+    asked = asked._replace(items=as_far_as_done(asked.items))
     items, seed = asked.items, asked.settings.seed
     if not any(item.decided for item in items):
         raise DataError(

@@ -11,6 +11,7 @@ from hrlaif.records import Comparison, digest
 from hrlaif.rows import comparisons_and_rows
 from hrlaif.rows.files import SourceRow
 from hrlaif.statistics import clusters
+from hrlaif.statistics.checking import done
 
 
 class Item(NamedTuple):
@@ -22,7 +23,8 @@ class Item(NamedTuple):
     models: tuple[str, str]
     """Who wrote a and b; empty where that is not known."""
     chance: float | None = None
-    """How probable it was that people were asked about this pair; None: certain."""
+    """How probable it was that people were asked about this pair, up to a factor in all that have
+    one; None: certain."""
     raters: int | None = None
     """How many people's word the preference is the mean of; None where that is not known."""
 
@@ -100,6 +102,17 @@ def read_items(rows: Sequence[SourceRow]) -> list[Item]:
         for (comparison, row), name in zip(told, names, strict=True)
         for votes in [_votes(row)]
     ]
+
+
+def as_far_as_done(items: Sequence[Item]) -> list[Item]:
+    """The same, where people did only the first rows of a check with chances as for those rows.
+
+    Together they stand for all pairs that they were drawn from: themselves, and those that still
+    have nobody's word. Pairs that people had judged before stand for themselves.
+    """
+    drawn = [i.chance for i in items if i.chance is not None and i.truth is not None]
+    factor = done(drawn, sum(i.truth is None for i in items))
+    return [i if i.chance is None else i._replace(chance=i.chance * factor) for i in items]
 
 
 def _under(comparison: Comparison, name: str) -> Comparison:
