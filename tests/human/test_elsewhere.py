@@ -5,6 +5,7 @@ import secrets
 import pytest
 import sqlalchemy as sql
 
+from hrlaif.errors import DataError
 from hrlaif.human import database as db
 from hrlaif.human.desk import Conflict, Sent, hand, last, vote
 from hrlaif.human.elsewhere import Added, bring
@@ -124,3 +125,46 @@ def test_the_last_answer_is_the_last_one_given_here(study):
     bring(only, told("i0", by="bob"))
     (bob,) = every_rater(only)
     assert last(only, bob) is None
+
+
+def chosen(n, first, second, **more):
+    """A row as `--to trl` writes it, of two texts of which the first was chosen."""
+    row = {"id": f"i{n}", "prompt": f"Question {n}?", "chosen": first, "rejected": second}
+    return SourceRow(f"line {n}", {**row, "prob_chosen": 1.0, "human_preference": 1.0, **more})
+
+
+def test_a_chosen_response_is_the_one_of_its_text_whatever_the_row_s_coin_says(study):
+    one = study(8)
+    rows = [chosen(n, *(f"answer {n} {side}" for side in ("ab", "ba")[n % 2])) for n in range(8)]
+    assert bring(one, rows) == Added(8, 0)
+    assert answered(one) == {f"i{n}": ("ab"[n % 2], ()) for n in range(8)}
+
+
+def test_responses_are_compared_without_thoughts_as_people_read_them(study):
+    one = study(2)
+    thought = "<think>psst</think>answer 0 b"
+    assert bring(one, [chosen(0, thought, "answer 0 a")]) == Added(1, 0)
+    assert answered(one) == {"i0": ("b", ())}
+    own = {
+        "a": {"text": "answer 1 a"},
+        "b": {"text": "answer 1 b"},
+        "prob_a": 1,
+        "labeler": "human/x",
+    }
+    assert bring(one, [SourceRow("line 1", {"id": "i1", "prompt": "Q", **own})]) == Added(1, 0)
+    assert answered(one)["i1"] == ("a", ())
+
+
+def test_an_answer_about_other_responses_is_refused_and_nothing_is_added(study):
+    one = study(2)
+    rows = [chosen(0, "answer 0 a", "answer 0 b"), chosen(1, "answer 1 a", "another")]
+    with pytest.raises(DataError, match="line 1: the responses are not those of id 'i1' here"):
+        bring(one, rows)
+    assert answered(one) == {}
+
+
+def test_rows_that_hold_no_answer_by_people_are_counted(study):
+    unpaired = {"id": "i1", "prompt": "Question 1?", "completion": "answer 1 a", "label": True}
+    judge = {"id": "i0", "question": "preference", "answer": "a", "by": "pairwise/gpt-4"}
+    rows = [SourceRow("line 8", unpaired), SourceRow("line 9", judge)]
+    assert bring(study(2), [*told("i0"), *rows]) == Added(1, 0, 2)

@@ -180,6 +180,27 @@ def test_votes_exported_here_come_in_elsewhere_once(form, hrlaif, serve, pairs, 
     assert len(said) == 60
 
 
+def test_votes_exported_to_trl_come_in_on_the_side_they_were_given_to(
+    hrlaif, write, serve, pairs, tmp_path
+):
+    """TRL has neither ties nor names: one rater, who takes sides."""
+    site = serve(pairs, "--checks", 0, "--repeats", 0)
+    turn = itertools.cycle(["first", "second"])
+    answer_all(site.visitor().join("ada"), lambda item: {"prefers": next(turn)})
+    site.stop()
+    kept, out = pairs.with_name("pairs.votes") / "preferences.jsonl", tmp_path / "trl.jsonl"
+    hrlaif.here("export", kept, "--to", "trl", "-o", out)
+    rows = read(out)
+    unpaired = {k: rows[0][k] for k in ("id", "prompt")} | {"completion": "x", "label": True}
+    other = tmp_path / "other"
+    told = hrlaif.here("vote", pairs, "-o", other, "--import", write("t.jsonl", [*rows, unpaired]))
+    assert "30 votes added, 0 were there already" in told.stderr
+    assert "t.jsonl: 1 row without an answer by people left out" in told.stderr
+    said = {row["id"]: row["prob_a"] for row in read(kept)}
+    assert {row["id"]: row["prob_a"] for row in read(other / "preferences.jsonl")} == said
+    assert set(said.values()) == {0.0, 1.0}
+
+
 def test_votes_on_rows_that_are_not_asked_are_refused_by_name(hrlaif, pairs, write):
     rows = [{"id": "source-row-1", "question": "preference", "answer": "a", "by": "ada"},
             {"id": "other", "question": "preference", "answer": "a", "by": "ada"}]  # fmt: skip
@@ -215,6 +236,7 @@ def test_an_import_through_the_page_names_the_row_and_not_a_path(serve, pairs):
     assert organiser.ask("POST", "/organiser/import?name=v.jsonl", good).json() == {
         "new": 1,
         "known": 0,
+        "silent": 0,
     }
     assert organiser.ask("POST", "/organiser/import?name=v.exe", good).status == 400
 

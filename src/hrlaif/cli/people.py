@@ -202,6 +202,8 @@ def _bring(study: Study, path: Path) -> None:
 
     added = bring(study, read_rows(path))
     say(f"{path}: {added.new} votes added, {added.known} were there already")
+    if added.silent:
+        say(f"{path}: {number(added.silent, 'row')} without an answer by people left out")
 
 
 def _keep(file: str, folder: Path, database: Any) -> None:

@@ -15,11 +15,13 @@ from hrlaif.errors import DataError
 from hrlaif.human import statements as ask
 from hrlaif.human.answers import Answer
 from hrlaif.human.database import assignments, items, raters
+from hrlaif.human.items import Item
 from hrlaif.human.study import Rater, Study, every_rater, join, tidy
+from hrlaif.messages import spoken
 from hrlaif.records import digest
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.imports import Brought, brought
-from hrlaif.rows.said import Said
+from hrlaif.rows.said import Said, side_of
 
 _AT_ONCE = 500
 
@@ -29,12 +31,15 @@ class Added(NamedTuple):
 
     new: int
     known: int
+    silent: int = 0
+    """Rows that hold no answer by people: unanswered, a judge's, or TRL's `completion`, `label`."""
 
 
 def bring(study: Study, rows: Sequence[SourceRow]) -> Added:
     """Adds what people said elsewhere. Sent twice, a file adds nothing the second time.
 
-    Raises DataError, before anything is added, for an answer about a row that is not asked here.
+    Raises DataError, before anything is added, for an answer about a row that is not asked here,
+    or about other responses.
     """
     answers = brought(rows)
     if not answers:
@@ -43,18 +48,23 @@ def bring(study: Study, rows: Sequence[SourceRow]) -> Added:
             "in the name, and does not begin with human/, is a judge)"
         )
     places = _places(study, answers)
+    with study.database.reading() as connection:
+        told = [
+            _of_item(answer, study.item(places[_key(answer)], connection)) for answer in answers
+        ]
     names = [_alias(answer) for answer in answers]
     people = {rater.alias: rater for rater in every_rater(study)}
     for name in names:
         if name not in people:
             people[name] = join(study, name)
     calls = [
-        (places[_key(answer)], people[name], answer.said)
-        for answer, name in zip(answers, names, strict=True)
+        (places[_key(answer)], people[name], said)
+        for answer, name, said in zip(answers, names, told, strict=True)
     ]
     groups = [calls[begin : begin + _AT_ONCE] for begin in range(0, len(calls), _AT_ONCE)]
     new = sum(study.database.write(partial(_add_all, group=group)) for group in groups)
-    return Added(new, len(answers) - new)
+    silent = len(rows) - len({answer.where for answer in answers})
+    return Added(new, len(answers) - new, silent)
 
 
 def _alias(answer: Brought) -> str:
@@ -83,6 +93,22 @@ def _places(study: Study, answers: Sequence[Brought]) -> dict[str, int]:
                 f"{answer.said.question} here: import it where that file is voted on"
             )
     return found
+
+
+def _of_item(answer: Brought, item: Item) -> Said:
+    """What was said, of the item's candidates in their order: a row may hold them the other way."""
+    said = answer.said
+    here = [spoken(candidate.text) for candidate in item.candidates]
+    there = [spoken(text) for text in answer.texts] or here
+    if there == here:
+        return said
+    if there != here[::-1] or said.prob_a is None:
+        raise DataError(
+            f"{answer.where}: the responses are not those of id {answer.item!r:.60} here: import "
+            "it where that file is voted on"
+        )
+    prob_a = 1 - said.prob_a
+    return said._replace(value=side_of(prob_a), prob_a=prob_a)
 
 
 def _add(connection: Connection, item: int, rater: Rater, said: Said) -> int:

@@ -89,7 +89,7 @@ async def _import(request: Request) -> Response:
         raise HTTPException(400, f"the file's name ends in one of {', '.join(_IMPORTED)}")
     body = await request.body()
     added = await apart(_bring, desk, body, end)
-    return answer({"new": added.new, "known": added.known})
+    return answer(added._asdict())
 
 
 def _bring(desk: Desk, body: bytes, end: str) -> Any:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hrlaif.errors import UsageError
-from hrlaif.records import Row, spoken
+from hrlaif.messages import spoken
+from hrlaif.records import Row
 from hrlaif.rows.files import SourceRow, line_of, whole, write_rows
 from hrlaif.rows.said import Said, Subject, subjects
 

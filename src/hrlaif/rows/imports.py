@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hrlaif.errors import DataError
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import side
+from hrlaif.rows.names import from_0, named
 from hrlaif.rows.said import Said, side_of, subjects
 from hrlaif.rows.turns import MEND
 
@@ -24,6 +25,9 @@ class Brought(NamedTuple):
     """File and row."""
     item: str
     said: Said
+    texts: tuple[str, ...] = ()
+    """The responses in the order that `said` speaks of, where the row holds them in its own form:
+    with `chosen` and `rejected` that order is the row's, not the item's."""
 
 
 def brought(rows: Sequence[SourceRow]) -> list[Brought]:
@@ -33,6 +37,8 @@ def brought(rows: Sequence[SourceRow]) -> list[Brought]:
 
 def _answers(row: SourceRow) -> Iterator[Brought]:
     values = row.values
+    texts: tuple[str, ...] = ()
+    found: Iterable[Said]
     if "fields" in values and "responses" in values:
         found = _argilla(row)
     elif "data" in values and "annotations" in values:
@@ -42,9 +48,9 @@ def _answers(row: SourceRow) -> Iterator[Brought]:
     elif "question" in values and "answer" in values:
         found = [_checked(row, str(values.get("by") or ""), values["question"], values["answer"])]
     else:
-        found = _own(row)
+        found, texts = _own(row)
     name = _name(row)
-    yield from (Brought(row.where, name, said) for said in found if said.human)
+    yield from (Brought(row.where, name, said, texts) for said in found if said.human)
 
 
 def _name(row: SourceRow) -> str:
@@ -55,15 +61,17 @@ def _name(row: SourceRow) -> str:
     return str(name)
 
 
-def _own(row: SourceRow) -> list[Said]:
-    left: Counter[str] = Counter()
-    found = [said for subject in subjects([row], left) for said in subject.said]
-    for said in found:
+def _own(row: SourceRow) -> tuple[list[Said], tuple[str, ...]]:
+    """What a row of ours, or of TRL, says, and of which responses."""
+    found = subjects([row], Counter())
+    if not found:
+        return [], ()
+    for said in found[0].said:
         if said.human and isinstance(said.value, float):
             raise DataError(
                 f"{row.where}: satisfaction {said.value:g} is not whole, as people's are: {MEND}"
             )
-    return found
+    return found[0].said, found[0].texts
 
 
 def _argilla(row: SourceRow) -> Iterable[Said]:
@@ -135,7 +143,7 @@ def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
     text = str(answer).strip().lower()
     if not by:
         raise DataError(f"{row.where}: nobody is named who answered: fill in `by`")
-    if question == "preference" and (prob := side(text)) is not None:
+    if question == "preference" and (prob := _side(row, text)) is not None:
         reason = str(row.values.get("reason") or "")
         return Said("preference", side_of(prob), rater, reason, prob)
     if question == "harmless" and text in _YES:
@@ -146,3 +154,7 @@ def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
         f"{row.where}: {answer!r:.60} is no answer to {question!r:.30}: questions are "
         f"{', '.join(_QUESTIONS)}; answers a, b, tie; 1 to 5; yes, no: {MEND}"
     )
+
+
+def _side(row: SourceRow, text: str) -> float | None:
+    return side(text, counted_from_0=from_0(named(row.values)))

@@ -104,7 +104,11 @@ $("import").onsubmit = (event) => {
   event.preventDefault();
   const file = $("file").files[0];
   ask(`/organiser/import?name=${encodeURIComponent(file.name)}`, file, false)
-    .then((added) => { tell(`${added.new} votes added, ${added.known} were there already.`); return renew(); })
+    .then((added) => {
+      const silent = added.silent ? ` ${added.silent} rows hold no answer by people.` : "";
+      tell(`${added.new} votes added, ${added.known} were there already.${silent}`);
+      return renew();
+    })
     .catch((error) => tell(error.message));
 };
 
