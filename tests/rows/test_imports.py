@@ -74,6 +74,20 @@ def test_answers_of_potato_may_be_texts_and_other_questions_are_passed_over():
     assert of_people({"id": "1", "annotations": None}) == []
 
 
+@pytest.mark.parametrize(("side", "said"), [("A", "a"), ("B", "b"), ("tie", "tie")])
+def test_a_row_that_potato_writes_is_a_vote(side, said):
+    labels = {"preference": {"selection": side, "justification": "{}"}, "other": {"x": "y"}}
+    row = {"instance_id": "i7", "user_id": "ann", "labels": labels}
+    [vote] = brought([SourceRow("annotations.jsonl, line 1", row)])
+    assert (vote.item, vote.said.by) == ("i7", "human/ann")
+    assert (vote.said.question, vote.said.value) == ("preference", said)
+    labels = {"harmless": {"yes": "yes"}, "satisfaction": {"4": "4"}}
+    assert of_people({**row, "labels": labels}) == [
+        ("human/ann", "harmless", "yes"), ("human/ann", "satisfaction", 4),
+    ]  # fmt: skip
+    assert of_people({**row, "labels": {"preference": {"selection": ""}}}) == []
+
+
 def test_a_question_of_argilla_without_answers_has_none():
     row = {"id": "1", "fields": {}, "responses": {"preference": None, "harmless": []}}
     assert of_people(row) == of_people({**row, "responses": None}) == []

@@ -44,7 +44,9 @@ def _answers(row: SourceRow) -> Iterator[Brought]:
     elif "data" in values and "annotations" in values:
         found = _label_studio(row)
     elif "annotations" in values:
-        found = _potato(row)
+        found = _potato(row, values["annotations"])
+    elif "instance_id" in values and "labels" in values:
+        found = _potato(row, [values])
     elif "question" in values and "answer" in values:
         found = [_checked(row, str(values.get("by") or ""), values["question"], values["answer"])]
     else:
@@ -56,6 +58,7 @@ def _answers(row: SourceRow) -> Iterator[Brought]:
 def _name(row: SourceRow) -> str:
     data = row.values.get("data")
     name = (data if isinstance(data, Mapping) else row.values).get("id")
+    name = row.values.get("instance_id") if name is None else name
     if name in (None, ""):
         raise DataError(f"{row.where}: no `id`, so it is not known what was answered: add it")
     return str(name)
@@ -113,13 +116,16 @@ def _given(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else value
 
 
-def _potato(row: SourceRow) -> Iterable[Said]:
-    for annotation in _objects(row, row.values["annotations"], "annotations"):
+def _potato(row: SourceRow, annotations: Any) -> Iterable[Said]:
+    """Annotations beside their item, as we export them, or one a row, as Potato writes them."""
+    for annotation in _objects(row, annotations, "annotations"):
         by = str(annotation.get("user_id") or "someone")
         for question, labels in _pairs(row, annotation.get("labels")):
             if question in _QUESTIONS:
                 given = {labels: True} if isinstance(labels, str) else labels
-                values = [value for value, chosen in _pairs(row, given) if chosen]
+                chosen = {value: told for value, told in _pairs(row, given) if told}
+                # Its pairwise scheme has one label, whose value is the side.
+                values = [chosen["selection"]] if "selection" in chosen else chosen
                 yield from (_checked(row, by, question, value) for value in values)
 
 
