@@ -5,7 +5,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hrlaif.errors import UsageError
 from hrlaif.human.security import Buckets
+from hrlaif.listening import listen
 
 
 @pytest.fixture
@@ -191,3 +193,17 @@ def test_elsewhere_than_on_this_machine_raters_need_a_link(serve, pairs):
     assert stranger.form("/join", alias="ada", **form).status == 303
     _, told = site.stop()
     assert "raters need a link with a token" in told
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.2", "localhost"])
+def test_the_address_that_is_printed_is_the_one_that_answers(host, serve, pairs):
+    try:
+        listen(host, 0).close()
+    except UsageError:
+        pytest.skip(f"no {host} on this machine")
+    told = urlsplit(serve(pairs, "--host", host).links["raters"])
+    assert told.hostname == host
+    connection = http.client.HTTPConnection(told.hostname, told.port, timeout=60)
+    connection.request("GET", "/")  # with a Host header of that name
+    assert connection.getresponse().status == 200
+    connection.close()

@@ -42,8 +42,10 @@ def listen(host: str, port: int, public_url: str | None = None) -> Address:
     """Takes a port (0: any that is free). Raises UsageError where that is not possible."""
     listening = listening_on(host, port)
     port = listening.getsockname()[1]
-    names = list(_LOOPBACK_NAMES) if loopback(host) else [f"[{host}]" if ":" in host else host]
-    if not loopback(host) and host in ("0.0.0.0", "::"):
+    names = [f"[{host}]" if ":" in host else host]
+    if loopback(host):
+        names += _LOOPBACK_NAMES
+    elif host in ("0.0.0.0", "::"):
         names = [*_LOOPBACK_NAMES, socket.gethostname(), *_own_addresses()]
     origins = [f"http://{name}:{port}" for name in names]
     if public_url:
