@@ -38,12 +38,13 @@ def of_study(asked: study.Asked, judges: Sequence[LanguageModel]) -> list[Asked]
     ways = different([variant.labeler for variant in asked.variants])
     size = size_of(pairs)
     dearest = max(ways, key=lambda way: labels(way, *size).read)
+    both = study.Variant("probes", dearest).both_orders().labeler
     found: list[Asked] = []
     for judge, grader in zip(judges, asked.graders, strict=True):
         for way in ways:
             found += of_pairs(way, judge, pairs)
-        found += _probed(asked, dearest, judge)
-        found += _samples(asked, dearest, judge, len(judges))
+        found += _probed(asked, both, judge)
+        found += _samples(asked, both, judge, len(judges))
         found += _attacked(asked, dearest, judge, grader)
     return found
 

@@ -51,6 +51,24 @@ def test_a_judge_that_likes_length_likes_padding_and_a_fair_one_does_not():
     assert pulled["worse"] is True
 
 
+@pytest.mark.parametrize("single", [True, False])
+def test_a_pull_of_the_place_is_in_no_probe_and_in_no_sample_of_a_judge(single):
+    items, cards = make(40), []
+    way = Variant("base-single", Pairwise(single_order=single))
+    for pull in (-0.45, 0.45):
+        judge = Scripted(position_bias=pull, accuracy=0.7)
+        given = Asked(items, [way], Study(probes=20), [None], linear)
+        samples = [besides.own_samples(given, judge)]
+        lines = besides.card(given, judge, way, items, labels(items, judge))
+        lines += besides.self_preference(given, [judge], ["base-single"], samples, 0)
+        cards.append([line for line in lines if line["kind"] in ("probe", "language", "self")])
+    assert len(cards[0]) == 6
+    for one, other in zip(*cards, strict=True):
+        for name in ("figure", "probability"):
+            told = [(card.get(name) or {}).get("value") for card in (one, other)]
+            assert told[0] == pytest.approx(told[1]), (one["name"], name)
+
+
 def told(items, probability_of_b):
     return [
         Preference(comparison=i.comparison, prob_a=1 - p, labeler="x")

@@ -49,6 +49,16 @@ def test_a_study_asks_at_most_what_it_says(hrlaif, pairs, tmp_path, more):
         assert booked == planned["calls"] == 2 * 2 * 2 * 20
 
 
+def test_what_is_asked_beside_one_order_alone_is_counted_in_both(hrlaif, pairs, tmp_path):
+    command = ("study", pairs, "-o", tmp_path / "s", "--judge", "scripted:accuracy=0.9")
+    command += ("--variants", "base-single", "--probes", "4", "--no-attacks")
+    planned = json.loads(hrlaif.here(*command, "--dry-run", "--json").stdout)
+    hrlaif.here(*command)
+    booked = sum(row["calls"] for row in cost_table(tmp_path / "s" / "ledger.sqlite"))
+    # 20 pairs once; 16 probes, 8 questions and 4 samples twice, and the samples are written.
+    assert booked <= planned["calls"] == 20 + 2 * (16 + 8 + 4) + 4
+
+
 def test_every_way_of_asking_and_the_cost_are_told(hrlaif, pairs, tmp_path):
     judge = ("--judge", "scripted:accuracy=0.9", "--probes", "0", "--variants", "base,base-1shot")
     done = hrlaif.here("study", pairs, "-o", tmp_path / "s", *judge)

@@ -23,9 +23,9 @@ def card(
 ) -> list[Row]:
     """Its bias card, from answers of some of the items, and of probes of all.
 
-    Without what is compared with other judges.
+    Without what is compared with other judges. Probes are asked in both orders.
     """
-    seed = asked.settings.seed
+    seed, variant = asked.settings.seed, variant.both_orders()
     lines = bias.position(items, answers, worse=asked.settings.worse, seed=seed)
     lines += bias.observed(items, answers, seed=seed)
     lines += bias.by_language(items, answers, seed=seed)
@@ -107,13 +107,13 @@ def self_preference(
     samples: Sequence[Samples],
     mine: int,
 ) -> list[Row]:
-    """What each judge, by its chosen way of asking, says of the samples of `mine`."""
+    """What each judge, by its chosen way in both orders, says of the samples of `mine`."""
     seed, (pairs, cut) = asked.settings.seed, samples[mine]
     if not pairs:
         return bias.self_preference([], [], cut=cut, seed=seed)
     answers = [
         ask(
-            asked.variant(way), judge, pairs,
+            asked.variant(way).both_orders(), judge, pairs,
             what=f"{judge.name} on samples of {judges[mine].name}",
         ).answers
         for judge, way in zip(judges, chosen, strict=True)

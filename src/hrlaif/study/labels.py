@@ -11,6 +11,7 @@ from hrlaif.progress import track
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Comparison, Preference, Row
+from hrlaif.settings import Settings
 
 Answer = Preference | Abstention
 
@@ -20,6 +21,17 @@ class Variant(NamedTuple):
 
     name: str
     labeler: Labeler
+
+    def both_orders(self) -> Variant:
+        """The same under this name, in both orders also where the way asks in one.
+
+        Pairs that are made have what is asked for always on one side: in one order they would tell
+        the pull of the place and no more.
+        """
+        way = self.labeler
+        if isinstance(way, Settings) and getattr(way, "single_order", False):
+            return self._replace(labeler=way.model_copy(update={"single_order": False}))
+        return self
 
 
 class Labels(NamedTuple):
