@@ -81,6 +81,26 @@ def test_the_guidelines_are_a_file_that_can_be_edited_while_people_vote(serve, p
     assert "&lt;script&gt;" in page
 
 
+def test_a_task_that_is_named_later_replaces_guidelines_unless_they_were_edited(hrlaif, pairs):
+    def vote(*options):
+        told = hrlaif.here("vote", pairs, "--write", *options).stderr
+        return path.read_text("utf-8").splitlines()[0], told
+
+    path = pairs.with_name("pairs.votes") / "guidelines.md"
+    first, _ = vote()
+    second, told = vote("--task", "summarization")
+    assert first != second
+    assert "edited" not in told
+    assert vote()[0] == second  # none is named, so that what stands there stands
+    path.write_text("# Ours\n", "utf-8")
+    kept, told = vote("--task", "harmless")
+    assert kept == "# Ours"
+    assert f"{path} was edited, and is kept: delete it for the guidelines of --task harm" in told
+    assert "was edited" not in vote()[1]
+    path.unlink()
+    assert vote("--task", "general")[0] == first
+
+
 def test_links_for_named_raters_are_printed_and_work(serve, pairs):
     site = serve(pairs, "--rater", "ada", "--rater", "bob")
     visitor = site.visitor()

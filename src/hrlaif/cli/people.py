@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hrlaif.human.items import Item, Mode
     from hrlaif.human.study import Study
 
-_TASKS = "general, helpful, harmless or summarization"
+_TASKS = "general (when left out), helpful, harmless or summarization"
 _EXPORTABLE = (
     "what can be exported are labels (of `hrlaif label`, or `prob_a` in any pair), known "
     "preferences, and the preferences, ratings and verdicts of `hrlaif vote`; a score is none of "
@@ -56,7 +56,7 @@ def vote(
     file: Source,
     out: Out = None,
     mode: Modes = None,
-    task: Annotated[str, typer.Option(help=f"Guidelines: {_TASKS}.")] = "general",
+    task: Annotated[str | None, typer.Option(help=f"Guidelines: {_TASKS}.")] = None,
     guidelines: Annotated[Path | None, typer.Option(help="Your own, in Markdown.")] = None,
     port: Annotated[int, typer.Option(help="0: any that is free.")] = 8010,
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0: everywhere.")] = "127.0.0.1",

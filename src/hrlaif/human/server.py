@@ -19,6 +19,7 @@ from hrlaif.human.results import FILES, Vote, rows_of
 from hrlaif.human.web import Desk
 from hrlaif.listening import listen as listening_on
 from hrlaif.listening import loopback
+from hrlaif.progress import say
 from hrlaif.records import Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json, write_text
@@ -91,17 +92,24 @@ def serve(desk: Desk, address: Address, ready: Callable[[], None]) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def guidelines(folder: Path, task: str, given: Path | None) -> Path:
-    """The file that raters read, in the study's folder; it may be edited while people vote."""
+def guidelines(folder: Path, task: str | None, given: Path | None) -> Path:
+    """The file that raters read, in the study's folder; it may be edited while people vote.
+
+    A task that is named replaces the text of another, and never one that was edited.
+    """
     path = folder / "guidelines.md"
     if given is not None:
         if not given.is_file():
             raise UsageError(f"--guidelines {given}: no such file: check its name")
         return given
-    if task not in TASKS:
+    shipped = {name: (_GUIDELINES / f"{name}.md").read_text("utf-8") for name in TASKS}
+    if task is not None and task not in TASKS:
         raise UsageError(f"--task {task!r} is none of {', '.join(TASKS)}")
-    if not path.exists():
-        write_text(path, (_GUIDELINES / f"{task}.md").read_text("utf-8"))
+    stands = path.read_text("utf-8") if path.exists() else None
+    if stands is None or (task is not None and stands in shipped.values()):
+        write_text(path, shipped[task or TASKS[0]])
+    elif task is not None:
+        say(f"{path} was edited, and is kept: delete it for the guidelines of --task {task}")
     return path
 
 
