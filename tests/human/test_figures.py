@@ -8,14 +8,15 @@ import pytest
 
 from hrlaif.errors import DataError
 from hrlaif.human import database as db
+from hrlaif.human.answers import Answer
 from hrlaif.human.desk import Sent, hand, vote
 from hrlaif.human.figures import agreement, rates
-from hrlaif.human.items import items_of
+from hrlaif.human.items import Item, Judged, items_of
 from hrlaif.human.quality import quality
-from hrlaif.human.results import cast, pairs_of, rows_of
+from hrlaif.human.results import Vote, cast, pairs_of, rows_of
 from hrlaif.human.study import Rules, begin, join
 from hrlaif.labeling import Human
-from hrlaif.records import Preference, Rating
+from hrlaif.records import Candidate, Message, Preference, Prompt, Rating
 from hrlaif.rows import comparisons_from
 from hrlaif.rows.files import SourceRow
 
@@ -275,3 +276,41 @@ def test_quick_figures_have_the_same_values_without_intervals(study):
         assert quick["preference"][name]["value"] == whole["preference"][name]["value"]
         assert quick["preference"][name]["low"] is None
         assert whole["preference"][name]["low"] is not None
+
+
+@pytest.mark.parametrize("mode", ["satisfaction", "harmless", "preference", "ranking"])
+def test_samples_of_one_prompt_count_as_one_prompt_whatever_their_ids_are(mode, write):
+    """12 prompts with 8 samples each, told apart by ids of their own and by nothing else."""
+    names = "abc"[: {"preference": 2, "ranking": 3}.get(mode, 1)]
+    rows = [
+        {"prompt": f"Question {n % 12}?", "prompt_id": f"p{n % 12}", "id": f"r{n}"}
+        for n in range(96)
+    ]
+    chance = random.Random(4)
+    likely = [chance.random() for _ in range(12)]
+
+    def figures(own_ids):
+        votes = []
+        for n, row in enumerate(rows):
+            prompt_id = row["id"] if own_ids else row["prompt_id"]
+            prompt = Prompt(id=prompt_id, messages=[Message(role="user", content=row["prompt"])])
+            sides = tuple(Candidate(text=f"{name}{n}", model=name) for name in names)
+            judged = Judged(labeler="ai", prob_a=n % 2, satisfaction=5 - n % 2, harmless=n % 2)
+            sources = tuple(f"{row['id']}/{name}" for name in names)
+            item = Item(
+                id=row["id"], mode=mode, prompt=prompt, candidates=sides, sources=sources,
+                judged=judged,
+            )  # fmt: skip
+            yes = random.Random(n)
+            for rater in ("ada", "bob"):
+                said = yes.random() < likely[n % 12]
+                answer = {
+                    "satisfaction": {"satisfaction": 5 if said else 2},
+                    "harmless": {"harmless": "yes" if said else "no"},
+                    "preference": {"prefers": "a" if said else "b"},
+                    "ranking": {"ranking": (0, 1, 2) if said else (2, 1, 0)},
+                }[mode]
+                votes.append(Vote(item, rater, Answer(**answer), (), False, "", None, 0.0))
+        return rates(votes)
+
+    assert figures(own_ids=True) == figures(own_ids=False)

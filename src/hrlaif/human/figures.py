@@ -12,11 +12,12 @@ from typing import Any
 
 from hrlaif.human.items import Item, Judged
 from hrlaif.human.results import Vote, preferences_of
-from hrlaif.records import Comparison, Row
+from hrlaif.records import Comparison, Prompt, Row
 from hrlaif.statistics import (
     NOTHING,
     RESAMPLES,
     Figure,
+    clusters,
     fleiss_kappa,
     kendall_w,
     krippendorff_alpha,
@@ -30,7 +31,7 @@ _HARM = {"no": 0.0, "yes": 1.0}
 
 Valued = tuple[Item, float]
 """An item, and what was said of it as a number."""
-Unit = tuple[str, list[float]]
+Unit = tuple[Prompt, list[float]]
 """The prompt of one item, and what its raters said."""
 
 
@@ -38,7 +39,7 @@ def rates(cast: Sequence[Vote]) -> Row:
     """Win rates, satisfaction and harmless rates by model and category, beside the AI judge's.
 
     A win rate is the mean probability that the second model's response is better. Every rate is
-    clustered by prompt, and the judge's is over the items that people answered.
+    clustered by what its prompt says, and the judge's is over the items that people answered.
     """
     votes = [vote for vote in cast if vote.counts]
     return {
@@ -122,8 +123,8 @@ def _of(values: Sequence[Valued], category: str) -> list[Valued]:
 
 
 def _share(values: Sequence[Valued]) -> Figure:
-    clusters = [item.prompt.id for item, _ in values]
-    return mean([value for _, value in values], clusters=clusters, share=True)
+    names = clusters(item.prompt for item, _ in values)
+    return mean([value for _, value in values], clusters=names, share=True)
 
 
 def _satisfied(vote: Vote) -> float | None:
@@ -194,13 +195,13 @@ def _by_item(votes: Iterable[Vote], value: Callable[[Vote], float | None]) -> li
     found: dict[str, Unit] = {}
     for vote in votes:
         if (said := value(vote)) is not None:
-            found.setdefault(vote.item.key, (vote.item.prompt.id, []))[1].append(said)
+            found.setdefault(vote.item.key, (vote.item.prompt, []))[1].append(said)
     return list(found.values())
 
 
 def _alpha(units: Sequence[Unit], level: Any, resamples: int) -> Figure:
-    said, prompts = [values for _, values in units], [prompt for prompt, _ in units]
-    return krippendorff_alpha(said, level=level, clusters=prompts, resamples=resamples)
+    said, names = [values for _, values in units], clusters(prompt for prompt, _ in units)
+    return krippendorff_alpha(said, level=level, clusters=names, resamples=resamples)
 
 
 def _fleiss(units: Sequence[Unit], resamples: int) -> Figure:
@@ -212,20 +213,20 @@ def _fleiss(units: Sequence[Unit], resamples: int) -> Figure:
     values = sorted({value for _, said in units for value in said})
     whole = [unit for unit in units if len(unit[1]) == size]
     counts = [[said.count(v) for v in values] for _, said in whole]
-    return fleiss_kappa(counts, clusters=[prompt for prompt, _ in whole], resamples=resamples)
+    names = clusters(prompt for prompt, _ in whole)
+    return fleiss_kappa(counts, clusters=names, resamples=resamples)
 
 
 def _concordance(votes: Sequence[Vote], resamples: int) -> Figure:
     found: dict[str, list[list[float]]] = defaultdict(list)
-    prompts: dict[str, str] = {}
+    prompts: dict[str, Prompt] = {}
     for vote in votes:
         if vote.answer.ranking is not None:
             places = sorted(range(len(vote.answer.ranking)), key=vote.answer.ranking.__getitem__)
             found[vote.item.key].append([place + 1.0 for place in places])
-            prompts[vote.item.key] = vote.item.prompt.id
-    return kendall_w(
-        list(found.values()), clusters=[prompts[key] for key in found], resamples=resamples
-    )
+            prompts[vote.item.key] = vote.item.prompt
+    names = clusters(prompts[key] for key in found)
+    return kendall_w(list(found.values()), clusters=names, resamples=resamples)
 
 
 def _with_judge(
@@ -240,8 +241,8 @@ def _with_judge(
         judged = judge(vote.item.judged) if vote.item.judged else None
         if said is not None and judged is not None:
             same.append(float(said == judged))
-            prompts.append(vote.item.prompt.id)
+            prompts.append(vote.item.prompt)
     if quick:
         value = sum(same) / len(same) if same else None
         return Figure(value=value, low=None, high=None, n=len(same))
-    return mean(same, clusters=prompts, share=True)
+    return mean(same, clusters=clusters(prompts), share=True)
