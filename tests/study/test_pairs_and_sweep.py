@@ -1,5 +1,8 @@
 """Pairs with votes, two halves, and a choice that never sees the half it is reported on."""
 
+import csv
+import json
+
 import pytest
 
 from hrlaif.errors import DataError
@@ -39,6 +42,39 @@ def test_votes_of_raters_are_read_and_their_mean_is_peoples_preference(write):
     assert items[0].longer == 1.0
 
 
+def test_a_table_is_read_as_the_same_rows_in_json_lines(write, tmp_path):
+    rows = [
+        {
+            "Id": str(n),
+            "Prompt": f"q{n}",
+            "Response A": "aa",
+            "Response B": f"b{n}",
+            "Human preference": 0.75,
+            "Chance": 0.5,
+            "Raters": 3 if n else 3.0,
+            "Votes": {"ann": 1, "bob": None, "eve": 0.25} if n else [1, 0.5],
+            "Models": ["m", "n"],
+            "Meta": {"n_annotators": 4},
+        }
+        for n in range(2)
+    ]
+    rows.append({k: v for k, v in rows[1].items() if k not in ("Raters", "Models", "Votes")})
+    rows[2] |= {"Id": "2", "Chance": 1, "Meta": {"n_annotators": 4.0, "models": ["x", "y"]}}
+    table = tmp_path / "p.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            cells = {k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items()}
+            writer.writerow(cells)
+    items = read_items(read_rows(write("p.jsonl", rows)))
+    assert read_items(read_rows(table)) == items
+    assert [i.votes for i in items] == [{"rater 1": 1, "rater 2": 0.5}, {"ann": 1, "eve": 0}, {}]
+    assert [i.chance for i in items] == [0.5, 0.5, 1.0]
+    assert [i.raters for i in items] == [3, 3, 4]
+    assert [i.models for i in items] == [("m", "n"), ("m", "n"), ("x", "y")]
+
+
 @pytest.mark.parametrize(
     ("column", "what"),
     [
@@ -46,6 +82,9 @@ def test_votes_of_raters_are_read_and_their_mean_is_peoples_preference(write):
         ({"votes": [2]}, "votes"),
         ({"chance": 0}, "chance 0"),
         ({"raters": 0}, "raters 0"),
+        ({"raters": 2.5}, "raters 2.5"),
+        ({"votes": {"ann": "yes"}}, "votes {'ann': 'yes'}"),
+        ({"Chance": "often"}, "chance 'often'"),
     ],
 )
 def test_votes_that_are_none_are_refused_with_their_row(write, column, what):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
@@ -10,8 +12,12 @@ from hrlaif.messages import spoken
 from hrlaif.records import Comparison, digest
 from hrlaif.rows import comparisons_and_rows
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.names import named
 from hrlaif.statistics import clusters
 from hrlaif.statistics.checking import done
+
+_READ = ("votes", "models", "chance", "raters", "meta")
+"""Columns beside those of every command; an empty cell says nothing."""
 
 
 class Item(NamedTuple):
@@ -80,7 +86,7 @@ class Item(NamedTuple):
 
 
 def read_items(rows: Sequence[SourceRow]) -> list[Item]:
-    """Rows as in every command, with four more columns where there are any.
+    """Rows as in every command, with four more columns where there are any, named as loosely.
 
     `votes`: each rater's preference for responses[0], as {rater: p} or [p, ...]; of grades between
     0 and 1 the mean is people's preference, and the side is what raters agree on. `models`: the two
@@ -89,7 +95,7 @@ def read_items(rows: Sequence[SourceRow]) -> list[Item]:
     mean. Raises DataError naming the row. Prompts of the same turns get the first one's id: samples
     of one prompt, each under an id of its own, are no independent rows, nor parted by halves.
     """
-    told = comparisons_and_rows(rows)
+    told = comparisons_and_rows(map(_plain, rows))
     names = clusters(comparison.prompt for comparison, _ in told)
     return [
         Item(
@@ -123,52 +129,71 @@ def _under(comparison: Comparison, name: str) -> Comparison:
     return comparison.model_copy(update={"prompt": prompt})
 
 
+def _plain(row: SourceRow) -> SourceRow:
+    """By plain names, and what a cell of a table holds as JSON, read."""
+    values = dict(named(row.values))
+    for name in ("votes", "models", "meta"):
+        text = values.get(name)
+        if isinstance(text, str) and text.lstrip()[:1] in ("{", "["):
+            with suppress(ValueError, RecursionError):
+                values[name] = json.loads(text)
+    return row._replace(values={k: v for k, v in values.items() if k not in _READ or v != ""})
+
+
 def _votes(row: SourceRow) -> Mapping[str, float]:
-    given = row.values.get("votes")
-    if given is None:
-        return {}
+    given = row.values.get("votes", {})
     if isinstance(given, Sequence) and not isinstance(given, str):
-        given = {f"rater {n}": vote for n, vote in enumerate(given, start=1) if vote is not None}
-    if not isinstance(given, Mapping) or not all(_is_share(vote) for vote in given.values()):
+        given = {f"rater {n}": vote for n, vote in enumerate(given, start=1)}
+    # Of a table in which each rater has a field, most have nothing in most.
+    said = dict(given) if isinstance(given, Mapping) else {}
+    votes = {str(name): _number(vote) for name, vote in said.items() if vote is not None}
+    told = {name: vote for name, vote in votes.items() if vote is not None and 0 <= vote <= 1}
+    if not isinstance(given, Mapping) or len(told) < len(votes):
         raise DataError(
             f"{row.where}: votes {given!r:.60} are not each rater's preference for the first "
             "response, from 0 to 1: mend or drop them"
         )
-    return {str(name): float(vote) for name, vote in given.items()}
+    return told
 
 
 def _chance(row: SourceRow) -> float | None:
     given = row.values.get("chance")
-    if given is not None and not (_is_share(given) and given > 0):
+    chance = _number(given)
+    if given is not None and (chance is None or not 0 < chance <= 1):
         raise DataError(
             f"{row.where}: chance {given!r:.40} is no probability above 0: mend or drop it"
         )
-    return None if given is None else float(given)
+    return chance
 
 
 def _raters(row: SourceRow) -> int | None:
     given, meta = row.values.get("raters"), row.values.get("meta")
     if given is None:
-        given = meta.get("n_annotators") if isinstance(meta, Mapping) else None
-        return given if _is_count(given) else None
-    if not _is_count(given):
+        return _count(meta.get("n_annotators")) if isinstance(meta, Mapping) else None
+    if (count := _count(given)) is None:
         raise DataError(
             f"{row.where}: raters {given!r:.40} is no number of people: mend or drop it"
         )
-    return int(given)
+    return count
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _count(value: Any) -> int | None:
+    """A whole number above 0, as 3, 3.0 or "3"; None for what is none."""
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() and number > 0 else None
+
+
+def _number(value: Any) -> float | None:
+    """A number, also as the text of a table's cell; None for what is none."""
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _side(vote: float) -> float:
     """Of a grade between 0 and 1 the side that it leans to."""
     return 0.5 if vote == 0.5 else float(vote > 0.5)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _with_truth(comparison: Comparison, votes: Mapping[str, float]) -> Comparison:
@@ -181,9 +206,9 @@ def _with_truth(comparison: Comparison, votes: Mapping[str, float]) -> Compariso
 
 def _models(comparison: Comparison, row: SourceRow) -> tuple[str, str]:
     meta = row.values.get("meta")
-    named = row.values.get("models") or (meta.get("models") if isinstance(meta, Mapping) else None)
-    if isinstance(named, Sequence) and not isinstance(named, str) and len(named) == 2:
-        return str(named[0]), str(named[1])
+    told = row.values.get("models") or (meta.get("models") if isinstance(meta, Mapping) else None)
+    if isinstance(told, Sequence) and not isinstance(told, str) and len(told) == 2:
+        return str(told[0]), str(told[1])
     return comparison.a.model, comparison.b.model
 
 
