@@ -42,6 +42,15 @@ def test_a_silent_judge_leaves_the_category_unknown():
     assert categorize([prompt("x")], ByLetter(None))[0].category is None
 
 
+def test_a_judge_that_names_no_category_leaves_it_unknown():
+    class Thinks(ByLetter):
+        def choose(self, chats, choices, *, seed=0):
+            told = super().choose(chats, choices, seed=seed)
+            return [choice.model_copy(update={"mass": 1e-7}) for choice in told]
+
+    assert categorize([prompt("x")], Thinks("C"))[0].category is None
+
+
 def test_nothing_is_asked_where_all_is_known():
     known = [prompt("x", "math")]
     judge = ByLetter("A")

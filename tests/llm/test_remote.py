@@ -208,6 +208,43 @@ def test_a_judge_whose_votes_all_end_in_thought_is_stopped_after_ten(server, tex
     assert len(server.calls) == 1 + 10
 
 
+THOUGHT = {"<think>": 0.9999, "Okay": 0.00009, "1": 1e-7, "2": 5e-8}
+
+
+@pytest.mark.parametrize("hidden", [False, True])  # by a server that takes thoughts apart
+@pytest.mark.parametrize("kind", ["1 2", "1 2 3 4 5 6 7 8 9 10"])
+def test_a_judge_that_thinks_where_a_label_is_to_be_is_stopped_after_ten(server, kind, hidden):
+    def think(body, n):
+        reply = server.top(THOUGHT, {"\n": 0.99, "Okay": 0.01})
+        if hidden:
+            reply.body["choices"][0]["message"]["content"] = None
+        return reply
+
+    server.answer = think
+    with pytest.raises(ModelError, match=r"kind: remote, model: m, .*enable_thinking: false"):
+        model(server).choose(chats(40), kind.split())
+    assert len(server.calls) == 10
+
+
+def test_thoughts_are_counted_over_all_questions_of_a_judge_and_end_with_one_label(server):
+    server.answer = lambda body, n: server.top(THOUGHT if n < 9 else {"1": 0.9, "2": 0.1})
+    answers = [
+        choice
+        for part in range(4)
+        for choice in model(server).choose([Chat.user(f"{part}/{n}") for n in range(5)], ["1", "2"])
+    ]
+    assert [answer.mass < 1e-6 for answer in answers] == [True] * 9 + [False] * 11
+
+
+def test_a_thinking_judge_with_room_for_it_gives_votes(server):
+    server.answer = lambda body, n: (
+        server.top(THOUGHT) if "logprobs" in body else server.text("<think>1?</think>\n2")
+    )
+    answers = model(server, votes=1, vote_tokens=4000).choose(chats(15), ["1", "2"])
+    assert {answer.source for answer in answers} == {"hard"}
+    assert {answer.probabilities for answer in answers} == {(0.0, 1.0)}
+
+
 def test_a_vote_cut_now_and_then_stops_nothing(server):
     server.answer = lambda body, n: (
         server.text("1") if n % 4 == 1 else server.text(None, finish="length")

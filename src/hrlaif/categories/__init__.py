@@ -10,6 +10,8 @@ from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Choice, Prompt
 
 MAX_CHARS = 2000
+MASS_FLOOR = 0.05
+"""A judge that gives all categories together less probability than this has chosen none."""
 _ROLES = {"user": "Human", "assistant": "Assistant"}
 
 
@@ -34,7 +36,7 @@ def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
         chats.append(Chat.user(f"{head}\n\n{data.strip()}\n{texts['ending']}"))
     found = {}
     for turns, choice in zip(unknown, judge.choose(chats, letters), strict=True):
-        if isinstance(choice, Choice):
+        if isinstance(choice, Choice) and choice.mass >= MASS_FLOOR:
             best = max(range(len(names)), key=choice.probabilities.__getitem__)
             found[turns] = names[best]
     return [

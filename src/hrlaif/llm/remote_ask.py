@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from hrlaif.errors import ModelError
 from hrlaif.llm.call import call_key
 from hrlaif.llm.remote_parse import (
+    AMBIGUOUS,
     Answer,
     completion,
     is_cut_short,
@@ -21,7 +22,9 @@ from hrlaif.llm.remote_verdict import verdict
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 
 _TRIAL = 10
-"""Votes that tell whether a model answers at all."""
+"""Answers that tell whether a model answers at all."""
+_ROOM = 1000
+"""A vote of so many tokens has room for thoughts before it."""
 _SERVERS: dict[tuple[str, str, str], Server] = {}
 Raw = str | Unanswered
 
@@ -64,15 +67,12 @@ class Asker:
         A label that the server does not list among its 20 likeliest tokens counts as 0, and the
         mass says so. Votes for one of two labels are smoothed by half a vote (Jeffreys):
         (v + 0.5) / (n + 1); of more labels, such as grades, they are shares, so that their mean is
-        that of the votes. Their mass is the share that named a label.
+        that of the votes. Their mass is the share that named a label. Raises ModelError where the
+        first answers all begin with a thought, unless votes have room for one: then those count.
         """
         questions = [self._for_logprobs(chat, choices) for chat in chats]
-        # The first goes alone: what the server refuses is learned once, not by every call at once.
-        alone = 1 if self.server.logprobs is None else 0
         found: dict[int, Choice | Unanswered] = {}
-        for part in (range(alone), range(alone, len(questions))):
-            if not part or not questions:
-                continue
+        for part in filter(None, self._parts(len(questions))):
             raws = self._asked([questions[i] for i in part])
             for i, raw in zip(part, raws, strict=True):
                 choice = self._by_logprobs(raw, choices)
@@ -82,6 +82,17 @@ class Asker:
         voted = self._by_votes([chats[i] for i in left], choices, seed)
         found |= dict(zip(left, voted, strict=True))
         return [found[i] for i in range(len(chats))]
+
+    def _parts(self, count: int) -> Iterator[range]:
+        """Which questions go together; how many is known when the part before is answered."""
+        # The first goes alone: what the server refuses is learned once, not by every call at once.
+        begun = min(count, 1 if self.server.logprobs is None else 0)
+        yield range(begun)
+        # Then a few, as long as it is not known that it names labels and does not think.
+        unknown = self.server.logprobs is not False and self.server.thoughts >= 0
+        tried = min(count, begun + _TRIAL - self.server.thoughts) if unknown else begun
+        yield range(begun, tried)
+        yield range(tried, count)
 
     @property
     def server(self) -> Server:
@@ -140,6 +151,8 @@ class Asker:
         if found is None:
             return None
         mass = sum(found)
+        if self._thinks(answer, mass) and self.vote_tokens >= _ROOM:
+            return None
         if mass <= 0:
             return _no_label(answer)
         return Choice(
@@ -149,6 +162,28 @@ class Asker:
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens or 0,
         )
+
+    def _thinks(self, answer: Answer, mass: float) -> bool:
+        """Whether it thinks where a label was to be; raises ModelError before more is paid."""
+        begins = answer.text or "".join(position.sampled for position in answer.positions)
+        if mass >= AMBIGUOUS or not begins.lstrip().startswith("<think"):
+            self.server.thoughts = -1
+            return False
+        if self.server.thoughts < 0 or self.vote_tokens >= _ROOM:
+            return True
+        self.server.thoughts += 1
+        if self.server.thoughts >= _TRIAL:
+            tell = "extra_body: {chat_template_kwargs: {enable_thinking: false}}"
+            raise ModelError(
+                f"{self.endpoint.name} began {_TRIAL} answers with <think>, where a label was to "
+                f"be: tell it not to think, as in {self._judge(tell)}; where it cannot be told, "
+                "let it answer after its thoughts, with votes: 1, vote_tokens: 4000"
+            )
+        return True
+
+    def _judge(self, more: str) -> str:
+        kind = self.endpoint.name.partition(":")[0]
+        return f'--judge "{{kind: {kind}, model: {self.model}, {more}}}", beside its other settings'
 
     def _by_votes(
         self, chats: Sequence[Chat], choices: Sequence[str], seed: int
@@ -180,11 +215,11 @@ class Asker:
             return
         self.server.cut_votes += len(answers)
         if self.server.cut_votes >= _TRIAL:
+            more = f"vote_tokens: {max(4000, 4 * self.vote_tokens)}, votes: 1"
             raise ModelError(
                 f"{self.endpoint.name} wrote {self.vote_tokens} tokens {self.server.cut_votes} "
                 "times and no answer: it thinks before it answers; give it more, as in "
-                f'--judge "{{kind: remote, model: {self.model}, vote_tokens: '
-                f'{max(4000, 4 * self.vote_tokens)}, votes: 1}}", beside its other settings'
+                f"{self._judge(more)}"
             )
 
 

@@ -126,6 +126,8 @@ class Server:
     """Whether it gives log-probabilities; None before it was asked."""
     cut_votes: int = 0
     """Votes that used up their tokens and said nothing; -1 once one has said something."""
+    thoughts: int = 0
+    """Answers that began with a thought where a label was to be; -1 once one did not."""
     answered_at: float = float("-inf")
     """time.monotonic() of its last answer."""
     given_up: int = 0
