@@ -239,6 +239,25 @@ def test_a_model_that_is_not_here_is_told_and_its_time_is_unknown(tmp_path, tiny
     assert "unknown" not in plan(tmp_path, **here)["responses"].cells()
 
 
+@pytest.mark.parametrize("place", ["judge", "evaluation"])
+def test_a_judge_in_vllm_is_said_to_leave_no_memory_to_the_policy(place, tiny_model, monkeypatch):
+    def said(**values):
+        asked = {"judge": served} if place == "judge" else {"evaluation": {"judge": served}}
+        base = {"model": f"local:{tiny_model}", "judge": "scripted:"}
+        return notes(Config.parse({**base, **asked, **values}))
+
+    served = {"kind": "vllm", "model": "o/m"}
+    monkeypatch.delenv("HRLAIF_VLLM", raising=False)
+    (note,) = said()
+    assert 'export HRLAIF_VLLM="vllm --gpu-memory-utilization 0.5"' in note
+    assert said(compute={"device": "cpu"}) == []
+    monkeypatch.setenv("HRLAIF_VLLM", "vllm --gpu-memory-utilization 0.4")
+    assert said() == []
+    monkeypatch.delenv("HRLAIF_VLLM")
+    served["arguments"] = ["--gpu-memory-utilization=0.4"]
+    assert said() == []
+
+
 def test_a_reward_model_is_timed_by_what_it_is_made_of(tmp_path, tiny_model):
     here = {"model": f"local:{tiny_model}", "judge": "scripted:"}
     assert "unknown" not in plan(tmp_path, **here)["reward"].cells()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from pathlib import Path
 from hrlaif.asking import asked, read
 from hrlaif.config import Config
 from hrlaif.estimates import Work
-from hrlaif.llm import Local, Scripted
+from hrlaif.llm import Local, Scripted, Vllm
 from hrlaif.llm.remote import Remote
+from hrlaif.llm.vllm_server import COMMAND
 from hrlaif.materials import teaches
 from hrlaif.memory import GIB, needed, parameters
 from hrlaif.pipeline import stages
@@ -133,6 +135,7 @@ def notes(config: Config) -> list[str]:
                 f"local:{path}: no such folder or file here, so the time and memory that it takes "
                 "are not known (a hub id is fetched at the first use)"
             )
+    found += _shared_memory(config)
     if config.redteam is None or not config.redteam.teaches or teaches(config):
         return found
     return [
@@ -141,6 +144,23 @@ def notes(config: Config) -> list[str]:
         f"{'labels of fresh responses' if config.policy.learns_from == 'judge' else 'score'} "
         "alone; a reward model of the run (score: learned) would learn from them, and with "
         "redteam.teaches=false they are not written",
+    ]
+
+
+def _shared_memory(config: Config) -> list[str]:
+    """That a judge in vLLM takes the memory that the policy needs, unless it is told its share."""
+    part = config.evaluation
+    judges = (config.judge, part.judge, *getattr(part.labeler, "others", ()))
+    served = [judge for judge in judges if isinstance(judge, Vllm)]
+    told = " ".join(
+        [os.environ.get(COMMAND, ""), *(a for judge in served for a in judge.arguments)]
+    )
+    if not served or config.compute.device == "cpu" or "--gpu-memory-utilization" in told:
+        return []
+    return [
+        f"{served[0].name} is started beside the policy, and vLLM takes nine tenths of a GPU's "
+        f'memory: on one GPU first `export {COMMAND}="vllm --gpu-memory-utilization 0.5"`, or the share '
+        "that the policy leaves free"
     ]
 
 
