@@ -159,8 +159,8 @@ def _shared_memory(config: Config) -> list[str]:
         return []
     return [
         f"{served[0].name} is started beside the policy, and vLLM takes nine tenths of a GPU's "
-        f'memory: on one GPU first `export {COMMAND}="vllm --gpu-memory-utilization 0.5"`, or the share '
-        "that the policy leaves free"
+        f'memory: on one GPU first `export {COMMAND}="vllm --gpu-memory-utilization 0.5"`, or '
+        "the share that the policy leaves free"
     ]
 
 
