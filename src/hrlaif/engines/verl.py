@@ -3,6 +3,9 @@
 reward.custom_reward_function.path=$(python -c "import hrlaif.engines.verl as v; print(v.__file__)")
 reward.custom_reward_function.name=compute_score
 +reward.custom_reward_function.reward_kwargs.url=http://HOST:5000
+
+Before 2026-02 verl has these settings without the leading `reward.`. This package must be installed
+in verl's environment.
 """
 
 from __future__ import annotations
