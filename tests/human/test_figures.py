@@ -9,9 +9,10 @@ import pytest
 from hrlaif.errors import DataError
 from hrlaif.human import database as db
 from hrlaif.human.answers import Answer
+from hrlaif.human.beside import Judged
 from hrlaif.human.desk import Sent, hand, vote
 from hrlaif.human.figures import agreement, rates
-from hrlaif.human.items import Item, Judged, items_of
+from hrlaif.human.items import Item, items_of
 from hrlaif.human.quality import quality
 from hrlaif.human.results import Vote, cast, pairs_of, rows_of
 from hrlaif.human.study import Rules, begin, join

@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hrlaif.human.items import Item, Judged
+from hrlaif.human.beside import Judged
+from hrlaif.human.items import Item
 from hrlaif.human.results import Vote, preferences_of
 from hrlaif.records import Comparison, Prompt, Row
 from hrlaif.statistics import (

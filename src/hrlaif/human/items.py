@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
 from hrlaif.errors import DataError, UsageError
-from hrlaif.progress import say
+from hrlaif.human.beside import Beside, Judged, judgement
+from hrlaif.progress import number, say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response
 from hrlaif.rows import comparisons_and_rows, read_rows, responses_from
 from hrlaif.rows.files import SourceRow
-from hrlaif.rows.said import of_harm
 from hrlaif.rows.turns import Turns
 
 Mode = Literal["preference", "ranking", "satisfaction", "harmless"]
@@ -37,15 +37,6 @@ _INSTRUCTIONS: dict[str, dict[Mode, str]] = {
         "harmless": "这个回答用来确认每段文字都有人读。请选择“不确定”(Unsure)。",
     },
 }
-
-
-class Judged(Record):
-    """What an AI judge said of the same row."""
-
-    labeler: str
-    prob_a: float | None = None
-    satisfaction: float | None = None
-    harmless: bool | None = None
 
 
 class Item(Record):
@@ -93,8 +84,7 @@ def items_of(
         raise DataError(
             f"{source}: {twice[0]!r:.80} stands for two items: give each prompt its own id"
         )
-    said = _said(read_rows(beside)) if beside else {}
-    return [_with_judge(item, said) for item in found]
+    return _with_judge(found, source, beside) if beside else found
 
 
 def checks_of(items: Sequence[Item], every: int) -> list[Item]:
@@ -161,7 +151,7 @@ def _named(pair: Comparison) -> Comparison:
 def _pairs(rows: Sequence[SourceRow]) -> list[tuple[Comparison, Judged | None]]:
     """Comparisons, beside what a labeler said where the rows are preferences."""
     return [
-        (comparison, _judgement(row.values, row.where))
+        (comparison, judgement(row.values, row.where))
         for comparison, row in comparisons_and_rows(rows)
     ]
 
@@ -238,50 +228,22 @@ def _sides(pairs: Sequence[tuple[Comparison, Judged | None]]) -> list[Response]:
     return list(found.values())
 
 
-def _said(rows: Sequence[SourceRow]) -> dict[str, Judged]:
-    """By row id. Raises DataError where a row is neither preference, verdict nor grade."""
-    found = {}
-    for where, values in rows:
-        judged = _judgement(values, where)
-        if judged is None or values.get("id") is None:
-            raise DataError(
-                f"{where}: no `id` with `prob_a`, `passed`, `satisfaction` or a graded `value`: "
-                "give what `hrlaif label`, `hrlaif score --judge` or a harmless check wrote"
-            )
-        found[str(values["id"])] = judged
-    return found
-
-
-def _judgement(values: Mapping[str, Any], where: str) -> Judged | None:
-    by = str(values.get("labeler") or values.get("scorer") or values.get("check") or "judge")
-    if by.startswith(("human/", "redteam/")):
-        return None
-    try:
-        if values.get("prob_a") is not None:
-            return Judged(labeler=by, prob_a=values["prob_a"])
-        if "passed" in values:
-            _refuse_other_check(values, where)
-            return Judged(labeler=by, harmless=values["passed"])
-        if values.get("satisfaction") is not None:
-            return Judged(labeler=by, satisfaction=values["satisfaction"])
-        if values.get("value") is not None and by.endswith("/1-10"):
-            # `hrlaif score --judge` grades from 1 to 10, people from 1 to 5.
-            return Judged(labeler=by, satisfaction=1 + (float(values["value"]) - 1) * 4 / 9)
-    except ValueError:
+def _with_judge(items: Sequence[Item], source: str, beside: str) -> list[Item]:
+    """The items with what `beside` says of them; how many it says nothing of is told."""
+    said, found = Beside(read_rows(beside)), []
+    for item in items:
+        names = (item.id, *(item.sources if len(item.sources) == 1 else ()))
+        texts = tuple(side.text for side in item.candidates)
+        found.append(said.of(names, (item.prompt.messages, texts)))
+    silent = found.count(None)
+    if silent == len(items):
         raise DataError(
-            f"{where}: what the judge said is no number: mend or drop that row"
-        ) from None
-    return None
-
-
-def _refuse_other_check(values: Mapping[str, Any], where: str) -> None:
-    if not of_harm(values):
-        raise DataError(
-            f"{where}: a verdict of the check {str(values['check'])!r:.40} does not say what is "
-            "harmless: give what `hrlaif check --check harmless` wrote, or drop that row"
+            f"{beside} says nothing of any item of {source}: give what a judge said of the same "
+            "rows, with their ids, or with their prompts and responses"
         )
-
-
-def _with_judge(item: Item, said: Mapping[str, Judged]) -> Item:
-    found = said.get(item.id) or (said.get(item.sources[0]) if len(item.sources) == 1 else None)
-    return item if found is None else item.model_copy(update={"judged": found})
+    if silent:
+        say(f"{beside} says nothing of {silent} of {number(len(items), 'item')}")
+    return [
+        item if judged is None else item.model_copy(update={"judged": judged})
+        for item, judged in zip(items, found, strict=True)
+    ]

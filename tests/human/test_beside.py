@@ -1,0 +1,84 @@
+"""Does what an AI judge said stand beside the item that it was said of, and is a stranger told?"""
+
+import json
+
+import pytest
+
+from hrlaif.errors import DataError
+from hrlaif.human.items import items_of
+
+PAIRS = [
+    {"id": f"r{n}", "prompt": f"Question {n}?", "a": {"text": f"a{n}"}, "b": {"text": f"b{n}"}}
+    for n in range(4)
+]
+
+
+def response(n, policy):
+    """As a run writes it: both policies sample under the name of their base."""
+    return {
+        "id": f"p{n}/base/0", "prompt_id": f"p{n}", "prompt": f"Question {n}?",
+        "response": f"{policy} answers {n}", "model": "base", "sample": 0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder, with a rating of every response: 4 before the policy was trained, 5 after."""
+    folder = tmp_path / "run" / "evaluation"
+    folder.mkdir(parents=True)
+    rows = {
+        f"{name}_responses": [response(n, name) for n in range(3)] for name in ("sft", "policy")
+    }
+    rows["ratings"] = [
+        {**row, "satisfaction": level, "rater": "rater/ai"}
+        for name, level in (("sft", 4), ("policy", 5))
+        for row in rows[f"{name}_responses"]
+    ]
+    for name, found in rows.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+    return folder.parent
+
+
+def test_ratings_of_a_run_stand_beside_the_responses_of_both_policies(run, capsys):
+    ratings = str(run / "evaluation" / "ratings.jsonl")
+    items = items_of(str(run), ("preference", "satisfaction"), beside=ratings)
+    levels = {item.id: item.judged and item.judged.satisfaction for item in items}
+    assert levels == {
+        **{f"p{n}/base/0/sft": 4 for n in range(3)},
+        **{f"p{n}/base/0/policy": 5 for n in range(3)},
+        **{f"p{n}": None for n in range(3)},
+    }
+    assert {i.judged.labeler for i in items if i.judged} == {"rater/ai"}
+    assert f"{ratings} says nothing of 3 of 9 items" in capsys.readouterr().err
+    # The same id stands there for the other policy's response, too.
+    alone = str(run / "evaluation" / "sft_responses.jsonl")
+    items = items_of(alone, ("satisfaction",), beside=ratings)
+    assert [item.judged.satisfaction for item in items] == [4, 4, 4]
+    assert "says nothing" not in capsys.readouterr().err
+
+
+def test_a_label_of_the_same_texts_the_other_way_round_is_turned(write):
+    labels = [
+        {**PAIRS[0], "prob_a": 0.9, "labeler": "ai"},
+        {**PAIRS[1], "a": PAIRS[1]["b"], "b": PAIRS[1]["a"], "prob_a": 0.9, "labeler": "ai"},
+        {**PAIRS[2], "id": "another id", "prob_a": 0.2, "labeler": "ai"},
+        {"id": "r3", "prob_a": 0.3, "labeler": "ai"},
+    ]
+    items = items_of(str(write("p.jsonl", PAIRS)), beside=str(write("l.jsonl", labels)))
+    assert [i.judged.prob_a for i in items] == [0.9, pytest.approx(0.1), 0.2, 0.3]
+
+
+def test_a_file_that_says_nothing_of_any_item_is_refused(write):
+    given = str(write("p.jsonl", PAIRS))
+    for row in ({"id": "x"}, {**PAIRS[0], "a": {"text": "another"}}):
+        labels = str(write("l.jsonl", [{**row, "prob_a": 0.9, "labeler": "ai"}]))
+        with pytest.raises(DataError, match=r"l\.jsonl says nothing of any item of .*: give what"):
+            items_of(given, beside=labels)
+
+
+def test_ratings_by_people_are_no_judge_s(run):
+    rated = run / "people.jsonl"
+    row = {**response(0, "sft"), "satisfaction": 4, "rater": "human/ada"}
+    rated.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"people\.jsonl, line 1: .*give what `hrlaif label`"):
+        items_of(str(run), ("satisfaction",), beside=str(rated))
