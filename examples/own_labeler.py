@@ -27,10 +27,12 @@ class ShorterOfEqual(Settings):
         return [self._settled(answer) for answer in Pairwise().label(comparisons, judge)]
 
     def _settled(self, answer: Preference | Abstention) -> Preference | Abstention:
-        if isinstance(answer, Abstention) or abs(answer.prob_a - 0.5) >= self.margin:
-            return answer
-        sides = answer.comparison
-        prob_a = 0.5 + self.margin * (1 if len(sides.a.text) < len(sides.b.text) else -1)
-        return answer.model_copy(
-            update={"prob_a": prob_a, "reason": "about equal: the shorter one"}
-        )
+        named = answer.model_copy(update={"labeler": f"shorter/{answer.labeler}"})
+        if isinstance(named, Abstention) or abs(named.prob_a - 0.5) >= self.margin:
+            return named
+        a, b = len(named.comparison.a.text), len(named.comparison.b.text)
+        side = (b > a) - (b < a)
+        if side == 0:
+            return named
+        prob_a = 0.5 + self.margin * side
+        return named.model_copy(update={"prob_a": prob_a, "reason": "about equal: the shorter one"})

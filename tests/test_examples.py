@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from hrlaif.records import Candidate, Choice, Comparison, Message, Prompt
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -53,6 +56,28 @@ def test_a_labeler_of_one_s_own_is_named_as_module_and_class(hrlaif, tmp_path):
         environment={"PYTHONPATH": str(EXAMPLES)},
     )
     assert len(out.read_text("utf-8").splitlines()) == 10
+
+
+def test_a_labeler_of_one_s_own_turns_with_the_pair_and_names_itself(monkeypatch):
+    class Mild:
+        """Finds what begins with "One" a little better."""
+
+        name, chunk = "mild", 8
+
+        def choose(self, chats, choices, *, seed=0):
+            first = [0.55 if chat.about.first.startswith("One") else 0.45 for chat in chats]
+            return [Choice(probabilities=(p, 1 - p), mass=1, source="logprobs") for p in first]
+
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    labeler = importlib.import_module("own_labeler").ShorterOfEqual()
+    prompt = Prompt(id="p", messages=(Message(role="user", content="Which?"),))
+    for other, prob_a in (("Two.", 0.55), ("Two or more.", 0.6), ("2.", 0.4)):
+        a, b = Candidate(text="One."), Candidate(text=other)
+        pair = Comparison(id="c", prompt=prompt, a=a, b=b)
+        one, swapped = labeler.label([pair, pair.swapped()], Mild())
+        assert one.prob_a == pytest.approx(prob_a)
+        assert swapped.prob_a == pytest.approx(1 - prob_a)
+        assert one.labeler == "shorter/pairwise/mild/general-base-0shot"
 
 
 def test_a_check_of_one_s_own_leaves_open_what_it_cannot_read(hrlaif, tmp_path):
