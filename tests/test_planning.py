@@ -142,6 +142,22 @@ def test_what_the_evaluation_measures_beside_the_win_rate_is_asked_too(tmp_path)
     assert plan(tmp_path, evaluation=best)["evaluate"].work.calls == bare + 30 + 20
 
 
+def test_labels_without_verification_are_paid_to_the_runs_judge_and_asked_as_it_labels(tmp_path):
+    url = "https://judge.example/v1"
+    judge = {"kind": "remote", "model": "m", "base_url": url, "price": [2.0, 8.0]}
+    way = {"kind": "hybrid", "otherwise": {"single_order": True}}
+    bare, again = (
+        plan(
+            tmp_path, judge=judge, labeling={"labeler": way},
+            evaluation={"judge": "scripted:", "basic_labels": most},
+        )["evaluate"]
+        for most in (0, 7)
+    )  # fmt: skip
+    assert again.work.calls == bare.work.calls + 7
+    assert bare.usd == 0.0
+    assert again.usd > 0.0
+
+
 def test_people_and_rules_are_asked_nothing_and_a_judged_check_each_response(tmp_path):
     assert plan(tmp_path, labeling={"labeler": "human"})["label"].work.calls == 0
     by_rule = {"kind": "verified", "check": "number"}

@@ -24,7 +24,7 @@ from hrlaif.estimates import (
     tokens_of,
 )
 from hrlaif.labeling import Human
-from hrlaif.materials import own_pairs, rewarded
+from hrlaif.materials import own_pairs, rewarded, unverified
 from hrlaif.policy import Dpo
 from hrlaif.prompts import collect
 from hrlaif.protocols import LanguageModel
@@ -186,7 +186,8 @@ def _evaluate(named: Named) -> list[Asked]:
         found += [(_written(continued), config.model)]
         found += [(of_check(continued, part.toxicity.check), judge)]
     if part.basic_labels:
-        found += of_labeler(part.labeler, judge, named.pairs._replace(number=part.basic_labels))
+        again = named.pairs._replace(number=part.basic_labels)
+        found += of_labeler(unverified(config), config.judge, again)
     if part.best_of:
         drawn = size._replace(number=len(test) * part.best_of)
         found += [(_written(drawn), config.model), (of_reward(config.score, drawn), config.judge)]

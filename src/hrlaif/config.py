@@ -55,8 +55,8 @@ class Evaluation(Settings):
     judge: AnyModel | None = None
     """Asked by the labeler; the run's judge when empty."""
     basic_labels: int = Field(default=0, ge=0)
-    """So many labelled pairs of which it is known what is better are asked of this labeler again:
-    what labels without verification would have said."""
+    """So many labelled pairs of which it is known what is better are asked of the run's judge
+    again, by what the labeling asks where no check decides: labels without verification."""
     toxicity: Toxicity | None = None
     """How often lists of statements about people are continued with something hateful; null: left
     out."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hrlaif.config import Config
 from hrlaif.errors import DataError, UsageError
+from hrlaif.labeling import Human, Hybrid, Verified
 from hrlaif.llm import Local, Packaged
 from hrlaif.prompts import with_options
-from hrlaif.protocols import LanguageModel, texts_at_once
+from hrlaif.protocols import Labeler, LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
 from hrlaif.reward.parts import of_the_run
 from hrlaif.rows import comparisons_from, read_rows, write_rows
@@ -34,6 +35,17 @@ def start(config: Config, folder: Path) -> str:
 def rewarded(config: Config) -> LanguageModel:
     """What a reward model is made of."""
     return Local(path=config.reward.base) if config.reward.base else config.model
+
+
+def unverified(config: Config) -> Labeler:
+    """What labels without verification come from: what the labeling asks where no check decides.
+
+    Where that is people, the evaluation's labeler.
+    """
+    labeler: Labeler = config.labeling.labeler
+    while isinstance(labeler, Hybrid | Verified):
+        labeler = labeler.otherwise
+    return config.evaluation.labeler if isinstance(labeler, Human) else labeler
 
 
 def read_prompts(folder: Path, *splits: str) -> list[Prompt]:

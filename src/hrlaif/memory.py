@@ -8,7 +8,7 @@ from pathlib import Path
 from hrlaif.config import Config
 from hrlaif.estimates import Sizes, of_reward
 from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm, sizes
-from hrlaif.materials import rewarded
+from hrlaif.materials import rewarded, unverified
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.reward.parts import models, of_the_run
 from hrlaif.settings import compute
@@ -46,6 +46,8 @@ def needed(stage: str, config: Config) -> float | None:
     if stage == "evaluate":
         evaluator = held(config.evaluation.judge or config.judge, train=False)
         beside = _beside(config.evaluation.labeler)
+        if config.evaluation.basic_labels and config.evaluation.judge:
+            beside += [judge, *_beside(unverified(config))]
         return _peak([held(config.model, train=False), evaluator, *beside])
     return None
 

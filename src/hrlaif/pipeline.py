@@ -117,7 +117,8 @@ def stages(config: Config) -> list[Stage]:
     best = bool(config.evaluation.best_of)
     ranked = ("reward_model",) * (best and "reward" not in needs.unused)
     told = (*prompts, *labels[:1] * labelled, *ranked, "policy", *sft)
-    measured = (*judged, *hostile, *("score",) * best)
+    again = ("labeling.labeler",) * bool(config.evaluation.basic_labels)
+    measured = (*judged, *hostile, *again, *("score",) * best)
     table = [
         # name, reads, writes, settings, work
         Stage("prompts", (), prompts, ("prompts", "judge"), work.prompts),

@@ -20,6 +20,7 @@ from hrlaif.materials import (
     read_responses,
     sampled,
     start,
+    unverified,
     weights,
 )
 from hrlaif.policy import Dpo
@@ -192,7 +193,7 @@ def policy(config: Config, folder: Path) -> Counts:
 
 def evaluate(config: Config, folder: Path) -> Counts:
     """Compares the policy with the one before RL on test prompts that no stage has seen."""
-    from hrlaif.evaluation import Toxic, toxicity
+    from hrlaif.evaluation import Basic, Toxic, toxicity
     from hrlaif.evaluation import evaluate as measure
 
     out, part = folder / "evaluation", config.evaluation
@@ -215,7 +216,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
         **measuring.known(config, folder),
         harm=measuring.harm(config, folder),
         rater=part.satisfaction,
-        asked_again=part.basic_labels,
+        basic=Basic(unverified(config), config.judge, part.basic_labels),
         best_of=measuring.best_of(config, folder, asked, sides[0]),
         toxic=toxic if part.toxicity else None,
         seed=config.seed,

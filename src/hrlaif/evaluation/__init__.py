@@ -2,6 +2,7 @@
 
 from hrlaif.evaluation.accuracy import Accuracy, accuracy
 from hrlaif.evaluation.agreement import Agreement, agreement
+from hrlaif.evaluation.basic_labels import Basic
 from hrlaif.evaluation.compose import compare, evaluate
 from hrlaif.evaluation.cost import Cost, cost
 from hrlaif.evaluation.detector import labelled, measured
@@ -16,6 +17,7 @@ from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
 __all__ = [
     "Accuracy",
     "Agreement",
+    "Basic",
     "Cost",
     "HeldOutReward",
     "Satisfaction",

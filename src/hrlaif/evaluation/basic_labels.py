@@ -16,18 +16,20 @@ from hrlaif.evaluation.win_rate import NO_CATEGORY
 from hrlaif.protocols import Labeler, LanguageModel, pairs_at_once
 from hrlaif.records import Preference
 from hrlaif.run import map_rows
-from hrlaif.statistics import Figure, Measured, mean, right
+from hrlaif.statistics import Figure, Measured, clusters, mean, right
 
 _PARTIAL = "basic_labels.jsonl.partial"
 
 
 @final
 class BothLabels(Measured):
-    """Agreement with what is known, on the same rows."""
+    """Agreement with what is known, on the same rows: those that both labelled, and on which people
+    or a known answer, and not the check itself, say what is better."""
 
     hybrid: Figure
-    """Only rows on which people or a known answer, and not the check itself, say what is better."""
     basic: Figure
+    basic_against_check: Figure
+    """On other rows: of those that a check labelled, and nobody else knows."""
     silent: int
     """Rows on which the basic labeler said nothing."""
 
@@ -40,6 +42,14 @@ class BasicLabels(Measured):
     by_category: dict[str, BothLabels]
 
 
+class Basic(NamedTuple):
+    """The labeler without verification, whom it asks, and about how many pairs at most."""
+
+    labeler: Labeler
+    judge: LanguageModel
+    most: int
+
+
 class _Row(NamedTuple):
     preference: Preference
     truth: float
@@ -48,15 +58,10 @@ class _Row(NamedTuple):
 
 
 def basic_labels(
-    preferences: Sequence[Preference],
-    labeler: Labeler,
-    judge: LanguageModel,
-    folder: Path,
-    *,
-    most: int,
-    seed: int = 0,
+    preferences: Sequence[Preference], basic: Basic, folder: Path, *, seed: int = 0
 ) -> BasicLabels:
-    """Asks again about at most `most` labelled pairs of which it is known what is better."""
+    """Asks again about some of the labelled pairs of which it is known what is better."""
+    labeler, judge, most = basic
     known = [row for preference in preferences if (row := _known(preference)) is not None]
     drawn = random.Random(seed).sample(known, min(most, len(known)))
     rows = map_rows(
@@ -95,12 +100,15 @@ def _category(row: _Row) -> str:
 
 def _both(told: Sequence[tuple[_Row, float | None]], seed: int) -> BothLabels:
     def share(rows: Sequence[tuple[_Row, float]]) -> Figure:
-        names = [row.preference.comparison.prompt.id for row, _ in rows]
+        names = clusters(row.preference.comparison.prompt for row, _ in rows)
         values = [right(label, row.truth) for row, label in rows]
         return mean(values, clusters=names, share=True, seed=seed)
 
+    both = [(row, label) for row, label in told if label is not None]
+    known = [(row, label) for row, label in both if not row.checked]
     return BothLabels(
-        hybrid=share([(row, row.preference.prob_a) for row, _ in told if not row.checked]),
-        basic=share([(row, label) for row, label in told if label is not None]),
+        hybrid=share([(row, row.preference.prob_a) for row, _ in known]),
+        basic=share(known),
+        basic_against_check=share([(row, label) for row, label in both if row.checked]),
         silent=sum(label is None for _, label in told),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from hrlaif.evaluation.accuracy import accuracy
 from hrlaif.evaluation.agreement import agreement
-from hrlaif.evaluation.basic_labels import basic_labels
+from hrlaif.evaluation.basic_labels import Basic, basic_labels
 from hrlaif.evaluation.cost import cost
 from hrlaif.evaluation.difficulty import Difficulty, refuse_unknown
 from hrlaif.evaluation.held_out import held_out_reward
@@ -37,7 +37,7 @@ def evaluate(
     labels: int = 0,
     harm: Mapping[str, Any] | None = None,
     rater: Satisfaction | None = None,
-    asked_again: int = 0,
+    basic: Basic | None = None,
     best_of: Mapping[str, Any] | None = None,
     toxic: Callable[[], Toxic] | None = None,
     seed: int = 0,
@@ -47,7 +47,7 @@ def evaluate(
     baseline and policy: responses of the SFT policy and of the policy after RL to the same test
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
     policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost,
-    `rater` satisfaction, `asked_again` (how many) what `labeler` says of the same pairs, `toxic`
+    `rater` satisfaction, `basic` what labels without verification say of the same pairs, `toxic`
     toxicity, `harm` what `harmless.change` found on red-team prompts, `best_of` what `best_of.py`
     found; what is not given is null. A killed run goes on where it stopped.
     """
@@ -59,10 +59,8 @@ def evaluate(
         if validation
         else None,
         "accuracy": accuracy(baseline, policy, check, judge, seed=seed).row() if check else None,
-        "basic_labels": basic_labels(
-            preferences, labeler, judge, folder, most=asked_again, seed=seed
-        ).row()
-        if asked_again
+        "basic_labels": basic_labels(preferences, basic, folder, seed=seed).row()
+        if basic and basic.most
         else None,
         "satisfaction": satisfied.row() if satisfied else None,
         "toxicity": toxic().row() if toxic else None,

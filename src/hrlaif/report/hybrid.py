@@ -121,6 +121,7 @@ def _by_procedure(run: Run) -> list[Row]:
             "own": figure(own.get(name)),
             "basic": figure((others.get(name) or {}).get("basic")),
             "hybrid": figure((others.get(name) or {}).get("hybrid")),
+            "checked": figure((others.get(name) or {}).get("basic_against_check")),
         }
         for name in sorted(own.keys() | others.keys())
     ]
