@@ -53,10 +53,44 @@ def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
         "Answer: -1",
         "<think>1",
         "I cannot say.",
+        "The less helpful response is 1",
+        "The less harmful response is 1",
+        "Least harmful: 1",
+        "Fewest merits: 1",
+        "The lesser response is 1",
+        "Loser: 1",
+        "The losing answer is 1.",
+        "The poorer response is 1",
+        "Poorest: 1",
+        "Less accurate: Response 1",
+        "Response 1 is less preferable",
+        "Response 1 is the second best",
+        "It would be wrong to choose 1",
+        "The loser is 1. ",
     ],
 )
 def test_what_names_no_label_or_two_or_doubts_it_is_no_verdict(text):
     assert verdict(text, PAIR) is None
+    assert verdict(text.translate(str.maketrans("12", "21")), PAIR) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Response 2 is better, with less padding and the fewest errors.",
+        "The other gets the date wrong, so I choose 2",
+        "It is less wordy. The answer is 2.",
+        "At least by a little I prefer 2",
+        "More harmful response=2",
+    ],
+)
+def test_what_is_less_in_the_reasons_of_a_verdict_does_not_turn_it(text):
+    assert verdict(text, PAIR) == 1
+    assert verdict(text.replace("2", "1"), PAIR) == 0
+
+
+def test_a_grade_is_one_whatever_was_wrong_or_less():
+    assert verdict("One step is wrong and it says less than asked: the grade is 4", GRADES) == 3
 
 
 def test_the_last_verdict_counts_and_a_quoted_one_does_not():

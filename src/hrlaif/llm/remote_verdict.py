@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from hrlaif.llm.remote_parse import HIDDEN
 
 _DOUBT = re.compile(r"(?i)\b(?:not|never|neither|nor|worse|worst|weaker|inferior)\b|n't\b")
+_LESSER = re.compile(
+    r"(?i)\b(?:less|(?<!at )least|lesser|fewest|loser|losing|poorer|poorest|wrong|second best)\b"
+)
+"""Of two, the one that is not meant; behind a verdict, or in the reasons before it, it says nothing
+(`Response 2 is better: less padding`, `the date is wrong, so I choose 2`), nor of a grade."""
+_SO = re.compile(r"(?i)[.;!]\s|,\s*(?:and\s+)?(?:so|thus|hence|therefore)\b")
 
 
 def verdict(text: str, choices: Sequence[str]) -> int | None:
@@ -28,11 +34,13 @@ def verdict(text: str, choices: Sequence[str]) -> int | None:
     named: set[int] = set()
     for line in reversed(lines):
         named |= {i for i, label in enumerate(labels) if _names(line, label)}
-        ruled = {i for i, label in enumerate(labels) if _rules(line, label)}
+        ruled = {i: said for i, label in enumerate(labels) if (said := _rulings(line, label))}
         if ruled and (len(named) > 1 or _DOUBT.search(line)):
             return None
         if ruled:
-            return ruled.pop()
+            found, said = ruled.popitem()
+            of_the_lesser = len(labels) == 2 and all(_LESSER.search(words) for words in said)
+            return None if of_the_lesser else found
     return None
 
 
@@ -48,7 +56,8 @@ def _names(line: str, label: str) -> bool:
     return re.search(_alone(label), line) is not None
 
 
-def _rules(line: str, label: str) -> bool:
+def _rulings(line: str, label: str) -> list[str]:
+    """The words of each way in which the line names the label as its verdict, up to there."""
     around = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
     noun = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
     lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{noun}))?"
@@ -56,8 +65,9 @@ def _rules(line: str, label: str) -> bool:
     one = _alone(label)
     forms = (
         # Only one of two such runs side by side: each way to split them would be tried in turn.
-        rf"^{around}(?:(?i:{noun}){around})?{one}{around}$",
-        rf"{lead}{around}{one}{around}$",
+        rf"^{around}(?:(?i:{noun}){around})?{one}(?={around}$)",
+        rf"{lead}{around}{one}(?={around}$)",
         rf"\b(?i:{noun}){around}{one}{around}(?i:is\s+{best})",
     )
-    return any(re.search(form, line) for form in forms)
+    found = (re.search(form, line) for form in forms)
+    return [_SO.split(line[: match.end()])[-1] for match in found if match]
