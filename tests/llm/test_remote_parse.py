@@ -89,6 +89,17 @@ def test_what_is_less_in_the_reasons_of_a_verdict_does_not_turn_it(text):
     assert verdict(text.replace("2", "1"), PAIR) == 0
 
 
+def test_a_thought_that_closes_without_having_opened_is_no_verdict():
+    thought = "Let me think. Response 2 is better.\n</think>\n\n"
+    assert verdict(thought + "I cannot decide.", PAIR) is None
+    assert verdict(thought + "1", PAIR) == 0
+    assert verdict("<think>2?</think>" + thought + "<think>2", PAIR) is None
+
+
+def test_a_label_may_itself_be_a_word_for_the_lesser():
+    assert verdict("Answer: wrong", ("right", "wrong")) == 1
+
+
 def test_a_grade_is_one_whatever_was_wrong_or_less():
     assert verdict("One step is wrong and it says less than asked: the grade is 4", GRADES) == 3
 

@@ -24,8 +24,7 @@ def verdict(text: str, choices: Sequence[str]) -> int | None:
     answer is 2`) or call one better (`Response 2 is better`). The last such line counts, unless it,
     or anything behind it, also names another label.
     """
-    text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
-    text = re.sub(r"(?s)<think>.*?(</think>|$)", "", text)
+    text = _said(text)
     labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
     if len(labels) > 2:
         top = re.escape(labels[-1])
@@ -39,9 +38,16 @@ def verdict(text: str, choices: Sequence[str]) -> int | None:
             return None
         if ruled:
             found, said = ruled.popitem()
-            of_the_lesser = len(labels) == 2 and all(_LESSER.search(words) for words in said)
+            compared = len(labels) == 2 and not any(map(_LESSER.search, labels))
+            of_the_lesser = compared and all(map(_LESSER.search, said))
             return None if of_the_lesser else found
     return None
+
+
+def _said(text: str) -> str:
+    """What comes after the thoughts; a chat template may have opened them before the answer."""
+    text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
+    return re.sub(r"(?s)<think>.*?(</think>|$)", "", text).rpartition("</think>")[2]
 
 
 def _alone(label: str) -> str:
