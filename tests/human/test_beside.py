@@ -1,11 +1,19 @@
 """Does what an AI judge said stand beside the item that it was said of, and is a stranger told?"""
 
 import json
+import secrets
 
 import pytest
+import sqlalchemy as sql
 
-from hrlaif.errors import DataError
+from hrlaif.errors import DataError, StaleRunError
+from hrlaif.human import database as db
+from hrlaif.human.desk import Sent, hand, vote
+from hrlaif.human.figures import rates
 from hrlaif.human.items import items_of
+from hrlaif.human.results import cast
+from hrlaif.human.study import Rules, begin, join
+from hrlaif.records import digest
 
 PAIRS = [
     {"id": f"r{n}", "prompt": f"Question {n}?", "a": {"text": f"a{n}"}, "b": {"text": f"b{n}"}}
@@ -82,3 +90,63 @@ def test_ratings_by_people_are_no_judge_s(run):
     rated.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=r"people\.jsonl, line 1: .*give what `hrlaif label`"):
         items_of(str(run), ("satisfaction",), beside=str(rated))
+
+
+@pytest.fixture
+def database(tmp_path):
+    opened = db.Database(f"sqlite:///{tmp_path}/study.sqlite")
+    yield opened
+    opened.close()
+
+
+def labels(write, *probabilities):
+    """A judge's file on the first pairs."""
+    pairs = zip(PAIRS, probabilities, strict=False)
+    rows = [{"id": row["id"], "prob_a": p, "labeler": "ai"} for row, p in pairs]
+    return str(write("labels.jsonl", rows))
+
+
+def judged(database):
+    """How many votes there are, and what the figures have beside them."""
+    found = rates(cast(database))
+    agreed = found["agreement"]["preference"]["judge"]
+    return found["votes"], agreed["value"], agreed["n"]
+
+
+def test_a_judge_is_put_beside_votes_that_are_there_and_another_takes_its_place(database, write):
+    given, rules = str(write("p.jsonl", PAIRS)), Rules(checks=2, repeats=0)
+    study = begin(database, items_of(given), rules)
+    ada = join(study, "ada")
+    now = hand(study, ada)
+    while now.given:
+        side = "first" if now.given[0].shown[0] == 0 else "second"
+        sent = Sent(now.given[0].id, secrets.token_hex(8), {"prefers": side})
+        now = vote(study, ada, sent)
+    assert judged(database) == (4, None, 0)
+    begin(database, items_of(given, beside=labels(write, 0.9, 0.8, 0.7, 0.1)), rules)
+    assert judged(database) == (4, 0.75, 4)
+    begin(database, items_of(given), rules)  # the judge need not be named again
+    assert judged(database) == (4, 0.75, 4)
+    # Half of one judge and half of another would be neither.
+    begin(database, items_of(given, beside=labels(write, 0.4, 0.4)), rules)
+    assert judged(database) == (4, 0.0, 2)
+    with pytest.raises(StaleRunError, match="begun with other items"):
+        begin(database, items_of(given, limit=3, beside=labels(write, 0.9)), rules)
+    assert judged(database) == (4, 0.0, 2)
+
+
+def test_a_study_begun_when_the_judge_was_part_of_its_items_goes_on(database, write):
+    given, rules = str(write("p.jsonl", PAIRS)), Rules()
+    items = items_of(given, beside=labels(write, 0.9, 0.8, 0.7, 0.1))
+    begin(database, items, rules)
+    before = {"items": digest([item.row() for item in items], length=32), **rules.model_dump()}
+    with database.engine.begin() as connection:
+        connection.execute(db.study.update().values(settings=json.dumps(before)))
+    for beside in (None, labels(write, 0.9, 0.8, 0.7, 0.1), labels(write, 0.1)):
+        begin(database, items_of(given, beside=beside), rules)
+    with database.reading() as connection:
+        bodies = connection.execute(sql.select(db.items.c.body).where(db.items.c.shuffle >= 0))
+        found = [json.loads(body).get("judged") for body in bodies.scalars()]
+    assert found == [{"labeler": "ai", "prob_a": 0.1}, None, None, None]
+    with pytest.raises(StaleRunError, match="begun with other items"):
+        begin(database, items_of(given, limit=3), rules)

@@ -8,7 +8,7 @@ import json
 import secrets
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, final
 
 import sqlalchemy as sql
@@ -90,7 +90,7 @@ class Study:
         return f"{rater.session}.{self.sign('rater', rater.session)}"
 
     def item(self, number: int, connection: Connection) -> Item:
-        """An item; items never change, so the last ones asked for are kept."""
+        """An item; what raters see of it never changes, so the last ones asked for are kept."""
         found = self._items.get(number)
         if found is None:
             body = connection.execute(ask.ITEM, {"item": number}).scalar_one()
@@ -102,16 +102,20 @@ class Study:
 
 
 def begin(database: Database, asked: Sequence[Item], rules: Rules) -> Study:
-    """Opens a study, or goes on with the one in the database.
+    """Opens a study, or goes on with the one in the database, beside what a judge says by now.
 
     Raises StaleRunError where the database was begun with other items or rules.
     """
-    settings = {"items": digest([item.row() for item in asked], length=32), **rules.model_dump()}
+    settings = {"items": _digest(asked), **rules.model_dump()}
 
     def key_of(connection: Connection) -> str:
         found = connection.execute(sql.select(study.c.settings, study.c.key)).first()
         if found is not None:
-            _refuse_other(json.loads(found.settings), settings)
+            begun = json.loads(found.settings)
+            if begun["items"] != settings["items"]:  # a judge once was part of it
+                begun["items"] = _digest(_kept(connection).values())
+            _refuse_other(begun, settings)
+            _judge(connection, asked)
             return str(found.key)
         key = secrets.token_hex(32)
         values = {"id": 1, "settings": json.dumps(settings), "key": key, "created": time.time()}
@@ -141,6 +145,30 @@ def _fill(connection: Connection, asked: Sequence[Item]) -> None:
         rows.append({"key": item.key, "block": block, "shuffle": shuffle, "body": body, "taken": 0})
     for start in range(0, len(rows), 1000):
         connection.execute(items.insert(), rows[start : start + 1000])
+
+
+def _digest(asked: Iterable[Item]) -> str:
+    """Of all that raters are asked; a judge may be put beside it, or another, at any time."""
+    return digest([item.model_copy(update={"judged": None}).row() for item in asked], length=32)
+
+
+def _kept(connection: Connection) -> dict[int, Item]:
+    """The items of a study, without its checks, in the order in which it was begun with them."""
+    own = sql.select(items.c.id, items.c.body).where(items.c.shuffle >= 0).order_by(items.c.id)
+    return {row.id: Item.model_validate_json(row.body) for row in connection.execute(own)}
+
+
+def _judge(connection: Connection, asked: Sequence[Item]) -> None:
+    """Puts what a judge says in the place of what one said before, of all items alike.
+
+    Without any judge now, what stands there stands.
+    """
+    if not any(item.judged for item in asked):
+        return
+    for (number, kept), item in zip(_kept(connection).items(), asked, strict=True):
+        if kept.judged != item.judged:
+            body = item.model_dump_json(exclude_defaults=True)
+            connection.execute(items.update().where(items.c.id == number).values(body=body))
 
 
 def _refuse_other(begun: dict[str, Any], now: dict[str, Any]) -> None:
