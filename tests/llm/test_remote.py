@@ -208,6 +208,44 @@ def test_a_judge_whose_votes_all_end_in_thought_is_stopped_after_ten(server, tex
     assert len(server.calls) == 1 + 10
 
 
+CUT = "### Response 1\nThis answer is accurate and clear, and it"
+
+
+def test_a_judge_whose_votes_are_all_cut_before_a_label_is_stopped_after_ten(server):
+    server.answer = lambda body, n: server.text(CUT, finish="length")
+    with pytest.raises(ModelError, match=r"wrote 256 tokens 10 times and no answer.*vote_tokens"):
+        model(server).choose(chats(8), ["1", "2"])
+    assert len(server.calls) == 1 + 10
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (CUT, None),
+        ("2\n\nBecause it is", 1),
+        ("<think>1?</think>\n**2**\nBecause", 1),
+        ("2", 1),
+        ("Preferred Response=2", None),
+        ("1\n### Response 2\nThis is", None),
+    ],
+)
+def test_a_vote_that_was_cut_counts_only_where_it_begins_with_the_bare_label(server, text, found):
+    server.answer = lambda body, n: server.text(text if n else "1", finish="length" if n else "")
+    (answer,) = model(server, votes=1).choose(chats(1), ["1", "2"])
+    if found is None:
+        assert answer.reason.startswith("no label in the answer (cut at the token limit): ")
+    else:
+        assert answer.probabilities[found] == 1.0
+
+
+def test_a_grade_that_was_cut_where_it_may_go_on_is_none(server):
+    for text, grade in (("1", None), ("1\nbad", 0), ("10", 9), ("7/10\nIt", 6)):
+        server.answer = lambda body, n, text=text: server.text(text, finish="length")
+        judge = Remote(model=f"m {text}", base_url=server.url, votes=1)
+        (answer,) = judge.choose(chats(1), GRADES)
+        assert getattr(answer, "probabilities", [0.0] * 10)[grade or 0] == float(grade is not None)
+
+
 THOUGHT = {"<think>": 0.9999, "Okay": 0.00009, "1": 1e-7, "2": 5e-8}
 
 

@@ -12,13 +12,12 @@ from hrlaif.llm.remote_parse import (
     AMBIGUOUS,
     Answer,
     completion,
-    is_cut_short,
     label_probabilities,
     read,
     why_not,
 )
 from hrlaif.llm.remote_server import NO_LOGPROBS, TOP, Endpoint, Question, Server
-from hrlaif.llm.remote_verdict import verdict
+from hrlaif.llm.remote_verdict import opening, verdict
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 
 _TRIAL = 10
@@ -200,17 +199,18 @@ class Asker:
         alone = 0 if self.server.cut_votes < 0 else _TRIAL
         for part in (questions[:alone], questions[alone:]):
             told = self._asked(part)
-            self._stop_where_all_are_cut(told)
+            self._stop_where_all_are_cut(told, choices)
             raws += told
         each = [raws[i : i + self.votes] for i in range(0, len(raws), self.votes)]
         return [_counted(votes, choices) for votes in each]
 
-    def _stop_where_all_are_cut(self, raws: Sequence[Raw]) -> None:
-        """Raises ModelError before more is paid to a model that thinks for longer than a vote."""
+    def _stop_where_all_are_cut(self, raws: Sequence[Raw], choices: Sequence[str]) -> None:
+        """Raises ModelError before more is paid to a model that writes for longer than a vote."""
         answers = [read(raw) for raw in raws if isinstance(raw, str)]
         if not answers:
             return
-        if self.server.cut_votes < 0 or any(not is_cut_short(a) for a in answers):
+        cut = all(a.finish_reason == "length" and opening(a.text, choices) is None for a in answers)
+        if self.server.cut_votes < 0 or not cut:
             self.server.cut_votes = -1
             return
         self.server.cut_votes += len(answers)
@@ -218,7 +218,7 @@ class Asker:
             more = f"vote_tokens: {max(4000, 4 * self.vote_tokens)}, votes: 1"
             raise ModelError(
                 f"{self.endpoint.name} wrote {self.vote_tokens} tokens {self.server.cut_votes} "
-                "times and no answer: it thinks before it answers; give it more, as in "
+                "times and no answer: it thinks or explains before it answers; give it more, as in "
                 f"{self._judge(more)}"
             )
 
@@ -239,9 +239,9 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswere
         if isinstance(written, Unanswered):
             why = why or written
             continue
-        label = verdict(written.text, choices)
+        label = _label(answer, choices)
         if label is None:
-            why = why or _no_label(answer)
+            why = why or _no_label(answer, cut=answer.finish_reason == "length")
         else:
             counts[label] += 1
     counted = sum(counts)
@@ -257,8 +257,17 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswere
     )
 
 
-def _no_label(answer: Answer) -> Unanswered:
-    return Unanswered(reason=f"no label in the answer: {answer.text.strip()[-80:]!r}")
+def _label(answer: Answer, choices: Sequence[str]) -> int | None:
+    """The verdict of a vote; of one that was cut only where it began with it."""
+    label = verdict(answer.text, choices)
+    if answer.finish_reason == "length" and label != opening(answer.text, choices):
+        return None
+    return label
+
+
+def _no_label(answer: Answer, *, cut: bool = False) -> Unanswered:
+    where = "in the answer (cut at the token limit)" if cut else "in the answer"
+    return Unanswered(reason=f"no label {where}: {answer.text.strip()[-80:]!r}")
 
 
 def _sendable(text: str) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hrlaif.messages import spoken
 from hrlaif.records import Completion, Unanswered
 
 AMBIGUOUS = 0.01
@@ -118,11 +117,6 @@ def completion(answer: Answer) -> Completion | Unanswered:
         prompt_tokens=answer.prompt_tokens,
         completion_tokens=answer.completion_tokens or 0,
     )
-
-
-def is_cut_short(answer: Answer) -> bool:
-    """Whether all its tokens were used up before it said anything but its thoughts."""
-    return answer.finish_reason == "length" and not spoken(answer.text).strip()
 
 
 def why_not(answer: Answer) -> Unanswered:

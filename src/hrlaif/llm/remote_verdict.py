@@ -14,6 +14,7 @@ _LESSER = re.compile(
 )
 """Of two, the one that is not meant; behind a verdict, or in the reasons before it, it says nothing
 (`Response 2 is better: less padding`, `the date is wrong, so I choose 2`), nor of a grade."""
+_AROUND = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
 _SO = re.compile(r"(?i)[.;!]\s|,\s*(?:and\s+)?(?:so|thus|hence|therefore)\b")
 
 
@@ -24,11 +25,7 @@ def verdict(text: str, choices: Sequence[str]) -> int | None:
     answer is 2`) or call one better (`Response 2 is better`). The last such line counts, unless it,
     or anything behind it, also names another label.
     """
-    text = _said(text)
-    labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
-    if len(labels) > 2:
-        top = re.escape(labels[-1])
-        text = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{top}(?!\w|[.,]\d)", "", text)
+    text, labels = _said(text, choices)
     lines = [line for line in text.splitlines() if line.strip()]
     named: set[int] = set()
     for line in reversed(lines):
@@ -44,10 +41,32 @@ def verdict(text: str, choices: Sequence[str]) -> int | None:
     return None
 
 
-def _said(text: str) -> str:
-    """What comes after the thoughts; a chat template may have opened them before the answer."""
+def opening(text: str, choices: Sequence[str]) -> int | None:
+    """Index of the label that is the whole first line, as of an answer with reasons behind it.
+
+    None where that may be the beginning of a longer one: a text cut behind `1` may have meant `10`.
+    """
+    text, labels = _said(text, choices)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    for i, label in enumerate(labels):
+        if re.search(rf"^{_AROUND}{_alone(label)}{_AROUND}$", first):
+            goes_on = any(other != label and other.startswith(label) for other in labels)
+            return None if goes_on and text.endswith(label) else i
+    return None
+
+
+def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
+    """What comes after the thoughts, without the scale behind a grade; and the labels.
+
+    A chat template may have opened the thoughts before the answer.
+    """
     text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
-    return re.sub(r"(?s)<think>.*?(</think>|$)", "", text).rpartition("</think>")[2]
+    text = re.sub(r"(?s)<think>.*?(</think>|$)", "", text).rpartition("</think>")[2]
+    labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
+    if len(labels) > 2:
+        top = re.escape(labels[-1])
+        text = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{top}(?!\w|[.,]\d)", "", text)
+    return text, labels
 
 
 def _alone(label: str) -> str:
@@ -64,16 +83,15 @@ def _names(line: str, label: str) -> bool:
 
 def _rulings(line: str, label: str) -> list[str]:
     """The words of each way in which the line names the label as its verdict, up to there."""
-    around = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
     noun = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
     lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{noun}))?"
     best = r"(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b"
     one = _alone(label)
     forms = (
         # Only one of two such runs side by side: each way to split them would be tried in turn.
-        rf"^{around}(?:(?i:{noun}){around})?{one}(?={around}$)",
-        rf"{lead}{around}{one}(?={around}$)",
-        rf"\b(?i:{noun}){around}{one}{around}(?i:is\s+{best})",
+        rf"^{_AROUND}(?:(?i:{noun}){_AROUND})?{one}(?={_AROUND}$)",
+        rf"{lead}{_AROUND}{one}(?={_AROUND}$)",
+        rf"\b(?i:{noun}){_AROUND}{one}{_AROUND}(?i:is\s+{best})",
     )
     found = (re.search(form, line) for form in forms)
     return [_SO.split(line[: match.end()])[-1] for match in found if match]
