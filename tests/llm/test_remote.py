@@ -170,6 +170,17 @@ def test_null_logprobs_lead_to_smoothed_votes_and_are_remembered(server):
     assert len(server.calls) == 1 + 15
 
 
+def test_an_empty_first_answer_does_not_turn_the_others_to_votes(server):
+    def answer(body, n):
+        if "question 0" in body["messages"][0]["content"]:
+            return server.text("1" if n else "")
+        return server.top({"1": 0.9, "2": 0.1})
+
+    server.answer = answer
+    answers = model(server).choose(chats(20), ["1", "2"])
+    assert [a.source for a in answers] == ["votes"] + ["logprobs"] * 19
+
+
 def test_refused_logprobs_lead_to_votes_with_one_refused_call(server):
     def answer(body, n):
         refused = server.error(400, "logprobs is not supported with this model", param="logprobs")

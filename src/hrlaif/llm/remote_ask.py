@@ -145,7 +145,9 @@ class Asker:
         if answer.broken or answer.refusal or answer.finish_reason == "content_filter":
             return why_not(answer)
         found = label_probabilities(answer.positions, choices)
-        if self.server.logprobs is None:
+        # An answer that says nothing does not say either whether there are log-probabilities.
+        said = answer.positions or answer.text.strip() or answer.finish_reason == "length"
+        if said and self.server.logprobs is None:
             self.server.logprobs = bool(answer.positions and answer.positions[0].probabilities)
         if found is None:
             return None
