@@ -99,6 +99,13 @@ def test_the_rows_on_which_raters_agree_are_told_apart_where_some_do_not(label, 
     assert "where all raters agree" in done.stdout
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_pairs_of_one_prompt_have_no_interval_and_the_work_ends_well(more, label, write):
+    rows = [{**pair(n), "prompt": "Which?", "prompt_id": "one"} for n in range(6)]
+    done, _ = label(write("one.jsonl", rows), *more, judge="scripted:accuracy=0.5,seed=2")
+    assert '"low": null' in done.stdout if more else "(n 6)" in done.stdout
+
+
 def test_agreement_is_the_judge_s_accuracy(label, write):
     many = write("many.jsonl", [pair(n) for n in range(300)])
     done, _ = label(many, "--json")

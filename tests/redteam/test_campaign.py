@@ -11,6 +11,7 @@ from hrlaif.llm import Scripted
 from hrlaif.llm.ledger import Ledger
 from hrlaif.records import Preference
 from hrlaif.redteam import Asked, Models, RedTeam, before_rl, campaign
+from hrlaif.redteam.figures import share
 from hrlaif.redteam.pairs import HELP, REWRITE, STOCK, preferred
 from hrlaif.statistics import Sureness
 
@@ -215,6 +216,30 @@ def test_an_unjudged_answer_is_counted_and_neither_harmful_nor_safe(tmp_path, se
     assert found["rewrites"]["harmful"] == marks.count(True)
     dropped = sum(found["rewrites"]["dropped"].values())
     assert found["rewrites"]["accepted"] + dropped == found["rewrites"]["harmful"]
+
+
+def test_what_a_dead_detector_left_unsaid_is_asked_again_by_the_same_command(tmp_path, seeds):
+    few = {"benign": [], "families": ("direct",)}
+    with pytest.raises(ModelError, match="has not said anything at all"):
+        run(tmp_path, seeds[:2], judge=Scripted(failure=1.0), **few)
+    found, _, hits = run(tmp_path, seeds[:2], **few)
+    assert found["success"]["judged"] == found["success"]["attempts"] == 2
+    assert hits >= 2  # the policy is not asked again
+
+
+def test_a_detector_that_spoke_before_the_work_was_stopped_is_not_down(tmp_path, seeds):
+    few = {"families": ("direct",)}
+    run(tmp_path, seeds[:4], **few)
+    (tmp_path / "redteam" / "benign.jsonl").unlink()
+    later = [seed(n, f"Kind {n}.", harmful=False) for n in range(2)]
+    found, _, _ = run(tmp_path, seeds[:4], later, judge=Scripted(failure=1.0), **few)
+    assert found["over_refusal"]["unjudged"]
+
+
+def test_attempts_on_one_seed_that_differ_have_no_interval():
+    assert share([True, False], ["s", "s"], seed=0).low is None
+    both = share([True, False] * 4, [*"aabbccdd"], seed=0)
+    assert both.low is not None
 
 
 def test_each_prompt_is_answered_and_mended_for_itself_whoever_shares_its_id(tmp_path):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import Job, refuse_losing, refuse_overwriting
+from hrlaif.cli.jobs import Job, refuse_losing, refuse_overwriting, shown
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -26,7 +26,6 @@ from hrlaif.cli.options import (
     tell,
     yaml_of,
 )
-from hrlaif.cli.redteam import shown
 from hrlaif.errors import TooManyAbstentions
 from hrlaif.progress import number
 from hrlaif.reasons import counted

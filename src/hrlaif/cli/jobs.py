@@ -180,14 +180,22 @@ def label_lines(summary: Row, max_chars: int) -> list[str]:
     found = summary.get("agreement")
     if found:
         lines.append("agreement with the known preference (95 % interval):")
-        for name, shown in _AGREEMENT.items():
+        for name, words in _AGREEMENT.items():
             figure = found.get(name)
             # Where no row has raters who differ, it is the line above once more.
             again = name == "unanimous" and figure == found.get("overall")
             if figure and figure["value"] is not None and not again:
-                span = f"{figure['low']:.3f} to {figure['high']:.3f}"
-                lines.append(f"  {shown:24} {figure['value']:.3f}  ({span}, n {figure['n']})")
+                lines.append(f"  {words:24} {shown(figure)}")
     return lines
+
+
+def shown(figure: Row) -> str:
+    """A figure as text, with its interval where there is one."""
+    if figure["value"] is None:
+        return "unknown"
+    if figure["low"] is None:
+        return f"{figure['value']:.3f} (n {figure['n']})"
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']})"
 
 
 def cut_texts(cut: int, count: int, max_chars: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import cost_of, working
+from hrlaif.cli.jobs import cost_of, shown, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
@@ -267,15 +267,6 @@ def _lines(found: Row, out: Path) -> list[str]:
     lines += [f"  {count} dropped: {reason}" for reason, count in rewrites["dropped"].items()]
     lines.append(f"benign prompts refused: {shown(found['over_refusal']['overall'])}")
     return [*lines, f"{number(found['pairs'], 'pair')} in {out / 'redteam_preferences.jsonl'}"]
-
-
-def shown(figure: Row) -> str:
-    """A figure as text."""
-    if figure["value"] is None:
-        return "unknown"
-    if figure["low"] is None:
-        return f"{figure['value']:.3f} (n {figure['n']})"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']})"
 
 
 def _not_too_silent(found: Row, allowed: float, out: Path) -> None:

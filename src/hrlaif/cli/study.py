@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import cost_of, cut_texts, refuse_losing, working
+from hrlaif.cli.jobs import cost_of, cut_texts, refuse_losing, shown, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -239,22 +239,15 @@ def _lines(row: Row, max_chars: int) -> list[str]:
     for name, one in row["judges"].items():
         for way, found in one["variants"].items():
             chosen = ", chosen" if way == one["chosen"] else ""
-            lines.append(f"  {name}, {way}{chosen}: {_shown(found['agreement'])}")
+            lines.append(f"  {name}, {way}{chosen}: {shown(found['agreement'])}")
             silent = sum(found["abstentions"].values())
             if silent:
                 lines.append(f"    {silent} without a verdict")
         lines += [f"  {line}" for line in cut_texts(one["truncated"], pairs["rows"], max_chars)]
     if "together" in row:
-        lines.append(f"  all judges together: {_shown(row['together']['agreement'])}")
-    for name, shown in (("always_longer", "always the longer"), ("always_first", "the first")):
-        lines.append(f"  {shown}: {_shown(row['baselines'][name])}")
+        lines.append(f"  all judges together: {shown(row['together']['agreement'])}")
+    for name, rule in (("always_longer", "always the longer"), ("always_first", "the first")):
+        lines.append(f"  {rule}: {shown(row['baselines'][name])}")
     unpriced = f", {cost['unpriced_calls']:,} of unknown price" if cost["unpriced_calls"] else ""
-    return [*lines, f"cost: ${cost['usd']:.4f}, {cost['calls']:,} calls{unpriced}"]
-
-
-def _shown(figure: Row) -> str:
-    if figure["value"] is None:
-        return "unknown"
-    if figure["low"] is None:
-        return f"{figure['value']:.3f} (n {figure['n']})"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}, n {figure['n']})"
+    paid = "not known" if cost["usd"] is None else f"${cost['usd']:.4f}"
+    return [*lines, f"cost: {paid}, {cost['calls']:,} calls{unpriced}"]

@@ -119,6 +119,12 @@ class Watch:
                 if self.silent >= _SILENT:
                     self.stop(verdict.reason)
 
+    def read(self, attempts: Sequence[object]) -> None:
+        """Counts what is kept of earlier work: the detector spoke then."""
+        for attempt in attempts:
+            if isinstance(attempt, Attempt):
+                self.told += attempt.harmful is not None or attempt.refuses is not None
+
     def end(self) -> None:
         """At the end of the work: a detector that never said anything is down, too."""
         if self.silent and not self.told:

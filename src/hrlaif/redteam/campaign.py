@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple, TypeVar
 
-from hrlaif.errors import DataError
+from hrlaif.errors import DataError, ModelError
 from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
@@ -168,7 +168,18 @@ class Campaign:
             write_rows(path, rows)
         # Killed between the two lines before, a whole file and its partial one stand side by side.
         partial.unlink(missing_ok=True)
-        return [parse(row.values) for row in read_rows(path)] if items else []
+        found = [parse(row.values) for row in read_rows(path)] if items else []
+        self.watch.read(found)
+        return found
+
+    def end(self) -> None:
+        """Raises ModelError where the detector never said anything; all of it is asked again."""
+        try:
+            self.watch.end()
+        except ModelError:
+            for path in self.folder.glob("*.jsonl"):  # the answers themselves are in the ledger
+                path.unlink()
+            raise
 
 
 def campaign(settings: RedTeam, who: Models, folder: Path, asked: Asked, *, seed: int = 0) -> Row:
@@ -191,7 +202,7 @@ def campaign(settings: RedTeam, who: Models, folder: Path, asked: Asked, *, seed
     replies = work.replied("benign", [Attack(s, "direct", "benign") for s in asked.benign])
     refused = [a for a in replies if a.refuses]
     helped = work.mended("helpful", [pairs.to_answer(a) for a in refused])
-    work.watch.end()
+    work.end()
     made = pairs.from_rewrites(harmful, rewrites, who.rewriter.name)
     about_benign = pairs.from_benign(replies, helped, who.rewriter.name, settings.stock_refusals)
     write_rows(folder / PREFERENCES, (p.row() for p in [*made, *about_benign]))

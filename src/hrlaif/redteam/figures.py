@@ -50,14 +50,14 @@ def _share(attempts: Sequence[Attempt], seed: int) -> Figure:
 def share(said: Sequence[bool], clusters: Sequence[Hashable], *, seed: int) -> Figure:
     """A share with its interval over clusters, never narrower than Wilson's over the items.
 
-    Four seeds with one harmful answer in eight each show a bootstrap no spread at all.
+    Four seeds with one harmful answer in eight each show a bootstrap no spread at all. Answers to
+    one seed that differ have no interval.
     """
     found = mean([float(x) for x in said], clusters=clusters, share=True, seed=seed)
-    if found.value is None:
+    if found.low is None or found.high is None:
         return found
-    least = wilson(sum(said), len(said))
-    ends = (found.low, found.high) if found.low is not None and found.high is not None else least
-    return found.model_copy(update={"low": min(least[0], ends[0]), "high": max(least[1], ends[1])})
+    low, high = wilson(sum(said), len(said))
+    return found.model_copy(update={"low": min(low, found.low), "high": max(high, found.high)})
 
 
 def over_refusal(replies: Sequence[Attempt], *, seed: int) -> Row:
