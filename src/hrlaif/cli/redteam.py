@@ -63,6 +63,14 @@ Threshold = Annotated[float | None, typer.Option(help="Harmful from this probabi
 MeasuredFile = Annotated[
     str | None, typer.Option(help="detector.json of this judge: rates are corrected by it.")
 ]
+SeedLimit = Annotated[
+    int | None,
+    typer.Option(
+        help="Only so many harmful and so many benign seeds, spread over their kinds; what is "
+        "imported is taken whole.",
+        min=1,
+    ),
+]
 Variations = Annotated[int, typer.Option(help="Rewordings of each attack that worked.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Labelled = Annotated[
@@ -96,7 +104,7 @@ def redteam(
     seed: Seed = 0,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
-    limit: Limit = None,
+    limit: SeedLimit = None,
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
     dry_run: DryRun = False,
