@@ -204,6 +204,30 @@ def test_a_cap_on_top_logprobs_is_met(server):
     assert len(server.calls) == 4
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_one_judge_is_told_does_not_hold_for_another_of_the_same_model(server, order):
+    server.answer = lambda body, n: (
+        server.text("2") if body.get("think") else server.top({"1": 0.9, "2": 0.1})
+    )
+    judges = (model(server), model(server, extra_body={"think": True}))
+    found = {i: judges[i].choose(chats(3), ["1", "2"]) for i in order}
+    assert [{a.source for a in found[i]} for i in (0, 1)] == [{"logprobs"}, {"votes"}]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_votes_with_room_say_nothing_of_votes_without(server, order):
+    server.answer = lambda body, n: (
+        server.text("2") if body["max_tokens"] > 8 else server.text("<think>", finish="length")
+    )
+    stopped = []
+    for i in order:
+        try:
+            model(server, vote_tokens=(8, 256)[i]).choose(chats(3), ["1", "2"])
+        except ModelError:
+            stopped.append(i)
+    assert stopped == [0]
+
+
 def test_one_vote_is_one_greedy_hard_label(server):
     server.script(server.text("The answer is 2."))
     answer = model(server, votes=1).choose(chats(1), ["1", "2"])[0]

@@ -18,13 +18,14 @@ from hrlaif.llm.remote_parse import (
 )
 from hrlaif.llm.remote_server import NO_LOGPROBS, TOP, Endpoint, Question, Server
 from hrlaif.llm.remote_verdict import opening, verdict
-from hrlaif.records import Chat, Choice, Completion, Unanswered
+from hrlaif.records import Chat, Choice, Completion, Unanswered, digest
 
 _TRIAL = 10
 """Answers that tell whether a model answers at all."""
 _ROOM = 1000
 """A vote of so many tokens has room for thoughts before it."""
-_SERVERS: dict[tuple[str, str, str], Server] = {}
+_SERVERS: dict[str, Server] = {}
+"""By all that what was learned may depend on: what one judge is told does not hold for another."""
 Raw = str | Unanswered
 
 
@@ -96,8 +97,9 @@ class Asker:
     @property
     def server(self) -> Server:
         """What is known of it in this process."""
-        place = self.endpoint
-        return _SERVERS.setdefault((place.known_as, place.api, self.model), Server())
+        where = (self.endpoint.known_as, self.endpoint.api, self.model)
+        how = (self.vote_tokens, self.extra_body)
+        return _SERVERS.setdefault(digest([*where, *how]), Server())
 
     def _asked(self, questions: Sequence[Question]) -> list[Raw]:
         # The network client is loaded with the first question, not with the settings.
