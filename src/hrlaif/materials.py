@@ -12,7 +12,7 @@ from hrlaif.llm import Local, Packaged
 from hrlaif.prompts import with_options
 from hrlaif.protocols import Labeler, LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
-from hrlaif.reward.parts import of_the_run
+from hrlaif.reward.parts import of_samples, of_the_run
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows
 from hrlaif.sampling import Sampling, key
@@ -79,6 +79,21 @@ def teaches(config: Config) -> bool:
     return part.learns_from == "labels" or (
         part.learns_from == "reward" and (of_the_run(config.score) or part.renews)
     )
+
+
+def unused(config: Config) -> set[str]:
+    """Stages that make nothing that is used, or have nothing to do: they are no part of the run."""
+    part, red = config.policy, config.redteam
+    off = {"sft"} if config.sft is None else set()
+    off |= {"redteam"} if red is None or not red.teaches else set()
+    if part.learns_from == "labels":
+        return off | {"reward"}
+    if part.learns_from == "judge":
+        return off | {"responses", "label", "reward"}
+    if of_the_run(config.score):
+        return off
+    drawn = of_samples(config.score) > 0 or part.renews
+    return off | {"label", "reward"} | (set() if drawn else {"responses"})
 
 
 def own_pairs(config: Config, folder: Path | None = None) -> list[Comparison]:

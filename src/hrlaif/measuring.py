@@ -12,10 +12,12 @@ from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.evaluation.cost import judged
 from hrlaif.llm import Local
-from hrlaif.materials import read_preferences, read_responses, sampled, start, teaches
+from hrlaif.materials import read_preferences, read_responses, sampled, start, unused
 from hrlaif.records import Prompt, Response
 from hrlaif.rows import read_rows
 from hrlaif.run import read_receipt
+
+_BEFORE = ("prompts", "sft", "responses", "label", "redteam", "reward", "policy")
 
 
 def both_policies(
@@ -36,9 +38,9 @@ def known(config: Config, folder: Path) -> dict[str, Any]:
 
     Labels that lie there from other settings, and that nothing learns from now, are none.
     """
-    names = [*["sft"] * (config.sft is not None), *["label"] * teaches(config), "policy"]
-    receipts = {name: read_receipt(folder, name) for name in names}
-    labelled = "label" in names
+    off = unused(config)
+    receipts = {name: read_receipt(folder, name) for name in _BEFORE if name not in off}
+    labelled = "label" in receipts
     preferences = read_preferences(folder / "preferences.jsonl") if labelled else []
     silent = _silent(folder / "abstentions.jsonl") if labelled else []
     labelers = [*(p.labeler for p in preferences), *silent]

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from hrlaif import work
 from hrlaif.config import Config
 from hrlaif.llm import Local, Vllm
+from hrlaif.materials import unused
 from hrlaif.reward.parts import models, of_samples, of_the_run
 from hrlaif.run import sha256, sketch, texts_of
 from hrlaif.settings import Compute, Settings
@@ -113,9 +114,10 @@ def stages(config: Config) -> list[Stage]:
     learnt = ("preferences.jsonl", *mended)
     taught_by = (*learnt, *responses, *sft)
     needs = _needs(config, learnt)
-    raised, labelled = (*prompts, *needs.files, *sft), "label" not in needs.unused
+    off = unused(config)
+    raised, labelled = (*prompts, *needs.files, *sft), "label" not in off
     best = bool(config.evaluation.best_of)
-    ranked = ("reward_model",) * (best and "reward" not in needs.unused)
+    ranked = ("reward_model",) * (best and "reward" not in off)
     told = (*prompts, *labels[:1] * labelled, *ranked, "policy", *sft)
     again = ("labeling.labeler",) * bool(config.evaluation.basic_labels)
     measured = (*judged, *hostile, *again, *("score",) * best)
@@ -131,8 +133,6 @@ def stages(config: Config) -> list[Stage]:
         Stage("evaluate", told, ("evaluation",), measured, work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]
-    off = {*needs.unused, *(() if config.sft else ("sft",))}
-    off |= set() if rewrites else {"redteam"}
     return [stage for stage in table if stage.name not in off]
 
 
@@ -151,8 +151,6 @@ class _Needs(NamedTuple):
 
     files: tuple[str, ...]
     settings: tuple[str, ...]
-    unused: tuple[str, ...]
-    """Stages that make nothing that is used."""
 
 
 def _needs(config: Config, learnt: tuple[str, ...]) -> _Needs:
@@ -163,13 +161,12 @@ def _needs(config: Config, learnt: tuple[str, ...]) -> _Needs:
     """
     part = config.policy
     if part.learns_from == "labels":
-        return _Needs(learnt, ("policy",), ("reward",))
+        return _Needs(learnt, ("policy",))
     if part.learns_from == "judge":
-        return _Needs((), ("policy", "labeling"), ("responses", "label", "reward"))
+        return _Needs((), ("policy", "labeling"))
     learned = of_the_run(config.score)
     files = ["reward_model"] * learned + list(learnt) * part.renews
     drawn = of_samples(config.score) > 0 or part.renews
     settings = ["score", "policy"] + ["labeling"] * (part.staleness is not None)
-    unused = [] if learned else ["label", "reward"] + ["responses"] * (not drawn)
     files += ["responses.jsonl"] * drawn
-    return _Needs(tuple(files), (*settings, *["reward"] * part.renews), tuple(unused))
+    return _Needs(tuple(files), (*settings, *["reward"] * part.renews))

@@ -55,6 +55,15 @@ def test_harm_and_over_refusal_are_measured_before_and_after_on_the_same_questio
     assert harm["harmful"]["before"]["value"] == pytest.approx(sum(known) / len(known))
 
 
+def test_the_bill_of_the_evaluation_holds_all_that_ran_before_it(attacked):
+    folder, _, _, _ = attacked
+    bill = json.loads((folder / "evaluation" / "metrics.json").read_text())["cost"]
+    before = ("prompts", "sft", "responses", "label", "redteam", "reward", "policy")
+    calls = {name: receipt(folder, name)["cost"]["calls"] for name in before}
+    assert calls["redteam"] > 0
+    assert bill["calls"] == sum(calls.values())
+
+
 def test_the_page_shows_it_and_the_same_command_has_nothing_to_do(attacked, hrlaif):
     folder, config, more, _ = attacked
     page = (folder / "report.html").read_text("utf-8")

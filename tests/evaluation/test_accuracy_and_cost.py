@@ -148,3 +148,25 @@ def test_what_labels_cost_is_shared_by_those_that_a_judge_gave(told, silent, lab
     left = known(Config.parse({"score": "direct"}), tmp_path)
     assert (left["preferences"], left["labels"]) == ([], 0)
     assert "label" not in left["totals"]
+
+
+def test_all_that_ran_before_the_evaluation_is_paid_and_nothing_of_other_settings(tmp_path):
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy/choice.json").write_text('{"chosen": 1}')
+    write_rows(tmp_path / "policy/validation.jsonl", [{"step": 0}])
+    (tmp_path / "receipts").mkdir()
+    stages = ("prompts", "sft", "responses", "label", "redteam", "reward", "policy")
+    for n, stage in enumerate(stages):
+        receipt = Receipt(
+            stage=stage, settings={}, inputs={}, finished="now", seconds=1.0,
+            cost={"calls": 10**n, "usd": 0.5},
+        )  # fmt: skip
+        receipt_path(tmp_path, stage).write_text(json.dumps(receipt.row()))
+
+    def paid(**values):
+        found = cost(known(Config.parse(values), tmp_path)["totals"])
+        return found.calls, found.cost
+
+    assert paid(redteam={}) == (1111111, 3.5)
+    assert paid(redteam={"teaches": False}) == paid() == (1101111, 3.0)
+    assert paid(score="direct", redteam={}) == (1010011, 2.0)
