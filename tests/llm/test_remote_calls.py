@@ -20,6 +20,7 @@ from hrlaif.llm import prices
 from hrlaif.llm.calls import cost_table
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
+from hrlaif.llm.remote_ask import _SERVERS
 from hrlaif.llm.remote_key import key_for, redact
 from hrlaif.llm.remote_server import retry_after
 from hrlaif.records import Chat, Unanswered
@@ -99,6 +100,34 @@ def test_a_storm_of_429_shrinks_the_calls_at_once_and_loses_no_row(server):
         answers = write(model(server, max_retries=8), chats(24))
     assert [a.text for a in answers] == ["fine"] * 24
     assert len(server.calls) < 96
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_command_that_has_only_refused_questions_left_is_no_bad_server(
+    server, batches, tmp_path, batch
+):
+    n, refused = (60, 30) if batch else (6, 2)
+
+    def answer(body, _):
+        asked = body["messages"][-1]["content"]
+        odd = int(asked.split()[-1]) >= n - refused
+        return server.error(400, "odd") if odd else server.text("fine")
+
+    server.answer = answer
+    with using(Compute(batch=batch)), Ledger(tmp_path / "l.sqlite"):
+        first = write(model(server), chats(n))
+        _SERVERS.clear()  # as in another process
+        assert write(model(server), chats(n)) == first
+    reason = "the server rejected the request (400): odd"
+    assert first[n - refused :] == [Unanswered(reason=reason)] * refused
+    assert [a.text for a in first[: n - refused]] == ["fine"] * (n - refused)
+
+
+def test_a_prompt_that_openai_flags_is_filtered(server):
+    flagged = "Invalid prompt: your prompt was flagged as potentially violating our usage policy."
+    server.answer = lambda body, n: server.error(400, flagged, code="invalid_prompt")
+    reason = "refused by the server's content filter"
+    assert write(model(server), chats(2)) == [Unanswered(reason=reason)] * 2
 
 
 def test_a_slow_server_is_given_up_after_the_timeout(server):

@@ -66,6 +66,7 @@ def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> di
             waiting[question.key] = question
         else:
             known[question.key] = found
+    server.proven |= bool(known)
     if waiting:
         batch = _Batch(endpoint, server, ledger)
         known |= run(batch.ask(list(waiting.values())))
@@ -86,7 +87,7 @@ class _Batch:
 
     async def ask(self, questions: list[Question]) -> dict[str, str | Unanswered]:
         """Asks all; on an error, or Ctrl-C, calls off what is still under way."""
-        never_answered = self._server.answered_at == float("-inf")
+        never_answered = self._server.answered_at == float("-inf") and not self._server.proven
         async with places_of(self._endpoint, self._server, self._socket) as places:
             tasks: list[asyncio.Task[str | Unanswered]] = []
             try:
@@ -131,7 +132,8 @@ class _Batch:
             if self._server.answered_at == float("-inf"):
                 first = rest.pop(0)
                 found[first.key] = await self._once(places, first)
-        self._stop_where_all_are_rejected(2)
+        if not self._server.proven:
+            self._stop_where_all_are_rejected(2)
         if self._server.logprobs is False:
             given = [question for question in rest if question.body.get("logprobs")]
             found |= dict.fromkeys((question.key for question in given), NO_LOGPROBS)

@@ -34,6 +34,8 @@ _CAPPED = re.compile(
     r"top_logprobs|at most|less than|<=|maximum|between|range|exceed", re.IGNORECASE
 )
 
+_FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt"}
+
 Api = Literal["chat", "completions"]
 Refusal = Literal["adapted", "no logprobs", "too long", "filtered", "no model", "other"]
 
@@ -132,6 +134,8 @@ class Server:
     """time.monotonic() of its last answer."""
     given_up: int = 0
     """Questions given up since then."""
+    proven: bool = False
+    """The ledger holds answers of it: it does not refuse every request."""
     busy_at: float = float("-inf")
     """time.monotonic() when it was last said that it asks for patience."""
     addresses: defaultdict[str, Address] = field(default_factory=lambda: defaultdict(Address))
@@ -152,7 +156,7 @@ class Server:
     def refused(self, raw: str, sent: dict[str, Any]) -> Refusal:
         """Why it rejected this body with a 400; `adapted` when another try can go better."""
         message, param, code = _complaint(raw)
-        if code in {"content_filter", "content_policy_violation"}:
+        if code in _FILTERED:
             return "filtered"
         if code == "context_length_exceeded" or _TOO_LONG.search(message):
             return "too long"
