@@ -130,6 +130,34 @@ def test_a_prompt_that_openai_flags_is_filtered(server):
     assert write(model(server), chats(2)) == [Unanswered(reason=reason)] * 2
 
 
+FLAGGED = 'The model requires moderation. Your input was flagged for "violence".'
+
+
+def test_an_input_that_a_gateway_flags_with_a_403_is_filtered_and_the_others_are_not(server):
+    def answer(body, n):
+        odd = "question 1" in body["messages"][0]["content"]
+        return server.error(403, FLAGGED, code=403) if odd else server.text("fine")
+
+    server.answer = answer
+    answers = write(model(server), chats(3))
+    assert answers[1] == Unanswered(reason="refused by the server's content filter")
+    assert [a.text for a in (answers[0], answers[2])] == ["fine", "fine"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "This key may not use the model"}},
+        {"error": {"message": "Your account was flagged for unusual activity"}},
+        "<html>Blocked by the content filter of this network</html>",
+    ],
+)
+def test_a_403_that_is_about_no_input_stops_the_run(server, body):
+    server.script(server.reply(body, 403))
+    with pytest.raises(ModelError, match="refused the key"):
+        write(model(server), chats(3))
+
+
 def test_a_slow_server_is_given_up_after_the_timeout(server):
     server.script(server.reply("{}", delay=5.0))
     begun = time.monotonic()

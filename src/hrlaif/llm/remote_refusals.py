@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any, final
 
@@ -20,6 +21,7 @@ _IN_A_ROW = 50
 """Questions given up, without an answer between them, after which the work stops."""
 _GATEWAY_TIMEOUT = (504, 524)
 """The server behind the gateway may still be writing."""
+_FILTERED = "refused by the server's content filter"
 
 
 @final
@@ -38,6 +40,9 @@ class Refusals:
             wait = retry_after(sent.headers.get("retry-after"))
             reason = f"the server failed ({status}): {complaint(raw)[:120]}"
             return Again(reason, wait, lost=status in _GATEWAY_TIMEOUT)
+        if status == 403 and _flagged(raw):
+            self.failed(_FILTERED)
+            return Unanswered(reason=_FILTERED)
         if status not in {400, 413, 422}:
             raise ModelError(self.refused(place, status, sent, raw))
         dropped = set(self._server.dropped)
@@ -52,7 +57,7 @@ class Refusals:
             raise ModelError(self.refused(place, 404, sent, raw))
         reason = {
             "too long": "too long for the model's context",
-            "filtered": "refused by the server's content filter",
+            "filtered": _FILTERED,
         }.get(refusal, f"the server rejected the request ({status}): {complaint(raw)}")
         if refusal == "other":
             self.rejected.append(reason)
@@ -104,3 +109,14 @@ class Refusals:
                 f"row ({last.reason}): all answers so far are kept; the same command goes on"
             )
         return Unanswered(reason=f"{last.reason}, in {tries} tries")
+
+
+def _flagged(raw: str) -> bool:
+    """Whether an error says that this input was stopped, as OpenRouter does, and not the key.
+
+    What is no JSON comes from a proxy on the way, which stops all of them.
+    """
+    said = complaint(raw)
+    about_all = re.search(r"(?i)\baccount|\borgani[sz]ation|api.?key", said)
+    stopped = re.search(r"(?i)flagged|moderation|content.?(policy|filter)", said)
+    return raw.lstrip().startswith("{") and stopped is not None and about_all is None
