@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrlaif.llm.remote_parse import Position, label_probabilities
+from hrlaif.llm.remote_parse import Position, label_probabilities, usage
 from hrlaif.llm.remote_verdict import verdict
 
 PAIR = ("1", "2")
@@ -151,6 +152,15 @@ def test_the_mass_is_at_most_what_was_listed_and_swaps_with_the_labels(listed):
     found = label_probabilities(positions, PAIR)
     assert sum(found) <= sum(listed.values()) + 1e-9
     assert label_probabilities(positions, PAIR[::-1]) == found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("total", "found"),
+    [(135, (32, 103)), (41, (32, 9)), (40, (32, 9)), (None, (32, 9)), (10**30, (32, 9))],
+)
+def test_thoughts_that_only_the_total_counts_are_paid_for(total, found):
+    told = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": total}
+    assert usage(json.dumps({"choices": [{"text": "1"}], "usage": told})) == found
 
 
 def test_a_long_run_of_marks_takes_no_longer_than_its_length():

@@ -102,9 +102,16 @@ def usage(raw: str) -> tuple[int | None, int | None]:
 def _usage(body: Any) -> tuple[int | None, int | None]:
     used = body.get("usage") if isinstance(body, dict) else None
     used = used if isinstance(used, dict) else {}
-    counts = (used.get("prompt_tokens"), used.get("completion_tokens"))
-    prompt, completion = (n if type(n) is int and 0 <= n <= _MOST_TOKENS else None for n in counts)
+    named = ("prompt_tokens", "completion_tokens", "total_tokens")
+    prompt, completion, total = (_count(used.get(name)) for name in named)
+    if prompt is not None and completion is not None and total is not None:
+        # Some, as xAI, count the tokens of thoughts in the total alone: they are charged for.
+        completion = max(completion, total - prompt)
     return prompt, completion
+
+
+def _count(given: Any) -> int | None:
+    return given if type(given) is int and 0 <= given <= _MOST_TOKENS else None
 
 
 def completion(answer: Answer) -> Completion | Unanswered:
