@@ -118,3 +118,22 @@ def test_a_page_warns_of_few_pairs_and_says_what_is_allowed(hrlaif, write, tmp_p
     page = write_page(tmp_path).read_text()
     assert "the labels carry no information as calibrated" in page
     assert "surer than it may be" not in page
+
+
+def test_the_headline_is_of_a_judge_and_never_of_a_rule(hrlaif, rows, tmp_path):
+    more = ("--variants", "base", "--probes", "0", "--judge", "scripted:accuracy=0.9")
+    hrlaif.here("study", rows(40), "-o", tmp_path, *more)
+    row = json.loads((tmp_path / "study.json").read_text())
+    (judge,) = row["judges"].values()
+
+    def headline():
+        (tmp_path / "study.json").write_text(json.dumps(row))
+        page = write_page(tmp_path).read_text()
+        return page.partition('<p class="lead">')[2].partition("</p>")[0]
+
+    name = "scripted:accuracy=0.9, base"
+    assert headline().startswith(f"{name} names the response that people prefer in ")
+    judge["variants"]["base"]["agreement"] = figure(None, n=0)
+    assert headline() == f"{name} gave no verdict on the test half."
+    row["baselines"] = dict.fromkeys(row["baselines"], figure(None, n=0))
+    assert headline() == "People prefer no response in the test half."

@@ -13,7 +13,7 @@ from hrlaif.pages.values import figure
 from hrlaif.records import Row
 from hrlaif.study import shown_faults
 from hrlaif.study.sections import judge
-from hrlaif.study.sentences import allowed, few
+from hrlaif.study.sentences import allowed, few, lead
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -38,6 +38,7 @@ def write_page(folder: Path) -> Path:
         about=found["about"],
         finished=words.moment(found["about"]["finished"]),
         pairs=found["pairs"],
+        lead=lead(found),
         few=few(found),
         cost=found["cost"],
         overview=_overview(found, charts),

@@ -14,6 +14,18 @@ FEW = 30
 """Pairs of the test half below which figures say little."""
 
 
+def lead(found: Row) -> str:
+    """Of the first judge: how often it names what people prefer, or why that is not known."""
+    name, one = next(iter(found["judges"].items()))
+    agreement = figure(one["variants"][one["chosen"]]["agreement"])
+    if agreement is not None:
+        share = words.percent(agreement)
+        return f"{name}, {one['chosen']} names the response that people prefer in {share}."
+    if figure(found["baselines"]["always_longer"]) is None:
+        return "People prefer no response in the test half."
+    return f"{name}, {one['chosen']} gave no verdict on the test half."
+
+
 def allowed(name: str, found: Row) -> list[str]:
     """Of one judge: beside a coin, beside the longer response, its pull to a position, its cuts."""
     one = found["judges"][name]
