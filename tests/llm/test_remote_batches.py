@@ -506,6 +506,33 @@ def test_a_batch_whose_making_went_unanswered_is_not_made_twice(server, batches,
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_batch_whose_making_went_unanswered_is_kept_where_the_list_is_refused(
+    server, batches, tmp_path, status
+):
+    create, handle = batches._create, batches.handle
+
+    def unanswered(body):
+        create(body)
+        return server.error(504, "gateway timeout")
+
+    def unlisted(method, path, raw):
+        listed = method == "GET" and path.split("?")[0].endswith("/batches")
+        return server.error(status, "you may not list") if listed else handle(method, path, raw)
+
+    batches._create, server.files = unanswered, unlisted
+    path = tmp_path / "l.sqlite"
+    for _ in range(2):  # the second finds it unsettled, and sends none
+        with Ledger(path), pytest.raises(ModelError, match=r"504|you may not list"):
+            write(model(server), chats())
+        assert len(list_batches(path)) == 1
+    batches._create, server.files = create, handle
+    with Ledger(path) as ledger:
+        assert texts(write(model(server), chats())) == WANTED
+        assert ledger.totals().calls == N
+    assert (len(batches.made), len(server.calls)) == (1, 1)
+
+
 @pytest.mark.parametrize("body", ["", "<html>busy</html>"])
 def test_an_answer_file_that_is_not_whole_is_read_again(server, batches, tmp_path, body):
     handle, read = batches.handle, []

@@ -80,7 +80,7 @@ class Files:
                 await asyncio.sleep(backoff(attempt))
                 try:
                     id = await self.find(tag, file)
-                except Unsure:
+                except (Unsure, Refused):
                     raise error from None  # the next process settles it
                 if id:
                     return id
