@@ -104,6 +104,34 @@ def test_an_unknown_price_with_a_maximum_is_refused_and_without_one_is_not(tmp_p
         ledger.reserve(None)
 
 
+def test_calls_of_unknown_price_are_told_once_where_there_is_a_maximum(tmp_path, capsys):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        ledger.record_many([call("a", cost=None), call("b", cost=None), call("c")])
+        ledger.spent()
+    assert capsys.readouterr().err == ""
+    with Ledger(path, max_cost=1.0) as ledger:
+        for _ in range(2):
+            ledger.reserve(0.1)
+            with Ledger(path) as other:
+                other.record(call("d"))
+    said = capsys.readouterr().err
+    assert said.count("2 calls of unknown price count for nothing towards --max-cost: ") == 1
+
+
+def test_of_a_known_and_an_unknown_price_of_one_call_the_known_one_counts(tmp_path):
+    for first, second, known in ((None, 0.5, 0.5), (0.5, None, 0.5), (0.25, 0.5, 0.75)):
+        with Ledger(tmp_path / f"{first}-{second}.sqlite") as ledger:
+            ledger.record(call("k", cost=first))
+            before = ledger.spent()
+            ledger.record(call("k", cost=second))
+            assert (before, ledger.spent()) == (first or 0.0, known)
+            assert (ledger.totals().cost, ledger.totals().unpriced_calls) == (known, 0)
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record_many([call("k", cost=None), call("k", cost=None)])
+        assert ledger.totals().unpriced_calls == 1
+
+
 def test_a_file_that_is_no_ledger_is_named_and_left_alone(tmp_path):
     path = tmp_path / "l.sqlite"
     path.write_text("not a database, and long enough to have a header of its own " * 40)

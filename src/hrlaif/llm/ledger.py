@@ -24,13 +24,14 @@ from hrlaif.llm.call import NO_CALLS, Call, Totals, totals_of
 from hrlaif.llm.ledger_file import LOST, as_json, connect, plain, telling
 from hrlaif.progress import say
 
-# A key answered twice (two processes at once) keeps its first answer and adds up what was paid.
+# A key answered twice (two processes at once) keeps its first answer and adds up what was paid; of
+# a known and an unknown price the known one.
 _INSERT = """
 INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
   prompt_tokens = prompt_tokens + excluded.prompt_tokens,
   completion_tokens = completion_tokens + excluded.completion_tokens,
-  cost = cost + excluded.cost, seconds = seconds + excluded.seconds
+  cost = COALESCE(cost + excluded.cost, cost, excluded.cost), seconds = seconds + excluded.seconds
 RETURNING response
 """
 _FIND = """
@@ -42,6 +43,7 @@ SELECT COUNT(*) FILTER (WHERE status <> '{LOST}'), CAST(TOTAL(prompt_tokens) AS 
   CAST(TOTAL(completion_tokens) AS INTEGER), TOTAL(seconds), TOTAL(cost), COUNT(*) - COUNT(cost)
 FROM calls WHERE :stage IS NULL OR stage = :stage
 """
+_SPENT = "SELECT TOTAL(cost), COUNT(*) - COUNT(cost) FROM calls"
 _FAILED = """
 INSERT INTO failures VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1
 """
@@ -217,8 +219,14 @@ class Ledger:
             version = int(db.execute("PRAGMA data_version").fetchone()[0])
             # SQLite changes data_version only when another connection has written.
             if self._spent is None or version != self._seen_version:
-                self._spent = float(db.execute("SELECT TOTAL(cost) FROM calls").fetchone()[0])
-                self._seen_version = version
+                begun = self._spent is None
+                total, unpriced = db.execute(_SPENT).fetchone()
+                self._spent, self._seen_version = float(total), version
+                if begun and unpriced and self._budget:
+                    say(
+                        f"  {unpriced:,} calls of unknown price count for nothing towards "
+                        f"--max-cost: what they cost comes on top of it ({self.path})"
+                    )
             return self._spent
 
     def _row(self, call: Call, at: str) -> tuple[Any, ...]:
