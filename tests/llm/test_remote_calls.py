@@ -288,6 +288,7 @@ def test_a_price_is_two_numbers_of_zero_or_more(price):
 def test_prices_are_per_million_zero_here_and_unknown_elsewhere():
     assert prices.cost("gpt-4o-mini", 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
     assert prices.cost("gpt-4o-2024-08-06", 0, 1_000_000) == pytest.approx(10.0)
+    assert prices.price("gpt-4o-2024-05-13") == (5.0, 15.0)  # dearer than later builds
     assert prices.cost("gpt-4o", 5, 5, base_url="https://example.org/v1") is None
     assert prices.cost("anything", 5, 5, base_url="http://[::1]:8000/v1") == 0.0
 
