@@ -152,6 +152,18 @@ def test_while_answers_cannot_be_kept_a_model_in_this_process_computes_none(
         assert (ledger.hits, ledger.totals().calls) == (1, 1)
 
 
+@pytest.mark.parametrize("finish", ["abort", "error", "Cancelled"])
+def test_an_answer_that_the_server_broke_off_is_asked_again(server, tmp_path, finish):
+    server.script(server.text("half an ans", finish=finish), server.text("a whole answer"))
+    judge = model(server.url, max_retries=1, price=(1000, 1000))
+    for _ in range(2):
+        with Ledger(tmp_path / "l.sqlite") as ledger:
+            assert write(judge)[0].text == "a whole answer"
+            assert ledger.totals().calls == 1
+            assert ledger.spent() == pytest.approx(0.046 + 0.01)  # the first may be charged for
+    assert len(server.calls) == 2
+
+
 def test_an_answer_that_cannot_be_read_is_none():
     assert read('{"choices": [').broken.startswith("a body that is not JSON")
     assert read('{"choices": [').text == ""

@@ -21,6 +21,8 @@ _FURTHEST = 16
 _MOST_TOKENS = 10**9
 """Of one call: a server that counts more does not count."""
 _CUT = {"length", "max_tokens", "max_output_tokens"}
+_BROKEN_OFF = {"abort", "aborted", "error", "cancelled", "canceled"}
+"""As vLLM says where it is stopped, and gateways where the server behind them fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Answer:
 
 
 def envelope_error(raw: str) -> str | None:
-    """Why this body is no answer at all (HTML, half a JSON, no choices); None where it is one."""
+    """Why this body is no answer at all (HTML, half a JSON, broken off); None where it is one."""
     return _opened(raw)[1]
 
 
@@ -72,6 +74,8 @@ def _opened(raw: str) -> tuple[Any, str | None]:
         return None, f"JSON without choices: {raw.strip()[:80]!r}"
     if not ("text" in choices[0] or isinstance(choices[0].get("message"), dict)):
         return None, f"JSON without a message: {raw.strip()[:80]!r}"
+    if str(finish := choices[0].get("finish_reason")).lower() in _BROKEN_OFF:
+        return None, f"an answer that it broke off ({finish})"
     return body, None
 
 
