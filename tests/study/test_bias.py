@@ -1,11 +1,20 @@
 """Probes change one thing, and a judge that follows it is seen to."""
 
+import json
+
 import pytest
 
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.pages.charts import Charts
-from hrlaif.records import Candidate, Evidence, Preference
+from hrlaif.records import (
+    Abstention,
+    Candidate,
+    Completion,
+    Evidence,
+    Preference,
+    Unanswered,
+)
 from hrlaif.study import Asked, Study, Variant, besides, bias, linear, probes, shown_faults
 from hrlaif.study.features import differences, style, style_gaps
 
@@ -136,12 +145,68 @@ def test_samples_that_were_cut_are_left_out_and_counted():
     assert some.cut > 5
     assert len(some.pairs) == 20 - some.cut > 5
     assert {c.b.text for c in some.pairs} < {c.b.text for c in whole.pairs}
-    assert none == ([], 20)
+    assert none == ([], 20, {})
     (line,) = besides.self_preference(asked(items), [judge], ["base"], [none], 0)
     assert (line["cut"], line["figure"]["value"], line["figure"]["n"]) == (20, None, 0)
     (shown,) = shown_faults.bias({"bias": [line]}, Charts())
     assert (shown["title"], shown["chart"]) == ("Its own samples", None)
     assert shown["lines"][0]["cut"] == 20
+
+
+class Mute:
+    """A judge that writes nothing to three of four prompts, and is silent on most pairs."""
+
+    name, chunk = "mute", 1000
+
+    def generate(self, chats, **_):
+        texts = ["fine", "", "fine", "fine"] * 5
+        told = [Completion(text=text, finish_reason="stop") for text in texts]
+        return [Unanswered(reason="refused") if n % 4 > 1 else one for n, one in enumerate(told)]
+
+
+class Seldom:
+    """A labeler that says something of every sixth pair, and then that b is the better."""
+
+    def label(self, comparisons, judge):
+        return [
+            Preference(comparison=c, prob_a=0.1, labeler="x")
+            if n % 6 == 0
+            else Abstention(comparison=c, labeler="x", reason="no label")
+            for n, c in enumerate(comparisons)
+        ]
+
+
+def test_silence_on_probes_questions_and_own_samples_is_counted_and_shown():
+    items, judge, way = make(20), Mute(), Variant("base", Seldom())
+    given = Asked(items, (way,), Study(probes=20), (None,), linear)
+    samples = besides.own_samples(given, judge)
+    assert (len(samples.pairs), samples.silent) == (5, {"refused": 10, "an empty answer": 5})
+    lines = besides.card(given, judge, way, items, Seldom().label([i.comparison for i in items], 0))
+    lines += besides.self_preference(given, [judge, judge], ["base"] * 2, [samples] * 2, 0)
+    own = {line["name"]: line for line in lines}
+    padding = own["verbosity padding"]
+    assert (padding["figure"]["value"], padding["figure"]["n"]) == (1.0, 4)
+    assert padding["abstentions"] == {"no label": 16}
+    # Of 40 questions each sixth is answered: none in both languages, and the line stays.
+    questions = own["agreement in Chinese less in English, the same questions"]
+    assert (questions["figure"]["value"], questions["abstentions"]) == (None, {"no label": 33})
+    mine = own["own samples over people's pick"]
+    assert (mine["figure"]["n"], mine["abstentions"]) == (1, {"no label": 4})
+    assert mine["unwritten"] == samples.silent
+    assert own["own, beyond other judges"]["abstentions"] == {"no label": 4}
+    shown = {part["title"]: part for part in shown_faults.bias({"bias": lines}, Charts())}
+    assert [line["without"] for line in shown["Language"]["lines"]] == [33]
+    assert [line["without"] for line in shown["Its own samples, share"]["lines"]] == [4]
+
+
+def test_a_page_counts_what_a_judge_did_not_answer_beside_its_probes(hrlaif, rows, tmp_path):
+    judge = ("--judge", "scripted:failure=0.3", "--variants", "base", "--max-abstentions", 1)
+    hrlaif.here("study", rows(40), "-o", tmp_path, *judge, "--no-attacks", "--no-grades")
+    (one,) = json.loads((tmp_path / "study.json").read_text())["judges"].values()
+    probe = next(line for line in one["bias"] if line["kind"] == "probe")
+    silent = sum(probe["abstentions"].values())
+    assert silent == 20 - probe["figure"]["n"] > 0
+    assert f"({silent} more without a verdict)" in (tmp_path / "study.html").read_text()
 
 
 def in_chinese(items):

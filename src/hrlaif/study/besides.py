@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hrlaif.protocols import LanguageModel, Reward
+from hrlaif.reasons import counted
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
 from hrlaif.study import attacked, bias, parallel, probes, resistance
 from hrlaif.study.asked import Asked
@@ -77,27 +78,32 @@ class Samples(NamedTuple):
     pairs: list[Comparison]
     cut: int
     """How many more reached `sample_tokens`: cut answers are not compared with whole ones."""
+    silent: Row
+    """How many more the judge did not write, by reason."""
 
 
 def own_samples(asked: Asked, judge: LanguageModel) -> Samples:
     """a: what people prefer; b: what this judge writes to the same prompt."""
     items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
     if not items:
-        return Samples([], 0)
+        return Samples([], 0, {})
     chats = [Chat(messages=i.comparison.prompt.messages) for i in items]
     written = judge.generate(chats, temperature=0.0, max_tokens=asked.settings.sample_tokens)
-    made, cut = [], 0
+    made, reasons, cut = [], [], 0
     for item, answer in zip(items, written, strict=True):
         pair = item.comparison
-        if isinstance(answer, Completion) and answer.finish_reason == "length":
+        if not isinstance(answer, Completion):
+            reasons.append(answer.reason)
+        elif answer.finish_reason == "length":
             cut += 1
-            continue
-        preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
-        if isinstance(answer, Completion) and answer.text.strip():
+        elif not answer.text.strip():
+            reasons.append("an empty answer")
+        else:
+            preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
             own = Candidate(text=answer.text, model=judge.name)
             key = f"{pair.id}/own sample of {judge.name}"
             made.append(Comparison(id=key, prompt=pair.prompt, a=preferred, b=own))
-    return Samples(made, cut)
+    return Samples(made, cut, counted(reasons))
 
 
 def self_preference(
@@ -108,9 +114,9 @@ def self_preference(
     mine: int,
 ) -> list[Row]:
     """What each judge, by its chosen way in both orders, says of the samples of `mine`."""
-    seed, (pairs, cut) = asked.settings.seed, samples[mine]
+    seed, (pairs, cut, silent) = asked.settings.seed, samples[mine]
     if not pairs:
-        return bias.self_preference([], [], cut=cut, seed=seed)
+        return bias.self_preference([], [], cut=cut, unwritten=silent, seed=seed)
     answers = [
         ask(
             asked.variant(way).both_orders(), judge, pairs,
@@ -119,4 +125,4 @@ def self_preference(
         for judge, way in zip(judges, chosen, strict=True)
     ]  # fmt: skip
     others = [a for n, a in enumerate(answers) if n != mine]
-    return bias.self_preference(answers[mine], others, cut=cut, seed=seed)
+    return bias.self_preference(answers[mine], others, cut=cut, unwritten=silent, seed=seed)

@@ -23,7 +23,7 @@ from hrlaif.statistics.gaps import Gap, gap
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import same_position
 from hrlaif.study.features import style
-from hrlaif.study.labels import Answer
+from hrlaif.study.labels import Answer, silent
 from hrlaif.study.pairs import Item
 from hrlaif.study.probes import Probe
 
@@ -154,9 +154,10 @@ def length_pull(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
 
 
 def probed(probe: Probe, answers: Sequence[Answer], *, seed: int) -> Row:
-    """Share in which the changed copy is named, and its mean probability."""
+    """Share in which the changed copy is named, its mean probability, and abstentions by reason."""
     said = [(a.comparison.prompt.id, 1 - a.prob_a) for a in answers if isinstance(a, Preference)]
-    return named("probe", probe.name, said, seed) | {"worse": probe.worse}
+    more = {"worse": probe.worse, "abstentions": silent(answers)}
+    return named("probe", probe.name, said, seed) | more
 
 
 def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> list[Row]:
@@ -178,7 +179,7 @@ def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
 def same_questions(answers: Sequence[Answer], *, seed: int) -> list[Row]:
     """Agreement in Chinese less that in English on the same questions (`parallel.comparisons`).
 
-    Only questions that were answered in both languages.
+    Only questions that were answered in both languages; `abstentions` are of all.
     """
     marks: dict[str, dict[str, float]] = {"zh": {}, "en": {}}
     for a in answers:
@@ -186,27 +187,36 @@ def same_questions(answers: Sequence[Answer], *, seed: int) -> list[Row]:
             prompt, truth = a.comparison.prompt, a.comparison.gold_preference or 0.0
             marks[prompt.language or ""][prompt.id] = right(a.prob_a, truth)
     both = [name for name in marks["en"] if name in marks["zh"]]
-    if not both:
+    untold = silent(answers)
+    if not both and not untold:
         return []
     chinese, english = ([(name, marks[key][name]) for name in both] for key in ("zh", "en"))
     found = gap(chinese, english, paired=True, seed=seed)
-    return [_of_languages("agreement in {}", "less in {}, the same questions", found)]
+    row = _of_languages("agreement in {}", "less in {}, the same questions", found)
+    return [row | {"abstentions": untold}]
 
 
 def self_preference(
-    own: Sequence[Answer], others: Sequence[Sequence[Answer]], *, cut: int = 0, seed: int
+    own: Sequence[Answer],
+    others: Sequence[Sequence[Answer]],
+    *,
+    cut: int = 0,
+    unwritten: Row | None = None,
+    seed: int,
 ) -> list[Row]:
     """Its own samples (b) against the responses people prefer (a): by itself, and beside others.
 
     With other judges on the same pairs, the difference is free of how good its samples are. `cut`:
-    samples that were left out since they reached the most tokens.
+    samples that were left out since they reached the most tokens. `unwritten`: by reason, those
+    that the judge did not write; `abstentions`: those of which it, or another judge, said nothing.
     """
     said = {a.comparison.id: 1 - a.prob_a for a in own if isinstance(a, Preference)}
-    if not said and not cut:
+    left_out = {"cut": cut, "unwritten": dict(unwritten or {}), "abstentions": silent(own)}
+    if not said and not any(left_out.values()):
         return []
     prompts = {a.comparison.id: a.comparison.prompt.id for a in own}
     mine = [(prompts[key], p) for key, p in said.items()]
-    lines = [named("self", "own samples over people's pick", mine, seed) | {"cut": cut}]
+    lines = [named("self", "own samples over people's pick", mine, seed) | left_out]
     elsewhere: dict[str, list[float]] = {}
     for answers in others:
         for a in answers:
@@ -219,7 +229,8 @@ def self_preference(
             theirs = [(prompts[key], fmean(map(mark, ps))) for key, ps in elsewhere.items()]
             figures.append(gap(ours, theirs, paired=True, seed=seed).difference)
         beyond = line("self", "own, beyond other judges", figures[0])
-        lines.append(beyond | {"probability": figures[1].row()})
+        untold = silent(a for answers in others for a in answers)
+        lines.append(beyond | {"probability": figures[1].row(), "abstentions": untold})
     return lines
 
 

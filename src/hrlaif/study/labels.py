@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hrlaif.llm import ledger as book
@@ -48,7 +48,7 @@ class Labels(NamedTuple):
 
     def abstentions(self) -> Row:
         """How many answers are missing, by reason."""
-        return counted(a.reason for a in self.answers if isinstance(a, Abstention))
+        return silent(self.answers)
 
     def cost(self) -> Row:
         """Of all labels, and of one: model calls, their seconds, tokens and US dollars."""
@@ -62,6 +62,11 @@ class Labels(NamedTuple):
             "seconds_a_label": round(used.seconds / n, 4),
             "usd_a_label": round(used.cost / n, 8) if known else None,
         }
+
+
+def silent(answers: Iterable[Answer]) -> Row:
+    """How many of these are missing, by reason."""
+    return counted(a.reason for a in answers if isinstance(a, Abstention))
 
 
 def ask(

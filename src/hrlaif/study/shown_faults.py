@@ -16,6 +16,7 @@ _KINDS = {
     "probe": "One change to the same response",
     "self": "Its own samples",
 }
+_LEFT_OUT = ("cut", "unwritten", "abstentions")
 _MAPS = {
     "raw": "Labels as they are",
     "temperature": "After temperature scaling",
@@ -34,17 +35,19 @@ def bias(one: Row, charts: Charts) -> list[Row]:
     for kind, title in _KINDS.items():
         lines = [
             {**line, **_figures(line)} for line in one["bias"]
-            if line["kind"] == kind and (figure(line["figure"]) or line.get("cut"))
+            if line["kind"] == kind
+            and (figure(line["figure"]) or any(line.get(name) for name in _LEFT_OUT))
         ]  # fmt: skip
         units = list(dict.fromkeys(line["unit"] for line in lines))
         for unit in units:
             group = [line for line in lines if line["unit"] == unit]
+            drawn = [line for line in group if line["figure"]]
             axis, percent = _AXES.get(unit, (unit, None))
             chart = charts.grouped(
-                [(line["name"], [line["figure"]]) for line in group], percent=percent,
-                unit=f"{axis}; dashed: unbiased", references=[line["fair"] for line in group],
+                [(line["name"], [line["figure"]]) for line in drawn], percent=percent,
+                unit=f"{axis}; dashed: unbiased", references=[line["fair"] for line in drawn],
                 span=(0.0, 1.0) if unit == "share" else (-0.1, 0.1),
-                alt=f"{title}: " + ", ".join(line["name"] for line in group),
+                alt=f"{title}: " + ", ".join(line["name"] for line in drawn),
             )  # fmt: skip
             named = f"{title}, {unit}" if len(units) > 1 else title
             soft = any(line["probability"] for line in group)
@@ -53,10 +56,16 @@ def bias(one: Row, charts: Charts) -> list[Row]:
 
 
 def _figures(line: Row) -> Row:
-    """Its figure, the mean probability where it has one, and the shares that it comes from."""
+    """Its figure, the mean probability where it has one, the shares that it comes from, and of how
+    many more there was no verdict."""
     beside = {name: figure(value) for name, value in line.get("beside", {}).items()}
     probability = figure(line.get("probability"))
-    return {"figure": figure(line["figure"]), "probability": probability, "beside": beside}
+    return {
+        "figure": figure(line["figure"]),
+        "probability": probability,
+        "beside": beside,
+        "without": sum((line.get("abstentions") or {}).values()),
+    }
 
 
 def places(found: Row, charts: Charts) -> Row:
