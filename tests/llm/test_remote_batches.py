@@ -550,6 +550,46 @@ def test_an_answer_file_that_is_not_whole_is_read_again(server, batches, tmp_pat
     assert (len(batches.made), len(read)) == (1, 1)
 
 
+def test_errors_do_not_make_up_for_answers_that_a_torn_file_lacks(server, batches, tmp_path):
+    def answer(body, n):
+        asked = body["messages"][-1]["content"]
+        odd = int(asked.split()[-1]) >= N - 10
+        return server.error(400, "odd") if odd else server.text(f"to {asked}")
+
+    handle, read = batches.handle, []
+
+    def torn(method, path, raw):
+        reply = handle(method, path, raw)
+        if path.endswith("/content") and "to question" in reply.body and not read:
+            read.append(path)
+            lines = reply.body.splitlines(keepends=True)
+            return replace(reply, body="".join(lines[:-10]))
+        return reply
+
+    server.answer, server.files = answer, torn
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        found = texts(write(model(server), chats()))
+        assert ledger.totals().calls == N - 10
+        assert found[: N - 10] == WANTED[: N - 10]
+        assert all(isinstance(answer, Unanswered) for answer in found[N - 10 :])
+    assert (len(batches.made), len(server.calls), len(read)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("counted", [{"completed": N - 1}, {}])
+def test_a_server_that_counts_its_errors_as_completed_is_read_once(
+    server, batches, tmp_path, counted
+):
+    server.answer = lambda body, n: (
+        server.error(400, "odd") if n < 0 else server.text("fine")  # all but the one ahead
+    )
+    ended = batches._ended
+    batches._ended = lambda batch: ended(batch) | {"request_counts": counted}
+    with Ledger(tmp_path / "l.sqlite"):
+        found = write(model(server), chats())
+    assert sum(isinstance(answer, Unanswered) for answer in found) == N - 1
+    assert len([path for _, path in batches.said if path.endswith("/content")]) == 1
+
+
 def test_an_answer_file_that_is_gone_names_the_way_out(server, batches, tmp_path):
     handle = batches.handle
 

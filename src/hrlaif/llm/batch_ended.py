@@ -101,25 +101,30 @@ class Ended:
     ) -> tuple[Found, ModelError | None]:
         """What its files say, and what stops all further work; as often as they are not whole."""
         completed = _completed(state)
-        wanted = int(status == "completed") if completed is None else completed
         for attempt in range(_READINGS):
-            found: Found = {}
+            told: list[Found] = []
             stop: ModelError | None = None
-            for name in ("error_file_id", "output_file_id"):  # an answer replaces an error
+            for name in ("error_file_id", "output_file_id"):
+                told.append({})
                 lines = (
                     await self._files.lines(str(state[name]), batch.id) if state.get(name) else ()
                 )
                 for line in lines:
                     try:
-                        found |= answered(line, waiting, self._place, self._refusals)
+                        told[-1] |= answered(line, waiting, self._place, self._refusals)
                     except ModelError as error:
                         stop = error  # once the others are booked
-            if stop or len(found) >= min(wanted, len(waiting)):
+            errors, answers = told
+            found = errors | answers
+            # Errors make up no number of answers, though a server may count them among those.
+            wanted = min(completed or 0, len(waiting) - len(errors))
+            nothing = completed is None and status == "completed" and not found
+            if stop or (len(answers) >= wanted and not nothing):
                 return found, stop
             await asyncio.sleep(backoff(attempt))
         raise ModelError(
-            f"{batch.model}: batch {batch.id} has {wanted} answers, and {len(found)} can be read: "
-            f"the same command reads it again; {GIVE_UP.format(batch.id)}"
+            f"{batch.model}: batch {batch.id} has {wanted or 'some'} answers, and {len(answers)} "
+            f"can be read: the same command reads it again; {GIVE_UP.format(batch.id)}"
         )
 
     def _failed(
