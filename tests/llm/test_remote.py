@@ -102,6 +102,17 @@ def test_rejected_parameters_are_renamed_or_left_out_and_remembered(server):
     assert server.calls[3]["max_completion_tokens"] == 20
 
 
+def test_a_limit_of_ones_own_stands_where_the_server_has_another_name_for_it(server):
+    server.answer = lambda body, n: (
+        server.error(400, "max_tokens and max_completion_tokens together", param="max_tokens")
+        if "max_tokens" in body
+        else server.text("fine")
+    )
+    judge = model(server, extra_body={"max_completion_tokens": 5000})
+    assert write(judge, chats(1))[0].text == "fine"
+    assert server.calls[1]["max_completion_tokens"] == 5000
+
+
 def test_a_server_that_rejects_every_request_stops_the_run(server):
     server.script(server.error(400, "chat_template_kwargs is unknown"))
     with pytest.raises(ModelError, match=r"refuses every request: .*chat_template_kwargs"):

@@ -150,7 +150,8 @@ class Server:
         elif "logprobs" in adapted:
             adapted["logprobs"] = min(self.top, adapted["logprobs"])
         if self.renamed and "max_tokens" in adapted:
-            adapted["max_completion_tokens"] = adapted.pop("max_tokens")
+            # One of `extra_body` goes before ours.
+            adapted.setdefault("max_completion_tokens", adapted.pop("max_tokens"))
         return {name: value for name, value in adapted.items() if name not in self.dropped}
 
     def refused(self, raw: str, sent: dict[str, Any]) -> Refusal:
