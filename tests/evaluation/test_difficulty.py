@@ -25,12 +25,33 @@ def test_alpaca_evals_own_files_are_read_as_they_are(tmp_path):
     [
         ({"instruction_difficulty": 1}, "no id"),
         ({"id": "a"}, "no instruction_difficulty"),
-        ({"id": "a", "difficulty": "much"}, "is no number"),
+        ({"id": "a", "difficulty": "much"}, "difficulty 'much' is no number"),
+        ({"id": "a", "difficulty": "NaN"}, "difficulty 'NaN' is no number"),
+        ({"id": "a", "difficulty": "-inf"}, "difficulty '-inf' is no number"),
     ],
 )
 def test_a_row_that_lacks_something_is_named(write, row, what):
     with pytest.raises(DataError, match=rf"d\.jsonl, line 1: .*{what}"):
         read_difficulty(read_rows(write("d.jsonl", [row])))
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ({"preference": 1.4}, "preference 1.4 is no probability .*are 1 to 2, so subtract 1"),
+        ({"preference": -0.1}, "preference -0.1 is no probability"),
+        ({"preference": "nan"}, "preference 'nan' is no number"),
+        ({"std_delta_len": "inf"}, "std_delta_len 'inf' is no number"),
+    ],
+)
+def test_a_gamed_row_out_of_range_is_named(write, column, what):
+    hard = {"id": "a", "difficulty": 1.0}
+    rows = [{**hard, "preference": p, "std_delta_len": 0.5} for p in (0.0, 1.0)]
+    rows.append({**rows[0], **column})
+    given = [read_rows(write("d.jsonl", [hard])), read_rows(write("g.jsonl", rows))]
+    with pytest.raises(DataError, match=rf"g\.jsonl, line 3: {what}"):
+        read_difficulty(*given)
+    assert read_difficulty(given[0], given[1][:2]).gamed.wins == (0.0, 1.0)
 
 
 def test_compare_adds_the_estimators_that_the_files_allow(hrlaif, write, tmp_path):

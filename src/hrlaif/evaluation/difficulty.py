@@ -6,6 +6,7 @@ The two files that lc_difficulty and lc_alpaca_v1 need. AlpacaEval's `df_gamed.c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,13 +29,13 @@ class Difficulty(NamedTuple):
 def read_difficulty(
     rows: Iterable[SourceRow], gamed: Iterable[SourceRow] | None = None
 ) -> Difficulty:
-    """Raises DataError naming the row that lacks an id or a number."""
+    """Raises DataError naming the row that lacks an id or a number, or has one out of range."""
     gamma = {_name(row): _number(row, *_HARD) for row in rows}
     if gamed is None:
         return Difficulty(gamma)
     found = [
         (
-            _number(row, "preference"),
+            _preference(row),
             _number(row, "std_delta_len"),
             _number(row, *_HARD),
             _name(row),
@@ -77,14 +78,28 @@ def _name(row: SourceRow) -> str:
     raise DataError(f"{row.where}: no id: name the prompt's id `id` or `index`")
 
 
+def _preference(row: SourceRow) -> float:
+    """For the gamed answer, from 0 to 1 as in `df_gamed.csv`."""
+    preference = _number(row, "preference")
+    if not 0 <= preference <= 1:
+        raise DataError(
+            f"{row.where}: preference {preference:g} is no probability from 0 to 1: AlpacaEval's "
+            "annotations are 1 to 2, so subtract 1, or mend that row"
+        )
+    return preference
+
+
 def _number(row: SourceRow, *names: str) -> float:
     for name in names:
-        try:
-            return float(row.values[name])
-        except KeyError:
+        if name not in row.values:
             continue
-        except (TypeError, ValueError):
+        try:
+            number = float(row.values[name])
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
             raise DataError(
                 f"{row.where}: {name} {row.values[name]!r:.40} is no number: mend or drop that row"
-            ) from None
+            )
+        return number
     raise DataError(f"{row.where}: no {names[0]}: every row needs one")
