@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from hrlaif.config import Config
-from hrlaif.estimates import Work, longest, of_pairs, size_of, size_of_responses
+from hrlaif.estimates import Work, longest, of_pairs, size_of, size_of_responses, tokens
 from hrlaif.labeling import Hybrid, Pairwise, Panel, Verified
 from hrlaif.llm import Remote, Scripted
 from hrlaif.llm.calls import cost_table
@@ -168,3 +168,9 @@ def test_a_dry_run_gives_its_figures_as_json(hrlaif, write, tmp_path, command):
     assert "at the price of batches" in done.stderr
     assert "a --max-cost of $0.0001 will not suffice" in done.stderr
     assert "nothing was sent" in done.stderr
+
+
+@pytest.mark.parametrize("language", ["zh", "zh-CN", "zh_Hant", "ZH-tw"])
+def test_chinese_of_any_region_has_more_tokens_a_character(language):
+    assert tokens("x" * 12, language) == 8
+    assert tokens("x" * 12, "en") == tokens("x" * 12, None) == 3

@@ -204,4 +204,5 @@ def each(prompts: Sequence[Prompt], most: int | None = None) -> float:
 
 def tokens(text: str, language: str | None) -> float:
     """About: four characters a token in English, one and a half in Chinese."""
-    return len(text) / (1.5 if language == "zh" else 4)
+    chinese = (language or "").lower().startswith("zh")  # also zh-CN, zh_Hant
+    return len(text) / (1.5 if chinese else 4)
