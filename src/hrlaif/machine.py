@@ -18,6 +18,11 @@ def command() -> str:
     return shlex.join(["hrlaif", *sys.argv[1:]])
 
 
+def circumstances() -> dict[str, Any]:
+    """What every figure stands beside."""
+    return {"command": command(), "versions": versions(), "hardware": hardware()}
+
+
 def versions() -> dict[str, str]:
     """Of Python and the libraries that decide results."""
     found = {"python": platform.python_version()}

@@ -27,7 +27,7 @@ from hrlaif.cli.options import (
     tell,
 )
 from hrlaif.errors import UsageError
-from hrlaif.machine import command, hardware, versions
+from hrlaif.machine import circumstances
 from hrlaif.protocols import Labeler
 from hrlaif.records import Response, Row
 from hrlaif.run import Receipt, now, texts_of, write_json
@@ -154,13 +154,7 @@ def compare(
 
 def _about(sides: _Sides) -> Row:
     """How it was made: the figures are nothing without that."""
-    return {
-        "files": list(sides.files),
-        "command": command(),
-        "finished": now(),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
+    return {"files": list(sides.files), "finished": now(), **circumstances()}
 
 
 def _begin(sides: _Sides, more: Row) -> None:

@@ -26,7 +26,7 @@ from hrlaif.cli.options import (
     yaml_of,
 )
 from hrlaif.errors import TooManyAbstentions, UsageError
-from hrlaif.machine import command, hardware, versions
+from hrlaif.machine import circumstances
 from hrlaif.messages import digest
 from hrlaif.progress import number, say, track
 from hrlaif.records import Row
@@ -227,8 +227,7 @@ def detector(
             "rows": len(items),
             name: found,
             "finished": now(),
-            "versions": versions(),
-            "hardware": hardware(),
+            **circumstances(),
             "cost": cost_of(ledger),
         }
         write_json(path, row)
@@ -256,8 +255,7 @@ def _begun(out: Path, receipt: Receipt) -> Receipt:
         way_out = f"name another -o, or delete {out}"
         refuse_stale(earlier, receipt.settings, receipt.inputs, way_out)
         return earlier
-    known = {"begun": now(), "versions": versions(), "hardware": hardware(), "command": command()}
-    started = receipt.model_copy(update=known)
+    started = receipt.model_copy(update={"begun": now(), **circumstances()})
     write_receipt(out, started)
     return started
 

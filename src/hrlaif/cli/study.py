@@ -27,7 +27,7 @@ from hrlaif.cli.options import (
 )
 from hrlaif.cli.ways import DEFAULT, ways_of
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
-from hrlaif.machine import command, hardware, versions
+from hrlaif.machine import circumstances
 from hrlaif.progress import say
 from hrlaif.records import Preference, Row
 from hrlaif.run import now, sha256
@@ -174,10 +174,8 @@ def _made(
             "variants": {w.name: plain(w.labeler) for w in asked.variants},
             "judges": {m.name: plain(m) for m in models},
             "settings": asked.settings.model_dump(),
-            "command": command(),
             "finished": now(),
-            "versions": versions(),
-            "hardware": hardware(),
+            **circumstances(),
         }
         row = {"about": about, **found, "cost": cost_of(ledger)}
         studies.write(out, row, models, judged)
