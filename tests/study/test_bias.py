@@ -38,6 +38,23 @@ def test_a_probe_keeps_the_better_text_and_changes_one_thing():
     assert style(probes.comparisons(REFUSAL, items, 1)[0].b.text).refusal
 
 
+def unjudged(item):
+    unseen = item.comparison.model_copy(update={"human_preference": None})
+    return item._replace(comparison=unseen)
+
+
+def test_probes_are_of_pairs_with_peoples_word_first_and_of_a_where_there_is_none():
+    items = make(40)
+    some = [item if n % 2 else unjudged(item) for n, item in enumerate(items)]
+    drawn = [i.comparison.id for i in asked(some, probes=25).some(lambda _: True)]
+    judged = [i.comparison.id for i in some if i.truth is not None]
+    assert sorted(drawn[:20]) == sorted(judged)
+    assert len(drawn) == 25
+    for item in map(unjudged, items):
+        (pair,) = probes.comparisons(PADDING, [item], 1)
+        assert pair.a.text == item.comparison.a.text
+
+
 def test_chinese_texts_are_changed_in_chinese():
     item = make(1)[0]
     texts = {"a": Candidate(text="绿茶用八十度的水。"), "b": Candidate(text="开水。")}

@@ -26,10 +26,14 @@ class Asked(NamedTuple):
     """Makes a reward model of labels, for the learning curve and the poison."""
 
     def some(self, fit: Callable[[Item], bool]) -> list[Item]:
-        """As many fitting items as are probed, in a seeded order rather than the file's."""
+        """As many fitting items as are probed, in a seeded order rather than the file's.
+
+        Those with people's word come first.
+        """
         seed, most = self.settings.seed, self.settings.probes
         found = [item for item in self.items if fit(item)]
-        return sorted(found, key=lambda i: digest([seed, i.comparison.id]))[:most]
+        order = sorted(found, key=lambda i: (i.truth is None, digest([seed, i.comparison.id])))
+        return order[:most]
 
     def variant(self, name: str) -> Variant:
         """The way of asking of this name."""

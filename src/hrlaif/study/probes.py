@@ -121,8 +121,9 @@ def _language(comparison: Comparison) -> str:
 
 
 def _better(item: Item) -> Candidate:
-    """The response that people prefer; a where they prefer none."""
-    return item.comparison.b if (item.truth or 0.0) < 0.5 else item.comparison.a
+    """The response that people prefer; a where they prefer none, or have not been asked."""
+    truth = 0.5 if item.truth is None else item.truth
+    return item.comparison.b if truth < 0.5 else item.comparison.a
 
 
 def _bold(sentence: str) -> str:
