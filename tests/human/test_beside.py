@@ -135,6 +135,18 @@ def test_a_judge_is_put_beside_votes_that_are_there_and_another_takes_its_place(
     assert judged(database) == (4, 0.0, 2)
 
 
+def test_a_study_begun_before_chances_were_kept_goes_on_with_them(database, write):
+    rows = [{**row, "chance": 0.5} for row in PAIRS]
+    begun = items_of(str(write("p.jsonl", PAIRS)), beside=labels(write, 0.9))
+    begin(database, begun, Rules())
+    begin(database, items_of(str(write("p.jsonl", rows))), Rules())
+    with database.reading() as connection:
+        bodies = connection.execute(sql.select(db.items.c.body).where(db.items.c.shuffle >= 0))
+        found = [json.loads(body) for body in bodies.scalars()]
+    assert [body["also"] for body in found] == [{"chance": 0.5}] * len(PAIRS)
+    assert found[0]["judged"] == {"labeler": "ai", "prob_a": 0.9}
+
+
 def test_a_study_begun_when_the_judge_was_part_of_its_items_goes_on(database, write):
     given, rules = str(write("p.jsonl", PAIRS)), Rules()
     items = items_of(given, beside=labels(write, 0.9, 0.8, 0.7, 0.1))

@@ -246,12 +246,29 @@ def test_votes_are_the_rows_that_every_other_part_reads(study):
         assert sorted(orders, key=str) == [kept.prob_a, None]
     assert {r["reason"] for r in rows["preferences"]} == {"", "tie", "both bad"}
     assert [r["reason"] for r in rows["abstentions"]] == ["cannot judge"] * 3
-    said = {p.id: p.human_preference for p in pairs_of(votes)}
+    said = {row["id"]: row["human_preference"] for row in pairs_of(votes)}
+    assert {row["id"]: row["raters"] for row in pairs_of(votes)} == dict.fromkeys(said, 3)
     assert said == {"r0": pytest.approx(2 / 3), "r1": 1.0, "r2": 0.0, "r3": 0.5, "r4": 0.5}
     # What the rlhf recipe does with them.
     pairs = comparisons_from(SourceRow("pairs", row) for row in rows["pairs"])
     labels = Human().label(pairs, None)
     assert {x.comparison.id: x.prob_a for x in labels} == said
+
+
+def test_rows_of_a_check_come_back_with_their_chance_and_their_models(study):
+    given = [
+        {**pair(0), "chance": 0.25, "models": ["x", "y"], "raters": 9},
+        {**pair(1), "Chance": 1.0, "meta": {"models": ["y", "z"]}},
+        pair(2),
+    ]
+    one = study(given, checks=2)
+    for name in ("ada", "bob"):
+        simulate(one, name, lambda given: {"prefers": "first"})
+    rows = {row["id"]: row for row in rows_of(cast(one.database))["pairs"]}
+    assert [rows[f"r{n}"].get("chance") for n in range(3)] == [0.25, 1.0, None]
+    assert [rows[f"r{n}"].get("models") for n in range(3)] == [["x", "y"], ["y", "z"], None]
+    # Of how many people's word the preference is now.
+    assert [rows[f"r{n}"]["raters"] for n in range(3)] == [2, 2, 2]
 
 
 def test_a_rating_can_be_read_alone(study):

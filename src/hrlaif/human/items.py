@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from hrlaif.progress import number, say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response
 from hrlaif.rows import comparisons_and_rows, read_rows, responses_from
 from hrlaif.rows.files import SourceRow
+from hrlaif.rows.names import named
 from hrlaif.rows.turns import Turns
 
 Mode = Literal["preference", "ranking", "satisfaction", "harmless"]
@@ -54,6 +55,8 @@ class Item(Record):
     """Probability that the first candidate is the better, where that is known."""
     check: bool = False
     """An attention check: the last candidate says what to answer."""
+    also: Mapping[str, Any] | None = None
+    """What a study of judges reads of the row: the `chance` that people are asked, `models`."""
 
     @property
     def key(self) -> str:
@@ -61,10 +64,18 @@ class Item(Record):
         return f"{'check ' if self.check else ''}{self.mode}/{self.id}"
 
 
+class Pair(NamedTuple):
+    """A comparison, what a judge said of it, and what is kept beside it."""
+
+    comparison: Comparison
+    judged: Judged | None
+    also: Mapping[str, Any] | None
+
+
 class Read(NamedTuple):
     """What a file holds, in the two forms that a question can take."""
 
-    pairs: list[tuple[Comparison, Judged | None]]
+    pairs: list[Pair]
     responses: list[Response]
 
 
@@ -100,7 +111,7 @@ def checks_of(items: Sequence[Item], every: int) -> list[Item]:
             chinese = any("\u4e00" <= c <= "\u9fff" for c in item.candidates[0].text)
             told = Candidate(text=_INSTRUCTIONS["zh" if chinese else "en"][mode])
             fields: dict[str, Any] = {"candidates": (*item.candidates[:-1], told), "check": True}
-            fields |= {"judged": None, "gold": None, "sources": ()}
+            fields |= {"judged": None, "gold": None, "sources": (), "also": None}
             checks.append(item.model_copy(update=fields))
     return checks
 
@@ -113,7 +124,8 @@ def _read(source: str, limit: int | None) -> Read:
             responses = [r for side in sides for r in responses_from(_of_side(side, limit))]
             judged = folder / "evaluation" / "comparisons.jsonl"
             pairs = _pairs(read_rows(judged, limit=limit)) if judged.exists() else []
-            return Read([(_named(pair), said) for pair, said in pairs], responses)
+            sides_named = [pair._replace(comparison=_named(pair.comparison)) for pair in pairs]
+            return Read(sides_named, responses)
         found = [folder / name for name in _RUN_FILES if (folder / name).exists()]
         if not found:
             raise DataError(
@@ -148,12 +160,20 @@ def _named(pair: Comparison) -> Comparison:
     )
 
 
-def _pairs(rows: Sequence[SourceRow]) -> list[tuple[Comparison, Judged | None]]:
+def _pairs(rows: Sequence[SourceRow]) -> list[Pair]:
     """Comparisons, beside what a labeler said where the rows are preferences."""
     return [
-        (comparison, judgement(row.values, row.where))
+        Pair(comparison, judgement(row.values, row.where), _also(row.values))
         for comparison, row in comparisons_and_rows(rows)
     ]
+
+
+def _also(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    values = named(row)
+    meta = values.get("meta")
+    found = {"models": meta["models"]} if isinstance(meta, Mapping) and "models" in meta else {}
+    found |= {name: values[name] for name in ("chance", "models") if name in values}
+    return found or None
 
 
 def _by_prompt(responses: Sequence[Response]) -> list[list[Response]]:
@@ -180,9 +200,9 @@ def _asked(
         return [
             Item(
                 id=pair.id, mode=mode, prompt=pair.prompt, candidates=(pair.a, pair.b),
-                judged=judged, gold=pair.gold_preference,
+                judged=judged, gold=pair.gold_preference, also=also,
             )
-            for pair, judged in read.pairs
+            for pair, judged, also in read.pairs
         ]  # fmt: skip
     most = 2 if mode == "preference" else _MOST_RANKED
     whole = [group for group in groups if 2 <= len(group) <= most]
@@ -217,10 +237,10 @@ def _single(mode: Mode, response: Response) -> Item:
     )  # fmt: skip
 
 
-def _sides(pairs: Sequence[tuple[Comparison, Judged | None]]) -> list[Response]:
+def _sides(pairs: Sequence[Pair]) -> list[Response]:
     """Both sides of every pair as responses of their own; equal ones to the same turns once."""
     found: dict[tuple[Turns, str], Response] = {}
-    for pair, _ in pairs:
+    for pair, *_ in pairs:
         for name, side in (("a", pair.a), ("b", pair.b)):
             fields = side.model_dump()
             response = Response(prompt=pair.prompt, id=f"{pair.id}/{name}", **fields)

@@ -93,22 +93,34 @@ def rows_of(cast_: Iterable[Vote]) -> dict[str, list[Row]]:
     for vote in counted:
         for record in _records(vote):
             found[_file(record)].append(_row(vote, record))
-    found["pairs"] = [pair.row() for pair in pairs_of(counted)]
+    found["pairs"] = pairs_of(counted)
     return found
 
 
-def pairs_of(cast_: Iterable[Vote]) -> list[Comparison]:
-    """Comparisons with the mean of the votes as `human_preference`: what the rlhf recipe reads."""
+def pairs_of(cast_: Iterable[Vote]) -> list[Row]:
+    """Comparisons with the mean of the votes as `human_preference`: what the rlhf recipe reads.
+
+    Beside it what a study of judges reads: of how many `raters` it is the mean, and the `chance`
+    and the `models` that the pair was given with.
+    """
     said: dict[str, list[Preference]] = defaultdict(list)
+    also: dict[str, Row] = {}
     for vote in cast_:
         if vote.counts:
             for preference in preferences_of(vote):
                 said[preference.comparison.id].append(preference)
+                also[preference.comparison.id] = dict(vote.item.also or {})
     return [
-        group[0].comparison.model_copy(
-            update={"human_preference": sum(p.prob_a for p in group) / len(group)}
-        )
-        for group in said.values()
+        {
+            **group[0]
+            .comparison.model_copy(
+                update={"human_preference": sum(p.prob_a for p in group) / len(group)}
+            )
+            .row(),
+            **also[name],
+            "raters": len({p.labeler for p in group}),
+        }
+        for name, group in said.items()
     ]
 
 

@@ -149,7 +149,8 @@ def _fill(connection: Connection, asked: Sequence[Item]) -> None:
 
 def _digest(asked: Iterable[Item]) -> str:
     """Of all that raters are asked; a judge may be put beside it, or another, at any time."""
-    return digest([item.model_copy(update={"judged": None}).row() for item in asked], length=32)
+    bare = {"judged": None, "also": None}
+    return digest([item.model_copy(update=bare).row() for item in asked], length=32)
 
 
 def _kept(connection: Connection) -> dict[int, Item]:
@@ -161,12 +162,15 @@ def _kept(connection: Connection) -> dict[int, Item]:
 def _judge(connection: Connection, asked: Sequence[Item]) -> None:
     """Puts what a judge says in the place of what one said before, of all items alike.
 
-    Without any judge now, what stands there stands.
+    Without any judge now, what stands there stands. What a study of judges reads, an earlier
+    version did not keep.
     """
-    if not any(item.judged for item in asked):
+    told = any(item.judged for item in asked)
+    if not told and not any(item.also for item in asked):
         return
-    for (number, kept), item in zip(_kept(connection).items(), asked, strict=True):
-        if kept.judged != item.judged:
+    for (number, kept), given in zip(_kept(connection).items(), asked, strict=True):
+        item = given if told else given.model_copy(update={"judged": kept.judged})
+        if (kept.judged, kept.also) != (item.judged, item.also):
             body = item.model_dump_json(exclude_defaults=True)
             connection.execute(items.update().where(items.c.id == number).values(body=body))
 
