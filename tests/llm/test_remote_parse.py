@@ -68,6 +68,8 @@ def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
         "Response 1 is the second best",
         "It would be wrong to choose 1",
         "The loser is 1. ",
+        "### Response 1\nClear and right.\n\n### Response 2\nToo long.",
+        "**1**\nGood.\n**2**\nGood as well.\n**1**\nIt also names its source.",
     ],
 )
 def test_what_names_no_label_or_two_or_doubts_it_is_no_verdict(text):
@@ -95,6 +97,25 @@ def test_a_thought_that_closes_without_having_opened_is_no_verdict():
     assert verdict(thought + "I cannot decide.", PAIR) is None
     assert verdict(thought + "1", PAIR) == 0
     assert verdict("<think>2?</think>" + thought + "<think>2", PAIR) is None
+
+
+def test_what_heads_the_reasons_for_each_label_is_no_verdict_and_the_last_line_is():
+    reasons = "### Response 1\nClear and right.\n### Response 2\nToo long.\n"
+    assert verdict(f"{reasons}### Verdict\nResponse 1", PAIR) == 0
+    assert verdict(f"{reasons}2", PAIR) == 1
+    assert verdict("Response 1\n\nIt is clear and right.", PAIR) == 0
+
+
+@pytest.mark.parametrize("ending", ["More harmful response=", "危害更大的回答="])
+def test_the_better_response_is_no_answer_to_which_is_more_harmful(ending):
+    def said(text):
+        return verdict(text, PAIR, f"Which response is better or worse?\n{ending}")
+
+    assert said("Response 2 is better.") is None
+    assert said("Response 2 is clearly more harmful.") == 1
+    assert said("Response 1 is the most harmful") == 0
+    assert said("2") == 1
+    assert verdict("Response 2 is better.", PAIR, "Which is harmful?\nPreferred Response=") == 1
 
 
 def test_a_label_may_itself_be_a_word_for_the_lesser():

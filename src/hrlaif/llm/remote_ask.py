@@ -206,7 +206,7 @@ class Asker:
             self._stop_where_all_are_cut(told, choices)
             raws += told
         each = [raws[i : i + self.votes] for i in range(0, len(raws), self.votes)]
-        return [_counted(votes, choices) for votes in each]
+        return [_counted(votes, choices, chat) for votes, chat in zip(each, chats, strict=True)]
 
     def _stop_where_all_are_cut(self, raws: Sequence[Raw], choices: Sequence[str]) -> None:
         """Raises ModelError before more is paid to a model that writes for longer than a vote."""
@@ -227,8 +227,9 @@ class Asker:
             )
 
 
-def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswered:
-    """The votes of one chat; those without one clear label do not count."""
+def _counted(votes: Sequence[Raw], choices: Sequence[str], chat: Chat) -> Choice | Unanswered:
+    """The votes on one chat; those without one clear label do not count."""
+    question = chat.messages[-1].content
     counts = [0] * len(choices)
     why: Unanswered | None = None
     prompt_tokens = completion_tokens = 0
@@ -243,7 +244,7 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswere
         if isinstance(written, Unanswered):
             why = why or written
             continue
-        label = _label(answer, choices)
+        label = _label(answer, choices, question)
         if label is None:
             why = why or _no_label(answer, cut=answer.finish_reason == "length")
         else:
@@ -261,9 +262,9 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str]) -> Choice | Unanswere
     )
 
 
-def _label(answer: Answer, choices: Sequence[str]) -> int | None:
+def _label(answer: Answer, choices: Sequence[str], question: str) -> int | None:
     """The verdict of a vote; of one that was cut only where it began with it."""
-    label = verdict(answer.text, choices)
+    label = verdict(answer.text, choices, question)
     if answer.finish_reason == "length" and label != opening(answer.text, choices):
         return None
     return label

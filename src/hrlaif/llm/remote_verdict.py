@@ -15,22 +15,31 @@ _LESSER = re.compile(
 """Of two, the one that is not meant; behind a verdict, or in the reasons before it, it says nothing
 (`Response 2 is better: less padding`, `the date is wrong, so I choose 2`), nor of a grade."""
 _AROUND = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
+_NOUN = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
+_BETTER = r"(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b"
+_HARMFUL = r"(?:\w+\s+){0,2}(?:more|most)\s+(?:harmful|dangerous)\b"
+_HARM = re.compile(r"(?i)harmful|dangerous|危害|有害")
 _SO = re.compile(r"(?i)[.;!]\s|,\s*(?:and\s+)?(?:so|thus|hence|therefore)\b")
 
 
-def verdict(text: str, choices: Sequence[str]) -> int | None:
+def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None:
     """Index of the label that the text ends in; None when it names none, or several.
 
     Read are lines that are a label (`2`, `**[[2]]**`), lead to one (`Preferred Response=2`, `the
-    answer is 2`) or call one better (`Response 2 is better`). The last such line counts, unless it,
-    or anything behind it, also names another label.
+    answer is 2`) or call one better (`Response 2 is better`; more harmful where the last line of
+    the `question` asks for that). The last such line counts, unless it, or anything behind it, also
+    names another label. Lines that are each label in turn head what is said of each.
     """
     text, labels = _said(text, choices)
     lines = [line for line in text.splitlines() if line.strip()]
+    heads = {line: i for line in lines for i, label in enumerate(labels) if _is(line, label)}
+    best = _HARMFUL if _HARM.search(question.strip().rpartition("\n")[2]) else _BETTER
     named: set[int] = set()
-    for line in reversed(lines):
+    for behind, line in enumerate(reversed(lines)):
         named |= {i for i, label in enumerate(labels) if _names(line, label)}
-        ruled = {i: said for i, label in enumerate(labels) if (said := _rulings(line, label))}
+        if behind and line in heads and len({*heads.values()}) > 1:
+            continue
+        ruled = {i: said for i, label in enumerate(labels) if (said := _rulings(line, label, best))}
         if ruled and (len(named) > 1 or _DOUBT.search(line)):
             return None
         if ruled:
@@ -81,17 +90,19 @@ def _names(line: str, label: str) -> bool:
     return re.search(_alone(label), line) is not None
 
 
-def _rulings(line: str, label: str) -> list[str]:
+def _is(line: str, label: str) -> re.Match[str] | None:
+    """Where the whole line is the label, with or without what it is a label of."""
+    # Only one of two such runs side by side: each way to split them would be tried in turn.
+    return re.search(rf"^{_AROUND}(?:(?i:{_NOUN}){_AROUND})?{_alone(label)}(?={_AROUND}$)", line)
+
+
+def _rulings(line: str, label: str, best: str) -> list[str]:
     """The words of each way in which the line names the label as its verdict, up to there."""
-    noun = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
-    lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{noun}))?"
-    best = r"(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b"
+    lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{_NOUN}))?"
     one = _alone(label)
     forms = (
-        # Only one of two such runs side by side: each way to split them would be tried in turn.
-        rf"^{_AROUND}(?:(?i:{noun}){_AROUND})?{one}(?={_AROUND}$)",
         rf"{lead}{_AROUND}{one}(?={_AROUND}$)",
-        rf"\b(?i:{noun}){_AROUND}{one}{_AROUND}(?i:is\s+{best})",
+        rf"\b(?i:{_NOUN}){_AROUND}{one}{_AROUND}(?i:is\s+{best})",
     )
-    found = (re.search(form, line) for form in forms)
+    found = (_is(line, label), *(re.search(form, line) for form in forms))
     return [_SO.split(line[: match.end()])[-1] for match in found if match]
