@@ -344,13 +344,10 @@ def test_a_base_model_that_does_not_know_its_labels_answers_without_a_floor_only
     assert 0 < judge["variants"]["base"]["mass"]["value"] < 0.05
 
 
-def test_a_judge_of_unknown_price_is_studied_to_the_end(hrlaif, write, server, tmp_path):
-    rows = [
-        {"prompt": f"Q{n}", "responses": ["x", f"y{n}"], "human_preference": n % 2}
-        for n in range(8)
-    ]
-    server.answer = lambda body, n: server.top({"1": 0.7, "2": 0.2})
-    given = ("--judge", "remote:m", "--base-url", server.url, "--variants", "base")
+def test_a_judge_of_unknown_price_is_studied_to_the_end(hrlaif, write, tmp_path, monkeypatch):
+    unknown = {"calls": 9, "usd": None, "unpriced_calls": 4}
+    monkeypatch.setattr("hrlaif.cli.study.cost_of", lambda ledger: unknown)
+    rows = [{"prompt": f"Q{n}", "responses": ["x", "y"], "human_preference": 1} for n in range(4)]
+    given = ("--judge", "scripted:", "--variants", "base")
     done = hrlaif.here("study", write("p.jsonl", rows), "-o", tmp_path / "out", *given)
-    assert "cost: not known, " in done.stdout
-    assert " of unknown price" in done.stdout
+    assert "cost: not known, 9 calls, 4 of unknown price" in done.stdout
