@@ -14,12 +14,15 @@ from transformers import AutoModelForCausalLM
 
 from hrlaif.errors import TooManyAbstentions
 from hrlaif.policy import Policy, candidates
-from hrlaif.policy.loop import train
+from hrlaif.policy.loop import begin, train
 from hrlaif.policy.rollouts import Scorer
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Prompt, Response, Score
 from hrlaif.settings import Compute, Settings, using
-from hrlaif.training import metrics
+from hrlaif.training import checkpoint, metrics
+from hrlaif.transformer.forward import Sequence as Asked
+from hrlaif.transformer.forward import token_logprobs
+from hrlaif.transformer.load import load_causal
 
 WORDS = 24
 
@@ -222,3 +225,21 @@ def test_the_best_evaluated_checkpoints_stay_and_one_becomes_a_model(
     layer = "model.layers.0.mlp.up_proj.weight"
     assert not torch.equal(chosen.state_dict()[layer], original.state_dict()[layer])
     assert chosen.state_dict().keys() == original.state_dict().keys()
+
+
+def test_in_16_bits_the_chosen_policy_says_what_the_validated_one_said(
+    prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    how = settings(4, optimizer={"learning_rate": 1e-4, "schedule": "constant"})
+    asked = [Asked([n, 3, 5, 7, 9, 11], 2) for n in range(10)]
+    with using(Compute(device="cpu", precision="bfloat16", threads=1)):
+        run(how, prompts, start, tmp_path, validation=4)
+        work = begin(how, start, tmp_path, 1)
+        before = work.actor.scores(asked, 1.0).logprobs.detach()
+        checkpoint.restore(tmp_path / "step_000004", work.trainee)
+        validated = work.actor.scores(asked, 1.0).logprobs
+        candidates.save_chosen(how, start, tmp_path, 4)
+        model = load_causal(tmp_path, train=True).model.requires_grad_(False)
+        found = token_logprobs(model, asked)
+    assert not torch.equal(validated, before)
+    assert torch.equal(found, validated)

@@ -73,11 +73,12 @@ def test_a_merged_and_saved_model_gives_the_trained_outputs(tiny, tmp_path):
     torch.testing.assert_close(loaded(TOKENS).logits, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_model_is_saved_in_the_dtype_it_was_trained_in(tiny, tmp_path):
+def test_a_model_without_adapters_is_saved_in_the_dtype_it_was_trained_in(tiny, tmp_path):
     model = tiny(torch.bfloat16)
-    lora.attach(model, Lora(rank=4))
+    lora.attach(model, None)
     lora.merge_and_save(model, NoTokenizer(), tmp_path)
     assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
+    assert not (tmp_path / "adapter").exists()
 
 
 def test_unknown_targets_are_refused_with_the_layers_there_are(tiny):
@@ -110,5 +111,5 @@ def test_two_sets_of_adapters_learn_on_one_frozen_model(tiny):
     assert all(p.grad is None for p in policy)
     with lora.without(model):
         assert torch.equal(model(TOKENS).logits, before)
-    lora.merge(model, name="value")
+    lora.settle(model, name="value")
     torch.testing.assert_close(model(TOKENS).logits, changed, rtol=1e-5, atol=1e-5)

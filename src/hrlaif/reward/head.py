@@ -154,6 +154,7 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from hrlaif.llm.chat import ends_with_response
+    from hrlaif.transformer import beside
     from hrlaif.transformer.load import NO_CODE, cause, quiet
     from hrlaif.transformer.memory import keep_on
     from hrlaif.transformer.norms import quicken
@@ -168,7 +169,7 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
         loader = AutoModelForSequenceClassification
-        model = loader.from_pretrained(folder, dtype=dtype, **NO_CODE)
+        model = beside.read(loader, str(folder), dtype, **NO_CODE)
     except Exception as error:  # of a broken file the libraries raise whatever comes first
         raise ModelError(f"{folder} cannot be loaded as a reward model: {cause(error)}") from error
     if model.config.num_labels != 1 or not hasattr(model, "score"):

@@ -70,7 +70,7 @@ def train(
     where = Where(folder, settings.optimizer, settings.checkpoints)
     for step in steps("reward model", plan, Trainee({"model": model}, optimizer), where):
         _learn(model, [pairs[rows[i]] for i in step.batch], step, settings.accuracy_threshold)
-    adapters.merge(model)  # all figures below are of the weights that are saved
+    adapters.settle(model)  # all figures below are of the model that is saved
     predicted = _predictions(model, [preferences[i] for i in aside], [pairs[i] for i in aside])
     found = evaluate.summary(predicted, threshold=settings.accuracy_threshold)
     scale = _scale(reward, reference_responses, settings, seed)

@@ -113,7 +113,7 @@ def adapted_layers(model: nn.Module) -> list[tuple[str, Any]]:
 
 
 def has_adapters(model: nn.Module) -> bool:
-    """True when `attach` put adapters into this model and they are not merged yet."""
+    """True when `attach` put adapters into this model and they are still there."""
     return bool(adapted_layers(model))
 
 
@@ -147,29 +147,26 @@ def active(model: nn.Module, name: str) -> Iterator[nn.Module]:
             layer._active_adapter = names
 
 
-def merge(model: nn.Module, *, name: str = "default") -> nn.Module:
-    """Adds one set of adapters to the weights, in place, takes all out; returns the plain model.
+def settle(model: nn.Module, *, name: str = "default") -> nn.Module:
+    """Takes the adapters out; what one set of them learned stands beside the weights (`beside.py`).
 
-    W + (alpha / rank) B A is summed in float32 and rounded once to the dtype of W: nothing is lost
-    in a float32 model; in a bfloat16 model the merged policy differs a little from the trained one.
+    The plain model then computes what it computed with that set, and nothing of it is rounded.
     """
-    for path, layer in adapted_layers(model):
-        base = layer.get_base_layer()
-        delta = layer.get_delta_weight(name)
-        base.weight.data = (base.weight.data.float() + delta.float()).to(base.weight.dtype)
-        parent, _, last = path.rpartition(".")
-        setattr(model.get_submodule(parent), last, base)
+    from hrlaif.transformer import beside
+
+    beside.take_over(model, name)
     return model
 
 
 def merge_and_save(model: Any, tokenizer: Any, folder: Path, *, name: str = "default") -> None:
-    """An ordinary transformers folder (safetensors, tokenizer), with adapters merged in place.
+    """An ordinary transformers folder (safetensors, tokenizer), adapters merged into its weights.
 
-    Saved in the dtype that the model has in memory, so that what is saved is what was trained; KL
-    references and reports must load this folder, not keep the model that made it.
+    Saved as `beside.save` says: weights with their sums in float32, and the adapter in `adapter/`;
+    without adapters in the dtype that the model has in memory. What is saved is what was trained;
+    KL references and reports must load this folder, not keep the model that made it.
     """
+    from hrlaif.transformer import beside
+
     folder.mkdir(parents=True, exist_ok=True)
-    merge(model, name=name)
-    model.config.dtype = model.dtype
-    model.save_pretrained(folder)
+    beside.save(settle(model, name=name), folder)
     tokenizer.save_pretrained(folder)

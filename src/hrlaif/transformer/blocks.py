@@ -13,6 +13,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from hrlaif.transformer import beside
 from hrlaif.transformer.memory import unmap
 
 
@@ -38,7 +39,9 @@ def to_blocks(body: nn.Module) -> None:
     for parent in body.modules():
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and works(child.weight.dtype):
-                setattr(parent, name, BlockedLinear(child))
+                blocked = BlockedLinear(child)
+                beside.carry(child, blocked, child.weight.dtype)
+                setattr(parent, name, blocked)
                 unmap(child.weight)
 
 

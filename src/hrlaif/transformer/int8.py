@@ -16,6 +16,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from hrlaif.transformer import beside
 from hrlaif.transformer.memory import unmap
 
 
@@ -88,11 +89,15 @@ def to_int8(model: nn.Module) -> None:
     """
     for parent in model.modules():
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear:
-                setattr(parent, name, Int8Linear(child))
+            plain = type(child) is nn.Linear
+            if not plain and type(child).__name__ != "Conv1D":
+                continue
+            # GPT-2's Conv1D stores linear weights transposed.
+            narrow = Int8Linear(child if isinstance(child, nn.Linear) else _linear(child))
+            beside.carry(child, narrow, torch.float32)
+            setattr(parent, name, narrow)
+            if plain and isinstance(child.weight, Tensor):
                 unmap(child.weight)
-            elif type(child).__name__ == "Conv1D":  # GPT-2 stores linear weights transposed
-                setattr(parent, name, Int8Linear(_linear(child)))
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.register_forward_hook(_as_float32)

@@ -12,7 +12,7 @@ from torch import nn
 
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import compute
-from hrlaif.transformer import compiled
+from hrlaif.transformer import beside, compiled
 from hrlaif.transformer.answered import Answered
 from hrlaif.transformer.blocks import to_blocks
 from hrlaif.transformer.body import body_of, text_config
@@ -103,7 +103,8 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     """A causal language model and its tokenizer, dropout off, on the device in force.
 
     `path`: a folder that transformers loads, a PEFT adapter folder (its base is loaded and the
-    adapter merged into it), a hub id, or a .gguf file. Raises ModelError naming the next move.
+    adapter put beside it), a hub id, or a .gguf file. What training added to the weights is not
+    rounded away (`beside.py`). Raises ModelError naming the next move.
     """
     from hrlaif.llm.chat import end_ids, prepare
 
@@ -170,9 +171,8 @@ def _read(path: str, dtype: torch.dtype | str) -> tuple[Any, Any]:
     where, extra = _located(path)
     base = base_of_adapter(where)
     if base is not None:
-        # Merged in float32: rounding to 16 bits would lose small updates.
-        model, tokenizer = _read(base, torch.float32 if dtype == "auto" else dtype)
-        return _merged(model, where), _tokenizer_of(where, tokenizer)
+        model, tokenizer = _read(base, dtype)
+        return _adapted(model, where), _tokenizer_of(where, tokenizer)
     if extra and dtype == "auto":
         dtype = torch.bfloat16  # a .gguf file is unpacked whole; 16 bits halve the peak
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -184,7 +184,7 @@ def _read(path: str, dtype: torch.dtype | str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(where, **NO_CODE, **extra)
         if extra:
             check_tokenizer(tokenizer, extra["gguf_file"])
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **NO_CODE, **extra)
+        model = beside.read(AutoModelForCausalLM, where, dtype, **NO_CODE, **extra)
     except ModelError:
         raise
     except Exception as error:  # of a broken file the libraries raise whatever comes first
@@ -201,11 +201,13 @@ def _located(path: str) -> tuple[str, dict[str, Any]]:
     return str(file.parent), {"gguf_file": file.name}
 
 
-def _merged(model: Any, adapter: str) -> Any:
+def _adapted(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
     try:
-        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        whole = PeftModel.from_pretrained(model, adapter)
+        beside.take_over(whole)
+        merged = whole.merge_and_unload()  # what is more than a thin product
     except Exception as error:  # as above
         raise ModelError(
             f"the adapter {adapter} does not fit its base model, or is not whole: {cause(error)}"
