@@ -86,10 +86,13 @@ def test_a_file_that_says_nothing_of_any_item_is_refused(write):
 
 def test_ratings_by_people_are_no_judge_s(run):
     rated = run / "people.jsonl"
-    row = {**response(0, "sft"), "satisfaction": 4, "rater": "human/ada"}
-    rated.write_text(json.dumps(row) + "\n")
-    with pytest.raises(DataError, match=r"people\.jsonl, line 1: .*give what `hrlaif label`"):
-        items_of(str(run), ("satisfaction",), beside=str(rated))
+    for said in (
+        {"satisfaction": 4, "rater": "human/ada"},
+        {"passed": True, "check": "harmless", "evidence": {"rater": "human/ada"}},
+    ):
+        rated.write_text(json.dumps({**response(0, "sft"), **said}) + "\n")
+        with pytest.raises(DataError, match=r"people\.jsonl, line 1: .*give what `hrlaif label`"):
+            items_of(str(run), ("satisfaction", "harmless"), beside=str(rated))
 
 
 @pytest.fixture

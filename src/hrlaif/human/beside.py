@@ -11,7 +11,7 @@ from hrlaif.rows import responses_from
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.forms import comparison_from
 from hrlaif.rows.names import named, sides_of
-from hrlaif.rows.said import of_harm
+from hrlaif.rows.said import evidence, of_harm
 from hrlaif.rows.turns import PROMPT_NAMES, Turns
 
 Asked = tuple[Turns, tuple[str, ...]]
@@ -86,6 +86,8 @@ def judgement(values: Mapping[str, Any], where: str) -> Judged | None:
     """
     names = ("labeler", "scorer", "check", "rater")
     by = next((str(values[name]) for name in names if values.get(name)), "judge")
+    if "passed" in values:  # a person's verdict says so in its evidence
+        by = str(evidence(SourceRow(where, dict(values))).get("rater") or by)
     if by.startswith(("human/", "redteam/")):
         return None
     try:

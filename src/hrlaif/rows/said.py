@@ -98,7 +98,7 @@ def _said(row: SourceRow) -> Said | None:
         return Said("satisfaction", level, by, reason)
     passed = told_of(values, "passed", row.where)
     if passed is not None:
-        by = str(_evidence(row).get("rater") or values.get("check") or "check")
+        by = str(evidence(row).get("rater") or values.get("check") or "check")
         return Said("harmless", _HARMLESS[passed], by, reason)
     prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
     if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
@@ -125,7 +125,7 @@ def _level(row: SourceRow) -> float | None:
     return int(level) if level.is_integer() else level
 
 
-def _evidence(row: SourceRow) -> Mapping[str, Any]:
+def evidence(row: SourceRow) -> Mapping[str, Any]:
     """Of a verdict; a table holds it as JSON text."""
     value = row.values.get("evidence")
     try:
