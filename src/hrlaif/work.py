@@ -183,7 +183,7 @@ def policy(config: Config, folder: Path) -> Counts:
     else:
         scorer, watch = scoring.scorer_of(config, folder)
         asked = read_prompts(folder, "train")
-        loop.train(part, asked, scorer, watch=watch, seed=config.seed, **where)
+        counts = loop.train(part, asked, scorer, watch=watch, seed=config.seed, **where)
     learned.unload()
     judge = config.evaluation.judge or config.judge
     chosen = candidates.decide(part, out, config.evaluation.labeler, judge)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hrlaif.errors import UsageError
+from hrlaif.errors import DataError, UsageError
 from hrlaif.policy import candidates, learn, maths
 from hrlaif.policy.actor import Actor
 from hrlaif.policy.algorithm import Adapts, Algorithm
@@ -22,7 +22,7 @@ from hrlaif.policy.rollouts import MODEL, Asked, Batch, Draw, Rollout, Scorer, r
 from hrlaif.policy.settings import Policy
 from hrlaif.policy.signs import described, show
 from hrlaif.policy.staleness import Seen, Watch
-from hrlaif.progress import track
+from hrlaif.progress import say, track
 from hrlaif.records import Prompt, digest
 from hrlaif.training import checkpoint, metrics, optimizer
 from hrlaif.training.checkpoint import Trainee
@@ -56,12 +56,13 @@ def train(
     validation: Sequence[Prompt] = (),
     watch: Watch | None = None,
     seed: int = 0,
-) -> None:
+) -> dict[str, int]:
     """Trains the policy from `start`, the SFT policy, into checkpoints and logs in `folder`.
 
     The same call continues a run that was cut short. Rewards should have mean 0 and standard
     deviation 1 on responses of `start`. Without validation prompts only the last step is kept.
     A `watch` compares the reward with a judge on the way; it then is the scorer's reward.
+    Returns how many prompts were left out, too long for the model's context with an answer.
     """
     if not prompts:
         raise UsageError("there are no prompts to train the policy on")
@@ -81,6 +82,7 @@ def train(
         watched=bool(watched),
         watch=(watch, seen) if watch else None,
     )
+    return {"too_long_prompts": len(prompts) - len(asked)}
 
 
 def begin(settings: Policy, start: str | Path | Loaded, folder: Path, seed: int) -> Work:
@@ -133,10 +135,24 @@ def _note(row: dict[str, Any]) -> str:
 
 
 def prepared(work: Work, prompts: Sequence[Prompt]) -> list[Asked]:
-    """Prompts in tokens."""
+    """Prompts in tokens, but for those that a whole answer would not fit behind in the context.
+
+    Says how many were left out; raises DataError where none is left.
+    """
     from hrlaif.llm.chat import prompt_ids
 
-    return [Asked(p, prompt_ids(work.actor.loaded.tokenizer, p.messages)) for p in prompts]
+    loaded, answer = work.actor.loaded, work.settings.sampling.max_tokens
+    asked = [Asked(p, prompt_ids(loaded.tokenizer, p.messages)) for p in prompts]
+    fitting = [a for a in asked if len(a.tokens) + answer == loaded.within(len(a.tokens) + answer)]
+    if left_out := len(asked) - len(fitting):
+        told = (
+            f"{left_out} of {len(asked)} prompts do not fit into the model's context of "
+            f"{loaded.context} tokens with an answer of {answer} (policy.sampling.max_tokens)"
+        )
+        if not fitting:
+            raise DataError(f"{told}: shorten them, lower max_tokens, or take another model")
+        say(f"  {told}, and are left out")
+    return fitting
 
 
 def schedule(work: Work, count: int, size: int) -> list[list[int]]:

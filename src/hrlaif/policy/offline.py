@@ -53,7 +53,8 @@ def train(
     if not isinstance(algorithm, Dpo):
         raise DataError(f"{type(algorithm).__name__} does not learn from a file of labels")
     work = loop.begin(settings, start, folder, seed)
-    tokenizer, limit = work.actor.loaded.tokenizer, algorithm.max_length
+    loaded = work.actor.loaded
+    tokenizer, limit = loaded.tokenizer, loaded.within(algorithm.max_length)
     pairs, aside = _pairs(tokenizer, preferences, limit), _pairs(tokenizer, heldout, limit)
     if not pairs:
         raise DataError("no preference is left to train the policy on: label more train prompts")

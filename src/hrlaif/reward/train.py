@@ -60,12 +60,14 @@ def train(
         raise DataError("no preference is left to train on: label more train prompts")
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    reward = head.with_head(load_causal(base, train=True))
+    loaded = load_causal(base, train=True)
+    limit = loaded.within(settings.max_length)
+    reward = head.with_head(loaded)
     model = reward.model
     adapters.attach(model.base_model, settings.lora)
     model.score.requires_grad_(True)
     optimizer = build(settings.optimizer, {"model": model}, heads=["model.score"])
-    pairs = {i: _pair(reward, preferences[i], settings.max_length) for i in (*rows, *aside)}
+    pairs = {i: _pair(reward, preferences[i], limit) for i in (*rows, *aside)}
     plan = order(len(rows), batch_size=settings.batch_size, epochs=settings.epochs, seed=seed)
     where = Where(folder, settings.optimizer, settings.checkpoints)
     for step in steps("reward model", plan, Trainee({"model": model}, optimizer), where):
@@ -73,9 +75,9 @@ def train(
     adapters.settle(model)  # all figures below are of the model that is saved
     predicted = _predictions(model, [preferences[i] for i in aside], [pairs[i] for i in aside])
     found = evaluate.summary(predicted, threshold=settings.accuracy_threshold)
-    scale = _scale(reward, reference_responses, settings, seed)
+    scale = _scale(reward, _drawn(reference_responses, settings, seed), limit)
     adapters.merge_and_save(model, reward.tokenizer, folder)
-    head.stored(folder, reward_max_length=settings.max_length, **scale)
+    head.stored(folder, reward_max_length=limit, **scale)
     write_rows(folder / "heldout_predictions.jsonl", predicted)
     counts = {
         "pairs": len(rows),
@@ -138,20 +140,21 @@ def _predictions(
     return [evaluate.prediction(preference, a, b) for preference, a, b in scored]
 
 
+def _drawn(responses: Sequence[Response], settings: RewardTraining, seed: int) -> list[Response]:
+    """So many of the SFT policy's samples as are wanted."""
+    there = [response for response in responses if response.finish_reason != "error"]
+    order = np.random.default_rng([seed, 2]).permutation(len(there))
+    return [there[i] for i in sorted(order[: settings.reference_samples].tolist())]
+
+
 def _scale(
-    reward: head.RewardModel,
-    responses: Sequence[Response],
-    settings: RewardTraining,
-    seed: int,
+    reward: head.RewardModel, responses: Sequence[Response], limit: int
 ) -> dict[str, float | int | None]:
     """Mean and deviation of the reward on the SFT policy's samples; None without samples."""
-    responses = [response for response in responses if response.finish_reason != "error"]
     if len(responses) < 2:
         say("  no samples of the SFT policy: the mean and deviation of the reward stay unknown")
         return {"reward_mean": None, "reward_std": None, "reward_samples": 0}
-    stream = np.random.default_rng([seed, 2])
-    chosen = sorted(stream.permutation(len(responses))[: settings.reference_samples].tolist())
-    values = score_texts(reward, [responses[i] for i in chosen], settings.max_length)
+    values = score_texts(reward, responses, limit)
     return {
         "reward_mean": statistics.fmean(values),
         "reward_std": statistics.pstdev(values),

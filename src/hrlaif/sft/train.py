@@ -57,11 +57,12 @@ def train(
     loaded = load_causal(base, train=True)
     model = loaded.model
     adapters.attach(model, settings.lora)
+    limit = loaded.within(settings.max_length)
     learnt: list[Example] = []
     watched: list[Example] = []
     for response in shown.responses:
         split = watched if response.prompt.split == "validation" else learnt
-        split.append(example(loaded.tokenizer, response, settings.max_length))
+        split.append(example(loaded.tokenizer, response, limit))
     optimizer = build(settings.optimizer, {"model": model}, heads=["model.lm_head"])
     plan = order(len(learnt), batch_size=settings.batch_size, epochs=settings.epochs, seed=seed)
     where = Where(folder, settings.optimizer, settings.checkpoints)

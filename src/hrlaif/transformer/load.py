@@ -53,6 +53,10 @@ class Loaded:
                 return int(getattr(config, name))
         return None
 
+    def within(self, limit: int) -> int:
+        """So many tokens, or the model's context where that is less."""
+        return min(limit, self.context or limit)
+
 
 def device_in_force() -> torch.device:
     """`compute().device`, or the best there is for `auto`."""
