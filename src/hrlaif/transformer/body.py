@@ -53,11 +53,18 @@ def text_config(model: nn.Module) -> Any:
 
 
 def squash_of(model: nn.Module) -> Squash:
-    """Softcapping (Gemma 2) and logit scales (Cohere multiplies, Granite divides)."""
+    """Softcapping, and logit scales, by the names that the families give them."""
     config = text_config(model)
-    scale = float(getattr(config, "logit_scale", None) or 1.0)
-    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
-    return Squash(scale, getattr(config, "final_logit_softcapping", None))
+
+    def named(*names: str) -> float | None:
+        return next((v for name in names if (v := getattr(config, name, None))), None)
+
+    scale = float(named("logit_scale", "lm_head_multiplier") or 1.0)  # Cohere, Falcon-H1
+    factor = float(named("logits_scaling") or 1.0)
+    # HyperCLOVA X multiplies by what Granite divides by.
+    scale *= factor if config.model_type.startswith("hyperclovax") else 1 / factor
+    caps = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+    return Squash(scale, named(*caps))  # Gemma, RecurrentGemma, xLSTM
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -17,6 +17,7 @@ from hrlaif.transformer.answered import Answered
 from hrlaif.transformer.blocks import to_blocks
 from hrlaif.transformer.body import body_of, text_config
 from hrlaif.transformer.int8 import to_int8
+from hrlaif.transformer.logits import check_logits
 from hrlaif.transformer.memory import give_back, keep_on
 from hrlaif.transformer.norms import quicken
 from hrlaif.transformer.prefix import KeptPrefix
@@ -133,6 +134,7 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     if train:
         compiled.quicken(model)
     model.train(train)
+    check_logits(model)
     prepare(tokenizer)
     return Loaded(model, tokenizer, device, precision, frozenset(end_ids(model, tokenizer)))
 
