@@ -17,7 +17,7 @@ SIZES = {
 }
 WINDOW = 7
 SHARING = ("qwen2", "qwen3", "llama", "mistral", "gemma2", "gemma3", "gpt_neox", "gpt2")
-FAMILIES = (*SHARING, "bloom")
+FAMILIES = (*SHARING, "bloom", "gpt_neo")
 
 
 def _config(family, hidden):
@@ -45,6 +45,18 @@ def _config(family, hidden):
     if family == "gpt2":
         sizes = {"vocab_size": 97, "n_embd": hidden, "n_layer": 3, "n_head": 4, "n_positions": 256}
         return transformers.GPT2Config(**sizes, bos_token_id=1, eos_token_id=2)
+    if family == "gpt_neo":
+        return transformers.GPTNeoConfig(
+            vocab_size=97,
+            hidden_size=hidden,
+            num_layers=3,
+            num_heads=4,
+            attention_types=[[["local", "global", "local"], 1]],
+            window_size=12,  # more than the trial of trees has tokens
+            max_position_embeddings=256,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
     sizes = {"vocab_size": 97, "hidden_size": hidden, "n_layer": 3, "n_head": 4}
     return transformers.BloomConfig(**sizes, pad_token_id=0)
 

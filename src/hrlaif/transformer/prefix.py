@@ -132,6 +132,8 @@ def _difference(body: Any) -> str:
     kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
     if kinds - {"full_attention", "sliding_attention"}:
         return f"layers of kind {sorted(kinds)}"
+    if "local" in (getattr(config, "attention_layers", None) or ()):
+        return "its local layers look back by columns, not by positions"  # GPT-Neo
     if not accepts(body, "position_ids"):
         return "it takes no position ids"
     with evaluating(body):
