@@ -186,11 +186,13 @@ def test_a_half_written_receipt_is_named_and_redone(finished, again, hrlaif):
 
 def test_too_many_abstentions_end_with_3_and_the_files_are_written(finished, again, hrlaif):
     rows = (again / "abstentions.jsonl").read_text().splitlines()
-    assert json.loads(rows[0])["reason"] == "scripted failure"
+    assert (
+        json.loads(rows[0])["reason"] == "scripted failure"
+    )  # of label, which never gets its turn
     strict = ["--set", "max_abstentions=0.01", "--until", "label", *finished.set]
     shown = hrlaif("run", again, *strict, code=3)
-    assert "of the comparisons have no verdict, more than the 1% allowed" in shown.stderr
-    assert str(again / "abstentions.jsonl") in shown.stderr
+    assert "of the prompts have no answer of the teacher, more than the 1% allowed" in shown.stderr
+    assert str(again / "sft" / "teacher_answers.jsonl") in shown.stderr
 
 
 def test_a_full_disk_is_told_and_the_same_command_goes_on(finished, write, tmp_path, hrlaif):

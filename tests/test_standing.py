@@ -149,3 +149,18 @@ def test_too_many_abstentions_of_a_hybrid_run_name_the_file_that_they_are_in(tmp
     with pytest.raises(TooManyAbstentions, match="25% of the comparisons") as told:
         running.run(tmp_path, config, until="label")
     assert f"see {tmp_path / 'abstentions.jsonl'}, then" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "share", "told"),
+    [
+        ("sft", 0.5, "sft: 50% of the prompts have no answer of the teacher, .*teacher_answers"),
+        ("responses", 0.3, "responses: 30% of the responses are missing, .*responses.jsonl"),
+    ],
+)
+def test_a_model_that_answers_too_few_prompts_stops_the_run(tmp_path, stage, share, told):
+    config = Config.parse(SMALL)
+    made(tmp_path, config, "prompts", *(["sft"] if stage == "responses" else []))
+    made(tmp_path, config, stage, abstained_share=share)
+    with pytest.raises(TooManyAbstentions, match=told):
+        running.run(tmp_path, config, until=stage)

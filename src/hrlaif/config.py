@@ -94,7 +94,8 @@ class Config(Settings):
     policy: Policy = Policy()
     evaluation: Evaluation = Evaluation()
     max_abstentions: float = Field(default=0.2, ge=0, le=1)
-    """The run fails when a larger share of comparisons has no verdict; not fingerprinted."""
+    """The run fails when a larger share of comparisons has no verdict, or of prompts no answer; not
+    fingerprinted."""
     compute: Compute = Compute()
 
 

@@ -34,6 +34,12 @@ from hrlaif.settings import using
 from hrlaif.standing import held
 
 LEDGER = "ledger.sqlite"
+_SILENT = {
+    "sft": ("sft/teacher_answers.jsonl", "prompts have no answer of the teacher"),
+    "responses": ("responses.jsonl", "responses are missing"),
+    "label": ("abstentions.jsonl", "comparisons have no verdict"),
+}
+"""In which file of a stage one sees who said nothing, and what its share is a share of."""
 _PRELOADED = ["hrlaif.sft.train", "hrlaif.reward.train", "hrlaif.policy.loop", "peft"]
 _PRELOADED += ["transformers.modeling_utils", "transformers.models.auto.modeling_auto"]
 
@@ -147,10 +153,10 @@ def _not_too_silent(folder: Path, stage: Stage, config: Config) -> None:
     receipt = read_receipt(folder, stage.name)
     share = receipt.counts.get("abstained_share", 0.0) if receipt else 0.0
     if share > config.max_abstentions:
-        silent = "abstentions.jsonl" if stage.name == "label" else stage.writes[0]
+        path, what = _SILENT.get(stage.name, (stage.writes[0], "comparisons have no verdict"))
         raise TooManyAbstentions(
-            f"{stage.name}: {share:.0%} of the comparisons have no verdict, more than the "
-            f"{config.max_abstentions:.0%} allowed: see {folder / silent}, then mend "
+            f"{stage.name}: {share:.0%} of the {what}, more than the "
+            f"{config.max_abstentions:.0%} allowed: see {folder / path}, then mend "
             f"the cause and --redo {stage.name}, or raise max_abstentions"
         )
 

@@ -81,10 +81,12 @@ def responses(config: Config, folder: Path) -> Counts:
         config.sampling, asked, start(config, folder), folder / "responses.jsonl", config.seed
     )
     cut = sum(row["finish_reason"] == "length" for row in rows)
+    silent = sum(row["finish_reason"] == "error" for row in rows)
     return {
         "responses": len(rows),
         "truncated": cut,
-        "unanswered": sum(r["finish_reason"] == "error" for r in rows),
+        "unanswered": silent,
+        "abstained_share": silent / max(len(rows), 1),
     }
 
 

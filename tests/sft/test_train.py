@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from hrlaif.llm import Scripted
 from hrlaif.llm.chat import prompt_ids
 from hrlaif.records import Message, Prompt, Response
 from hrlaif.settings import Compute, using
@@ -109,3 +110,13 @@ def test_a_long_prompt_is_cut_at_its_beginning_and_a_long_response_at_its_end(ba
     long = example(tokenizer, Response(prompt=row, text="abc" * 9), 10)
     assert (len(long.asked.tokens), long.asked.start) == (10, 1)
     assert tokenizer.eos_token_id not in long.asked.tokens
+
+
+def test_a_teachers_silence_is_counted_and_references_ask_nobody(base, tmp_path):
+    rows, how = prompts(12), SETTINGS.model_copy(update={"source": "teacher", "epochs": 1})
+    teacher = Scripted(failure=0.5)
+    found = train(how, rows, base, tmp_path / "sft", teacher=teacher)
+    silent = sum(found["missing"].values())
+    assert 0 < silent < 12
+    assert found["abstained_share"] == silent / 12
+    assert "abstained_share" not in train(SETTINGS, rows, base, tmp_path / "references")

@@ -13,7 +13,7 @@ from hrlaif.llm.local import unload
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Preference, Prompt, Response
 from hrlaif.run import write_json
-from hrlaif.sft.demonstrations import Grade, Sources, collect
+from hrlaif.sft.demonstrations import Demonstrations, Grade, Sources, collect
 from hrlaif.sft.settings import Sft
 from hrlaif.training import lora as adapters
 from hrlaif.training.checkpoint import Trainee
@@ -74,6 +74,7 @@ def train(
         "demonstrations": len(learnt),
         "validation_demonstrations": len(watched),
         "missing": shown.missing,
+        **_silence(settings, shown),
         "unfinished": sum(r.finish_reason == "length" for r in shown.responses),
         "cut": sum(each.cut for each in learnt + watched),
         "steps": len(plan),
@@ -81,6 +82,13 @@ def train(
     }
     write_json(folder / "evaluation.json", {**counts, **found})
     return {**counts, **found}
+
+
+def _silence(settings: Sft, shown: Demonstrations) -> dict[str, float]:
+    """Which share of the prompts a teacher left without an answer."""
+    missing = sum(shown.missing.values())
+    asked = missing + len(shown.responses)
+    return {"abstained_share": missing / asked} if settings.source == "teacher" else {}
 
 
 def example(tokenizer: Any, response: Response, limit: int) -> Example:
