@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from hrlaif.errors import ModelError
+from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
 from hrlaif.records import Response, Score
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 RUN = "reward_model"
 """The path that means the reward model of the run at hand."""
-_LIMIT = 1152
+_LIMIT = 1152  # of a model that says nothing of its own
+_CONTEXTS = ("max_position_embeddings", "n_positions")
+_TOLD: set[str] = set()  # reward models that texts were cut for: told once, not at every step
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -40,17 +43,22 @@ class Learned(Settings):
     ) -> list[Score]:
         """One score a response, an empty one included; no value where the model gives no number.
 
-        Weights stay in memory for further calls. Rewards are computed in float32 on a CPU, never in
-        int8: they are averaged and compared, where its noise would show.
+        A text longer than what the model was trained on, or else its context, is cut at its
+        beginning, and that is said. Weights stay in memory for further calls. Rewards are computed
+        in float32 on a CPU, never in int8: they are averaged and compared, where its noise would
+        show.
         """
         if not responses:
             return []
-        from hrlaif.reward.train import score_texts
+        from hrlaif.reward import head
+        from hrlaif.reward.train import rendered
 
         mean, deviation, limit = self._scale()
         reward = _loaded(self.path, _stamp(self.path), compute())
         there = [response for response in responses if response.finish_reason != "error"]
-        values = iter(score_texts(reward, there, limit))
+        texts = rendered(reward, there, limit)
+        self._tell(sum(text.cut for text in texts), len(texts), limit)
+        values = iter(head.rewards_of(reward.model, [text.tokens for text in texts]))
 
         def scored(response: Response) -> Score:
             if response.finish_reason == "error":
@@ -69,10 +77,20 @@ class Learned(Settings):
         """Stands in every score."""
         return f"learned:{self.path}"
 
+    def _tell(self, cut: int, count: int, limit: int) -> None:
+        if cut and self.path not in _TOLD:
+            _TOLD.add(self.path)
+            say(
+                f"  {self.name} reads {limit} tokens: {cut} of {count} texts were longer and were "
+                "cut at their beginning; those that follow are not told of"
+            )
+
     def _scale(self) -> tuple[float, float, int]:
         """Mean, deviation and token limit. Raises ModelError where they are wanted but unknown."""
         config = _config(self.path)
-        limit = int(config.get("reward_max_length") or _LIMIT)
+        text = config.get("text_config") or config
+        contexts = (text.get(name) for name in _CONTEXTS)
+        limit = int(config.get("reward_max_length") or next(filter(None, contexts), _LIMIT))
         if not self.normalise:
             return 0.0, 1.0, limit
         mean, deviation = config.get("reward_mean"), config.get("reward_std")
@@ -124,3 +142,4 @@ def _loaded(path: str, stamp: int, settings: Compute) -> RewardModel:
 def unload() -> None:
     """Frees the reward models' memory."""
     _loaded.cache_clear()
+    _TOLD.clear()

@@ -13,7 +13,7 @@ import torch
 from hrlaif.errors import DataError
 from hrlaif.messages import spoken
 from hrlaif.progress import say
-from hrlaif.records import Candidate, Preference, Prompt, Response
+from hrlaif.records import Candidate, Preference, Response
 from hrlaif.reward import evaluate, head, maths
 from hrlaif.reward.labels import learnt_from
 from hrlaif.reward.settings import RewardTraining
@@ -154,7 +154,9 @@ def _scale(
     if len(responses) < 2:
         say("  no samples of the SFT policy: the mean and deviation of the reward stay unknown")
         return {"reward_mean": None, "reward_std": None, "reward_samples": 0}
-    values = score_texts(reward, responses, limit)
+    values = head.rewards_of(
+        reward.model, [text.tokens for text in rendered(reward, responses, limit)]
+    )
     return {
         "reward_mean": statistics.fmean(values),
         "reward_std": statistics.pstdev(values),
@@ -162,15 +164,16 @@ def _scale(
     }
 
 
-def score_texts(reward: head.RewardModel, responses: Sequence[Response], limit: int) -> list[float]:
-    """Raw rewards of responses, rendered exactly as in training."""
+def rendered(
+    reward: head.RewardModel, responses: Sequence[Response], limit: int
+) -> list[head.Rendered]:
+    """Responses in tokens, exactly as in training."""
 
-    def tokens(prompt: Prompt, response: Response) -> list[int]:
-        finished = head.was_finished(response.finish_reason)
-        text = spoken(response.text)
-        return head.render(reward, prompt, text, finished=finished, limit=limit).tokens
+    def tokens(response: Response) -> head.Rendered:
+        finished, text = head.was_finished(response.finish_reason), spoken(response.text)
+        return head.render(reward, response.prompt, text, finished=finished, limit=limit)
 
-    return head.rewards_of(reward.model, [tokens(r.prompt, r) for r in responses])
+    return [tokens(response) for response in responses]
 
 
 def _headline(found: dict[str, Any]) -> dict[str, Any]:
