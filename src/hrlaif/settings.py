@@ -166,7 +166,8 @@ class Compute(Settings):
     """Where and how fast the work runs. Never fingerprinted: it changes speed, not results."""
 
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    """`auto` (the GPU, else the CPU), `cpu`, `cuda`, `cuda:1`, or `mps`, a Mac's, which is not
+    tested and has no float64."""
     precision: str = "auto"
     """`float32`, `bfloat16`, `int8` (frozen models on a CPU), or `auto`: what is quick there."""
     attention: Literal["sdpa", "flex"] = "sdpa"

@@ -11,7 +11,12 @@ from transformers import PreTrainedTokenizerFast
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.settings import Compute, using
 from hrlaif.transformer.int8 import Int8Linear
-from hrlaif.transformer.load import base_of_adapter, load_causal, precision_in_force
+from hrlaif.transformer.load import (
+    base_of_adapter,
+    device_in_force,
+    load_causal,
+    precision_in_force,
+)
 
 CPU = torch.device("cpu")
 
@@ -74,6 +79,15 @@ def test_an_adapter_folder_is_its_base_with_the_adapter_merged(folder, tiny, tmp
 def test_a_folder_that_is_no_model_says_so(tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded as a causal language model"):
         load_causal(tmp_path)
+
+
+def test_a_macs_gpu_is_taken_only_by_name(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with using(Compute()):
+        assert device_in_force() == CPU
+    with using(Compute(device="mps")):
+        assert device_in_force() == torch.device("mps")
 
 
 def test_an_unknown_precision_names_the_known_ones():

@@ -60,7 +60,10 @@ class Loaded:
 
 
 def device_in_force() -> torch.device:
-    """`compute().device`, or the best there is for `auto`."""
+    """`compute().device`; for `auto` the GPU, or the CPU where there is none.
+
+    Never a Mac's `mps`, which has no float64: the draws and sums that need it would fail there.
+    """
     name = compute().device
     if name.startswith("cuda") and not torch.cuda.is_available():
         build = "has no CUDA in it" if torch.version.cuda is None else "finds no GPU"
@@ -70,9 +73,7 @@ def device_in_force() -> torch.device:
         )
     if name != "auto":
         return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def precision_in_force(device: torch.device, *, train: bool) -> str:
