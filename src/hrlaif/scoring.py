@@ -89,7 +89,8 @@ def watch_of(config: Config, folder: Path, reward: Reward, base: str) -> Watch |
     """Compares the reward with the judge during RL; None where that is not wanted.
 
     `base` is what a reward model starts from. People's labels are there only once: where they are
-    what the reward learned from, the evaluation's labeler and judge are asked.
+    what the reward learned from, the evaluation's labeler and judge are asked for labels. Grades
+    are those of RL, by the run's judge.
     """
     from hrlaif.policy.staleness import Renewal, Watch
 
@@ -112,7 +113,15 @@ def watch_of(config: Config, folder: Path, reward: Reward, base: str) -> Watch |
         return moved(reward, ours, str(out / "reward_model"))
 
     renewal = Renewal(train, at) if config.policy.renews else None
-    return Watch(reward, labeler, judge, folder / "policy", seed=config.seed, renewal=renewal)
+    return Watch(
+        reward,
+        labeler,
+        judge,
+        folder / "policy",
+        seed=config.seed,
+        renewal=renewal,
+        grader=config.judge,
+    )
 
 
 def refuse_impossible(config: Config) -> None:

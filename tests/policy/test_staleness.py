@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hrlaif import scoring
+from hrlaif.config import Config
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.policy import Policy, Staleness, candidates
@@ -133,6 +135,39 @@ class Deadly(Count):
 
     def score(self, responses: Any, judge: Any) -> Any:
         raise Killed
+
+
+class Graded(Count):
+    """Counts words, and keeps who was asked for it."""
+
+    asked: list[str] = []  # noqa: RUF012
+
+    def score(self, responses: Any, judge: Any) -> Any:
+        self.asked.append(judge.name)
+        return super().score(responses, judge)
+
+
+def test_with_peoples_labels_the_runs_judge_grades_and_the_evaluations_judge_labels(
+    prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    config = Config.parse(
+        {
+            "judge": {"kind": "scripted", "seed": 1},
+            "evaluation": {"judge": {"kind": "scripted", "seed": 2}},
+            "labeling": {"labeler": "human", "pairs": "pairs.jsonl"},
+            "policy": settings(every=4).model_dump(mode="json"),
+        }
+    )
+    reward = Graded()
+    watch = scoring.watch_of(config, tmp_path, reward, "base")
+    assert watch is not None
+    assert watch.judge == Scripted(seed=2)
+    folder = tmp_path / "policy"
+    more: dict[str, Any] = {"validation": prompts[6:], "watch": watch, "seed": 1}
+    scorer = Scorer(watch, config.judge)
+    train(settings(every=4), prompts[:6], scorer, start=start, folder=folder, **more)
+    assert set(reward.asked) == {Scripted(seed=1).name}
+    assert len(reward.asked) > 4  # both in training and by the watch
 
 
 class Learner:

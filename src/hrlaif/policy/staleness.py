@@ -72,9 +72,14 @@ class Watch:
         *,
         seed: int = 0,
         renewal: Renewal | None = None,
+        grader: LanguageModel | None = None,
     ) -> None:
-        """`folder` is the policy's. Without a `renewal` a stale reward is only told."""
+        """`folder` is the policy's. Without a `renewal` a stale reward is only told.
+
+        The `judge` labels; a reward that asks for grades asks the `grader`, where that is another.
+        """
         self.reward, self.labeler, self.judge = reward, labeler, judge
+        self.grader = grader or judge
         self.folder, self.seed, self.renewal = folder, seed, renewal
 
     def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
@@ -99,7 +104,7 @@ class Watch:
             return False
         seed = int(digest([self.seed, "staleness", done], length=8), 16)
         pairs = seen.pairs(seen.watched or seen.trained, how.pairs, seed, done)
-        row = agreement(pairs, self.reward, self.labeler, self.judge)
+        row = agreement(pairs, self.reward, self.labeler, self.judge, grader=self.grader)
         row = {"step": done, **row, "stale": is_stale(row, how), "refreshed": None}
         if row["stale"]:
             say(
@@ -149,7 +154,12 @@ def is_stale(row: dict[str, Any], how: Staleness) -> bool:
 
 
 def agreement(
-    pairs: Sequence[Pair], reward: Reward, labeler: Labeler, judge: LanguageModel
+    pairs: Sequence[Pair],
+    reward: Reward,
+    labeler: Labeler,
+    judge: LanguageModel,
+    *,
+    grader: LanguageModel | None = None,
 ) -> dict[str, Any]:
     """How often the reward and the judge prefer the same one, with n and a 95 % interval.
 
@@ -158,7 +168,8 @@ def agreement(
     of the response that the reward prefers, which also says how faint its labels are.
     """
     differing = [(a, b) for a, b in pairs if a.text.strip() != b.text.strip()]
-    scores = reward.score([r for pair in differing for r in pair], judge) if differing else []
+    asked_for = [response for pair in differing for response in pair]
+    scores = reward.score(asked_for, grader or judge) if differing else []
     values = [score.value for score in scores]
     gaps = [
         None if x is None or y is None else x - y
