@@ -7,6 +7,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from hrlaif.errors import ModelError
 from hrlaif.records import Message, Prompt
 from hrlaif.reward import head
+from hrlaif.settings import Compute, using
 from hrlaif.training import lora
 from hrlaif.transformer.load import load_causal
 
@@ -99,3 +100,22 @@ def test_broken_weights_and_python_of_the_folder_are_refused_with_the_next_move(
     config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     refused("needs Python code of its own, which is never run here")
+
+
+@pytest.mark.parametrize("adapted", [lora.Lora(rank=2), None])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_the_head_is_loaded_to_the_bit_beside_a_decoder_in_16_bits(
+    base, tmp_path, adapted, sharded
+):
+    with using(Compute(device="cpu", precision="bfloat16")):
+        reward = with_random_head(load_causal(base(), train=True))
+    lora.attach(reward.model.base_model, adapted)
+    lora.merge_and_save(reward.model, reward.tokenizer, tmp_path)
+    if sharded:
+        (tmp_path / "model.safetensors").unlink()
+        reward.model.save_pretrained(tmp_path, max_shard_size="20KB")
+    loaded = head.load(tmp_path, device=torch.device("cpu"), dtype=torch.bfloat16).model
+    assert loaded.dtype == torch.bfloat16
+    assert loaded.score.weight.dtype == torch.float32
+    assert torch.equal(loaded.score.weight, reward.model.score.weight)
+    assert not torch.equal(loaded.score.weight, loaded.score.weight.bfloat16().float())

@@ -88,6 +88,26 @@ def test_two_steps_and_a_resume_are_four_steps_bit_for_bit(base, pairs, tmp_path
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+def test_in_16_bits_the_folder_gives_the_rewards_that_were_evaluated(base, pairs, tmp_path):
+    rows, faint = pairs(16), Optimizer(learning_rate=5e-4)
+    how = SETTINGS.model_copy(update={"optimizer": faint, "epochs": 2})
+    with using(Compute(device="cpu", precision="bfloat16")):
+        train(how, rows, base(), tmp_path / "rm")
+        lines = (tmp_path / "rm" / "heldout_predictions.jsonl").read_text().splitlines()
+        told = [json.loads(line) for line in lines]
+        prompts = {p.comparison.id: p.comparison for p in rows}
+        sides = [
+            Response(prompt=c.prompt, text=side.text)
+            for row in told
+            for c in [prompts[row["id"]]]
+            for side in (c.a, c.b)
+        ]
+        scores = Learned(path=str(tmp_path / "rm"), normalise=False).score(sides)
+    expected = [row[name] for row in told for name in ("reward_a", "reward_b")]
+    assert [score.value for score in scores] == pytest.approx(expected, rel=1e-6)
+    unload()
+
+
 def test_the_saved_folder_is_the_model_that_was_evaluated(base, pairs, tmp_path):
     rows = pairs(16)
     train(SETTINGS.model_copy(update={"epochs": 1}), rows, base("gemma3"), tmp_path / "rm")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hrlaif.transformer.load import Loaded
 
-_PAD = "<|pad|>"
+_PAD, _HEAD = "<|pad|>", "score.weight"
 
 
 class RewardModel(NamedTuple):
@@ -170,6 +170,7 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
         tokenizer = AutoTokenizer.from_pretrained(folder, **NO_CODE)
         loader = AutoModelForSequenceClassification
         model = beside.read(loader, str(folder), dtype, **NO_CODE)
+        saved = _saved_head(str(folder))
     except Exception as error:  # of a broken file the libraries raise whatever comes first
         raise ModelError(f"{folder} cannot be loaded as a reward model: {cause(error)}") from error
     if model.config.num_labels != 1 or not hasattr(model, "score"):
@@ -177,9 +178,29 @@ def load(folder: str | Path, *, device: torch.device, dtype: torch.dtype) -> Rew
             f"{folder} is a classifier, not a reward model: it needs one label, `score`"
         )
     model.score.float()
+    if saved is not None and saved.shape == model.score.weight.shape:
+        model.score.weight.data.copy_(saved)
     quicken(model.to(device).eval())
     ours = hasattr(model.config, "reward_max_length") or not tokenizer.chat_template
     return RewardModel(model, tokenizer, apart=ours and not ends_with_response(tokenizer))
+
+
+def _saved_head(where: str) -> Tensor | None:
+    """The weights of the head as its file holds them, not rounded to the dtype of the decoder."""
+    from safetensors import safe_open
+    from transformers.utils import cached_file
+
+    def file(name: str) -> str | None:
+        found: str | None = cached_file(where, name, _raise_exceptions_for_missing_entries=False)
+        return found
+
+    shards = file("model.safetensors.index.json")
+    named = json.loads(Path(shards).read_text("utf-8"))["weight_map"] if shards else {}
+    whole = file(named.get(_HEAD, "model.safetensors"))
+    if whole is None:
+        return None
+    with safe_open(whole, framework="pt") as tensors:
+        return tensors.get_tensor(_HEAD) if _HEAD in tensors.keys() else None  # noqa: SIM118
 
 
 def stored(folder: str | Path, **facts: float | int | None) -> dict[str, Any]:

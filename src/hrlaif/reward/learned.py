@@ -44,9 +44,10 @@ class Learned(Settings):
         """One score a response, an empty one included; no value where the model gives no number.
 
         A text longer than what the model was trained on, or else its context, is cut at its
-        beginning, and that is said. Weights stay in memory for further calls. Rewards are computed
-        in float32 on a CPU, never in int8: they are averaged and compared, where its noise would
-        show.
+        beginning, and that is said. Weights stay in memory for further calls. The decoder
+        computes as in training (`compute.precision`: bfloat16 where that is quick, else float32),
+        never in int8, whose noise would show where rewards are averaged and compared; the head
+        multiplies in float32.
         """
         if not responses:
             return []
