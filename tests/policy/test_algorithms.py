@@ -236,7 +236,9 @@ def test_a_loss_that_is_no_number_stops_naming_the_batch_and_keeps_the_last_chec
     prompts: list[Prompt], start: Path, tmp_path: Path
 ) -> None:
     how = settings("rloo", 4, algorithm=Breaks(steps=[]))
-    with pytest.raises(ModelError, match=r"step 3 of 4: the policy loss is nan on p\d+/policy@2/0"):
+    with pytest.raises(
+        ModelError, match=r"step 3 of 4: the policy loss is nan on p\d+/policy@2/0.*--redo"
+    ):
         run("rloo", prompts, start, tmp_path, how=how)
     weights = load_file(tmp_path / "step_000002" / "weights.safetensors")
     assert checkpoint.steps_in(tmp_path) == [2]

@@ -165,8 +165,7 @@ def _backward(loss: Tensor, what: str, where: str, names: Sequence[str]) -> floa
     if not math.isfinite(value):
         raise ModelError(
             f"{where}: the {what} loss is {value} on {', '.join(names):.400}; the last checkpoint "
-            "is whole: lower optimizer.learning_rate or train in float32 (compute.precision), and "
-            "run the same command"
+            f"is whole: {optimizer.ADVICE}"
         )
     loss.backward()  # type: ignore[no-untyped-call]
     return value

@@ -25,7 +25,7 @@ from hrlaif.errors import ModelError
 from hrlaif.progress import track
 from hrlaif.training import checkpoint, metrics
 from hrlaif.training.checkpoint import Checkpoints, Trainee
-from hrlaif.training.optimizer import Optimizer, update
+from hrlaif.training.optimizer import ADVICE, Optimizer, update
 from hrlaif.training.trackers import tracking
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Step(Generic[T]):
         if not math.isfinite(value):
             raise ModelError(
                 f"step {self.number + 1} of {self.total}: the loss is {value} on {part!s:.400}; "
-                "look at these rows, lower optimizer.learning_rate, or train in float32"
+                f"look at these rows; {ADVICE}"
             )
         self.loss += value
         loss.backward()  # type: ignore[no-untyped-call]

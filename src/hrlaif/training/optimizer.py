@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+ADVICE = (
+    "train in float32 (compute.precision) and run the same command, or lower "
+    "optimizer.learning_rate, or raise its warmup_steps, and --redo the stage"
+)
+"""What helps where a number is not finite; a stage goes on only with the rate it began with."""
+
+
 class Optimizer(Settings):
     """AdamW (arXiv 1711.05101) and the schedule of its learning rate."""
 
@@ -109,8 +116,8 @@ def update(
     if not math.isfinite(norm):
         adamw.zero_grad(set_to_none=True)
         raise ModelError(
-            f"step {step}: the gradient is {norm}; lower optimizer.learning_rate (now "
-            f"{settings.learning_rate}) or raise optimizer.warmup_steps, and resume"
+            f"step {step + 1} of {total}: the gradient is {norm}; the last checkpoint is whole: "
+            f"{ADVICE} (optimizer.learning_rate is {settings.learning_rate})"
         )
     learning_rate = rate(settings, step, total)
     for group in adamw.param_groups:
