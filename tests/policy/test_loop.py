@@ -243,3 +243,13 @@ def test_in_16_bits_the_chosen_policy_says_what_the_validated_one_said(
         found = token_logprobs(model, asked)
     assert not torch.equal(validated, before)
     assert torch.equal(found, validated)
+
+
+def test_no_weight_decay_pulls_at_the_policys_head(start: Path, tmp_path: Path) -> None:
+    rate = {"learning_rate": 1e-4, "weight_decay": 0.1}
+    work = begin(settings(1, lora=None, optimizer=rate), start, tmp_path, 1)
+    head = work.actor.model.get_output_embeddings().weight
+    groups = work.trainee.optimizer.param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert decay[id(head)] == 0.0
+    assert decay[id(work.actor.model.model.layers[0].mlp.up_proj.weight)] == 0.1

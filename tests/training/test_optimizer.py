@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from hrlaif.errors import ModelError
 from hrlaif.training.masters import master_of
-from hrlaif.training.optimizer import Optimizer, build, rate, update
+from hrlaif.training.optimizer import Optimizer, build, heads_of, rate, update
 
 
 def test_linear_schedule_by_hand():
@@ -70,6 +71,31 @@ def test_a_gradient_that_is_not_finite_stops_with_the_weights_as_they_were():
     with pytest.raises(ModelError, match=move):
         update(adamw, Optimizer(), step=3, total=9)
     assert torch.equal(line.weight, before)
+
+
+def gpt(family, **more):
+    """A tiny language model."""
+    sizes = {"vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = family(**sizes, intermediate_size=8, bos_token_id=1, eos_token_id=2, **more)
+    return transformers.AutoModelForCausalLM.from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("model", "spared"),
+    [
+        (gpt(transformers.GPTNeoXConfig, tie_word_embeddings=False), "lm_head.weight"),
+        (gpt(transformers.LlamaConfig, tie_word_embeddings=True), "model.embed_tokens.weight"),
+    ],
+)
+def test_no_weight_decay_pulls_at_a_language_models_head(model, spared):
+    heads = heads_of("model", model)
+    assert heads == [f"model.{spared}"]
+    adamw = build(Optimizer(weight_decay=0.1), {"model": model}, heads=heads)
+    of = {id(p): group["weight_decay"] for group in adamw.param_groups for p in group["params"]}
+    decay = {name: of[id(p)] for name, p in model.named_parameters()}
+    assert decay[spared] == 0.0
+    assert {d for name, d in decay.items() if name.endswith("mlp.dense_h_to_4h.weight")} <= {0.1}
+    assert 0.1 in decay.values()
 
 
 def test_nothing_to_train_is_an_error():

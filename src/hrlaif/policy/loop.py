@@ -93,9 +93,8 @@ def begin(settings: Policy, start: str | Path | Loaded, folder: Path, seed: int)
     actor = Actor(loaded, settings.lora, value=trunk, seed=seed)
     modules = actor.modules()
     ratio = settings.value_learning_rate / settings.optimizer.learning_rate
-    adamw = optimizer.build(
-        settings.optimizer, modules, heads=("value.head",), rates={"value": ratio}
-    )
+    heads = ("value.head", *optimizer.heads_of("policy", actor.model))
+    adamw = optimizer.build(settings.optimizer, modules, heads=heads, rates={"value": ratio})
     trainee = Trainee(modules=modules, optimizer=adamw)
     return Work(settings, actor, trainee, folder, seed, algorithm)
 

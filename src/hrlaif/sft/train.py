@@ -18,7 +18,7 @@ from hrlaif.sft.settings import Sft
 from hrlaif.training import lora as adapters
 from hrlaif.training.checkpoint import Trainee
 from hrlaif.training.loop import Step, Where, order, steps
-from hrlaif.training.optimizer import build
+from hrlaif.training.optimizer import build, heads_of
 from hrlaif.transformer.body import evaluating
 from hrlaif.transformer.forward import Sequence as Asked
 from hrlaif.transformer.forward import token_logprobs
@@ -63,7 +63,7 @@ def train(
     for response in shown.responses:
         split = watched if response.prompt.split == "validation" else learnt
         split.append(example(loaded.tokenizer, response, limit))
-    optimizer = build(settings.optimizer, {"model": model}, heads=["model.lm_head"])
+    optimizer = build(settings.optimizer, {"model": model}, heads=heads_of("model", model))
     plan = order(len(learnt), batch_size=settings.batch_size, epochs=settings.epochs, seed=seed)
     where = Where(folder, settings.optimizer, settings.checkpoints)
     for step in steps("sft", plan, Trainee({"model": model}, optimizer), where):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -68,8 +68,8 @@ def build(
 ) -> torch.optim.AdamW:
     """A fused AdamW over the trainable parameters of the named modules, in float32.
 
-    `heads` names modules, or submodules such as `model.score`, without weight decay. `rates`
-    multiplies the learning rate of a named module, such as {"value": 10.0}.
+    `heads` names modules, submodules such as `model.score`, or parameters, without weight decay.
+    `rates` multiplies the learning rate of a named module, such as {"value": 10.0}.
     """
     import torch
 
@@ -82,7 +82,7 @@ def build(
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 path = f"{module_name}.{name}"
-                is_head = any(path.startswith(f"{head}.") for head in heads)
+                is_head = any(f"{path}.".startswith(f"{head}.") for head in heads)
                 trained.append(parameter)
                 moved = with_master(parameter)
                 (plain if parameter.ndim < 2 or is_head else decayed).append(moved)
@@ -99,6 +99,16 @@ def build(
     )
     adamw.register_step_post_hook(lambda *_: round_again(trained))
     return adamw
+
+
+def heads_of(name: str, model: Any) -> list[str]:
+    """The parameters of a language model's head, in a module called `name`, for `build`.
+
+    Where the head is tied to the embedding, that is one of them.
+    """
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    known = {id(parameter) for parameter in head.parameters()} if head is not None else set()
+    return [f"{name}.{path}" for path, p in model.named_parameters() if id(p) in known]
 
 
 def update(
