@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from hrlaif.settings import compute
 Log = Callable[[int, Mapping[str, Any]], None]
 Send = Callable[[int, dict[str, float]], None]
 Opened = tuple[Send, Callable[[], Any]]
+_UNDER_WAY = ContextVar("a run is tracked", default=False)
+_TAG = "hrlaif_id"
 _NEEDS = {
     "tensorboard": "torch.utils.tensorboard",
     "wandb": "wandb",
@@ -42,10 +45,12 @@ def tracking(folder: Path) -> Iterator[Log]:
 
     Where they go is the tracker's own business, as its environment variables say; what it writes
     here lies in `tracking/` beside `folder`. Raises UsageError where its library is not installed
-    or refuses to begin. A tracker that fails later is left, and training goes on.
+    or refuses to begin. A tracker that fails later is left, and training goes on. Trackers hold one
+    run at a time: inside another tracked training, such as RL whose reward learns anew, nothing is
+    sent.
     """
     name = compute().tracker
-    if name is None:
+    if name is None or _UNDER_WAY.get():
         yield lambda step, row: None
         return
     library, place = _imported(name), folder.resolve().parent / "tracking"
@@ -57,9 +62,11 @@ def tracking(folder: Path) -> Iterator[Log]:
         place=place,
     )
     send, close = begun(name, library, run)
+    _UNDER_WAY.set(True)
     try:
         yield careful(name, send)
     finally:
+        _UNDER_WAY.set(False)
         close()
 
 
@@ -122,12 +129,23 @@ def _wandb(library: Any, run: Run) -> Opened:
 
 def _mlflow(library: Any, run: Run) -> Opened:
     library.set_experiment("hrlaif")
-    library.start_run(run_name=run.title)
+    known = library.search_runs(
+        experiment_names=["hrlaif"],
+        filter_string=f"tags.{_TAG} = '{run.id}'",
+        max_results=1,
+        output_format="list",
+    )
+    if known:
+        library.start_run(run_id=known[0].info.run_id)
+    else:
+        library.start_run(run_name=run.title, tags={_TAG: run.id})
     return lambda step, numbers: library.log_metrics(numbers, step=step), library.end_run
 
 
 def _trackio(library: Any, run: Run) -> Opened:
-    library.init(project="hrlaif", name=run.title, resume="allow")
+    # It knows a run by its name alone.
+    name = f"{run.title}-{run.id.rpartition('-')[2]}"
+    library.init(project="hrlaif", name=name, resume="allow")
     return lambda step, numbers: library.log(numbers, step=step), library.finish
 
 
