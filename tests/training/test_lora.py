@@ -1,6 +1,6 @@
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
 from hrlaif.errors import UsageError
 from hrlaif.training import lora
@@ -79,6 +79,26 @@ def test_a_model_without_adapters_is_saved_in_the_dtype_it_was_trained_in(tiny, 
     lora.merge_and_save(model, NoTokenizer(), tmp_path)
     assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
     assert not (tmp_path / "adapter").exists()
+
+
+def test_experts_without_adapters_are_told_with_the_share_that_has_them(tiny, capsys):
+    lora.attach(tiny(), Lora(rank=4))
+    assert capsys.readouterr().err == ""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = Qwen3MoeConfig(
+        vocab_size=64, num_key_value_heads=1, tie_word_embeddings=True, **sizes, **experts, **ends
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    lora.attach(model, Lora(rank=4))
+    # Attention has 16 x 16 twice and 16 x 8 twice; an expert 3 matrices of 16 x 32; the router and
+    # the norms have 4 x 16 and 3 x 16 + 2 x 8.
+    adapted, stacked = 768, 4 * 3 * 16 * 32
+    whole = adapted + stacked + 64 + 64
+    told = capsys.readouterr().err
+    assert f"adapters stand on {adapted / whole:.0%} of the weights" in told
+    assert f"{stacked / whole:.0%} are stacked" in told
 
 
 def test_unknown_targets_are_refused_with_the_layers_there_are(tiny):

@@ -57,6 +57,9 @@ def _config(family, hidden):
             bos_token_id=1,
             eos_token_id=2,
         )
+    if family == "qwen3_moe":
+        experts = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+        return transformers.Qwen3MoeConfig(**few_keys, **experts, head_dim=head)
     sizes = {"vocab_size": 97, "hidden_size": hidden, "n_layer": 3, "n_head": 4}
     return transformers.BloomConfig(**sizes, pad_token_id=0)
 

@@ -81,6 +81,15 @@ def test_a_folder_that_is_no_model_says_so(tmp_path):
         load_causal(tmp_path)
 
 
+def test_a_mixture_of_experts_answers_in_bfloat16_where_others_do_in_8_bits(folder, tiny, capsys):
+    with using(Compute(device="cpu", precision="int8")):
+        tiny("qwen3_moe").save_pretrained(folder)
+        loaded = load_causal(folder)
+    assert (loaded.precision, loaded.model.dtype) == ("bfloat16", torch.bfloat16)
+    assert loaded.model.model.layers[0].mlp.experts.down_proj.dtype == torch.bfloat16
+    assert "bfloat16 instead of int8" in capsys.readouterr().err
+
+
 def test_a_macs_gpu_is_taken_only_by_name(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from hrlaif.errors import UsageError
+from hrlaif.progress import say
 from hrlaif.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_MANY = 0.1  # of the weights; convolutions of a few taps are stacked too
 
 
 class Lora(Settings):
@@ -39,6 +43,7 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
     Without adapters (None, or rank 0) every parameter is trained. B starts at zero, so the model
     with new adapters gives exactly the outputs that it gave before. Called again with another name,
     it adds a second set beside the first, which stays the active one, on the same frozen weights.
+    Says which share of the weights has adapters where experts, which can have none, are many.
     """
     if lora is None or lora.rank == 0:
         model.requires_grad_(True)
@@ -71,7 +76,27 @@ def attach(model: nn.Module, lora: Lora | None, *, name: str = "default") -> lis
         else:
             # A second adapter must not freeze the first; the model's own weights are frozen.
             parameter.requires_grad_(bool(before) and others.get(path, False))
+    if not before:
+        _tell_share(model)
     return added
+
+
+def _tell_share(model: nn.Module) -> None:
+    from torch import nn
+
+    adapted = sum(layer.get_base_layer().weight.numel() for _, layer in adapted_layers(model))
+    embedded = {
+        id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)
+    }  # and the head that is tied to them
+    plain = [p for n, p in model.named_parameters() if ".lora_" not in n and id(p) not in embedded]
+    whole = sum(p.numel() for p in plain)
+    stacked = sum(p.numel() for p in plain if p.ndim > 2)
+    if stacked > _MANY * whole:
+        say(
+            f"  adapters stand on {adapted / whole:.0%} of the weights, embeddings aside: "
+            f"{stacked / whole:.0%} are stacked, as experts are, and stay as they are; lora: null "
+            "trains all weights"
+        )
 
 
 def _targets(model: nn.Module, lora: Lora) -> list[str]:

@@ -81,6 +81,22 @@ def _quantized(weight: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
     return values, scales
 
 
+def is_mostly_linear(model: nn.Module) -> bool:
+    """Whether most weights but the embeddings are in linear layers, which 8 bits make quicker.
+
+    The experts of a mixture are stacked in one parameter: here they would become float32.
+    """
+    linear: dict[int, int] = {}
+    others: dict[int, int] = {}
+    for module in model.modules():
+        is_linear = isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+        if isinstance(module, nn.Embedding):
+            continue
+        for parameter in module.parameters(recurse=False):
+            (linear if is_linear else others)[id(parameter)] = parameter.numel()
+    return sum(linear.values()) >= sum(others.values())
+
+
 def to_int8(model: nn.Module) -> None:
     """Replaces every linear layer in place, one at a time; the rest becomes float32.
 

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from hrlaif.errors import ModelError, UsageError
+from hrlaif.progress import say
 from hrlaif.settings import compute
 from hrlaif.transformer import beside, compiled
 from hrlaif.transformer.answered import Answered
 from hrlaif.transformer.blocks import to_blocks
 from hrlaif.transformer.body import body_of, text_config
-from hrlaif.transformer.int8 import to_int8
+from hrlaif.transformer.int8 import is_mostly_linear, to_int8
 from hrlaif.transformer.logits import check_logits
 from hrlaif.transformer.memory import give_back, keep_on
 from hrlaif.transformer.norms import quicken
@@ -121,6 +122,11 @@ def load_causal(path: str | Path, *, train: bool = False) -> Loaded:
     keep_on(device)
     give_back()
     model, tokenizer = _read(str(path), _FLOATS.get(precision, "auto"))
+    if precision == "int8" and not is_mostly_linear(model):
+        precision = "bfloat16"
+        say(f"  {path}: most of its weights are in no linear layers: bfloat16 instead of int8")
+        if model.dtype != torch.bfloat16:
+            model, tokenizer = _read(str(path), torch.bfloat16)
     no_dropout(model)
     small = text_config(model).hidden_size < _NARROW
     if precision == "int8" and small and compute().precision == "auto":
