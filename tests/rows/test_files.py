@@ -160,7 +160,7 @@ def test_a_torn_row_of_a_table_is_told_what_to_quote(tmp_path):
         # Nothing closes it, so that the rest of the file would be one cell.
         ("a.csv", b'id,text\n1,"x\ny"\n\n2,"the rest\n3,z\n4,z\n', 5),
         ("a.tsv", b'id\ttext\n1\t"Yes" is the answer\n2\tz\n', 2),
-        ("a.tsv.gz", gzip.compress(b'id\ttext\n1\tz\n2\t"Yes" is the answer\n'), 3),
+        ("a.tsv.gz", gzip.compress(b'id\ttext\n1\tz\n2\t"Yes" is the answer\n', mtime=0), 3),
         ("b.csv", b'id,"text\n1,x\n', 1),
     ],
 )
