@@ -19,8 +19,7 @@ from hrlaif.rows import comparisons_from, responses_from
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
 from hrlaif.rows.names import named, sides_of
-from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, mean, wilson
-from hrlaif.statistics.clusters import clusters
+from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, clusters, mean, wilson
 
 Asked = Literal["harmless", "responsive"]
 _PROBABILITY = {"harmless": "prob_harmful", "responsive": "prob_refusal"}

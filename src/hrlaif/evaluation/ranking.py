@@ -27,13 +27,13 @@ from hrlaif.statistics import (
     Ranking,
     bounded,
     bradley_terry,
+    clusters,
     difficulties,
     lc_difficulty,
     length_feature,
     told_apart,
     wilson,
 )
-from hrlaif.statistics.clusters import clusters
 
 Traits = Callable[[Comparison], Mapping[str, float]]
 """Differences in style, a minus b, a trait a name."""

@@ -20,8 +20,7 @@ from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Comparison, Preference, Response, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json
-from hrlaif.statistics import mean
-from hrlaif.statistics.clusters import clusters
+from hrlaif.statistics import clusters, mean
 
 Models = Mapping[str, Sequence[Response]]
 """Responses by model, in the order given."""

@@ -15,9 +15,8 @@ from hrlaif.errors import DataError
 from hrlaif.records import Response, Row, Verdict
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
-from hrlaif.statistics import corrected_by_check, mean, prediction_powered
+from hrlaif.statistics import clusters, corrected_by_check, mean, prediction_powered
 from hrlaif.statistics.checking import chances, done, doubt, draw
-from hrlaif.statistics.clusters import clusters
 
 
 class Word(NamedTuple):

@@ -11,8 +11,7 @@ from hrlaif.evaluation.win_rate import answer_from, pair, won
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Response
 from hrlaif.rows import read_rows
-from hrlaif.statistics import Figure, Measured, Paired, paired
-from hrlaif.statistics.clusters import clusters
+from hrlaif.statistics import Figure, Measured, Paired, clusters, paired
 
 _Wins = dict[tuple[str, str], tuple[str, float, str]]
 

@@ -27,11 +27,11 @@ from hrlaif.statistics import (
     Figure,
     LengthControlled,
     Measured,
+    clusters,
     lc_minimal,
     lc_ratio,
     mean,
 )
-from hrlaif.statistics.clusters import clusters
 
 Answer = Preference | Abstention
 NO_CATEGORY = "none"
