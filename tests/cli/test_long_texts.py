@@ -5,6 +5,7 @@ import json
 import pytest
 
 JUDGE = ("--judge", "scripted:accuracy=0.8")
+CUT = ("--rationale-tokens", 6)
 
 
 @pytest.fixture
@@ -54,3 +55,14 @@ def test_a_study_counts_cut_pairs_for_each_judge(hrlaif, pairs, tmp_path):
     assert "3 of 12 pairs were cut to 200 characters" in done.stdout
     page = (tmp_path / "s" / "study.html").read_text()
     assert "3 of 12 pairs were cut to 200 characters" in page
+
+
+def test_rationales_are_cut_where_labels_and_a_study_are_told(hrlaif, pairs, tmp_path):
+    hrlaif.here("label", pairs, "-o", tmp_path / "o.jsonl", *JUDGE, "--rationale", *CUT)
+    rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    written = {text for row in rows for text in row["evidence"]["rationales"]}
+    assert {len(text.split()) for text in written} == {6}
+    more = (*CUT, "--probes", 0, "--variants", "base,base-rationale")
+    hrlaif.here("study", pairs, "-o", tmp_path / "s", *JUDGE, *more)
+    ways = json.loads((tmp_path / "s" / "study.json").read_text())["about"]["variants"]
+    assert {way["rationale_tokens"] for way in ways.values()} == {6}

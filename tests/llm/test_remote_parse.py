@@ -68,6 +68,7 @@ def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
         "Response 1 is the second best",
         "It would be wrong to choose 1",
         "The loser is 1. ",
+        "### Response 1\nClear and right.",
         "### Response 1\nClear and right.\n\n### Response 2\nToo long.",
         "**1**\nGood.\n**2**\nGood as well.\n**1**\nIt also names its source.",
     ],

@@ -22,6 +22,7 @@ from hrlaif.cli.options import (
     MaxChars,
     MaxCost,
     Out,
+    RationaleTokens,
     Silence,
     Task,
     computing,
@@ -55,6 +56,7 @@ def label(
     rationale: Annotated[
         bool, typer.Option("--rationale", help="Let the judge reason first.")
     ] = False,
+    rationale_tokens: RationaleTokens = 512,
     samples: Annotated[int, typer.Option(help="Self-consistency: rationales an order.")] = 1,
     single_order: Annotated[
         bool, typer.Option("--single-order", help="Ask in one order only.")
@@ -77,6 +79,7 @@ def label(
 
     basic: dict[str, Any] = {"task": task, "preamble": preamble, "shots": shots}
     basic |= {"samples": samples, "rationale": rationale or samples > 1}
+    basic |= {"rationale_tokens": rationale_tokens}
     basic |= {"single_order": single_order, "max_chars": max_chars}
     asked, model = labeler_of(labeler, basic, judge, base_url)
     items = comparisons_from(read_rows(pairs, limit=limit))

@@ -72,6 +72,10 @@ MaxChars = Annotated[
     int,
     typer.Option(help="Longer prompts lose their beginning, longer responses their end.", min=100),
 ]
+RationaleTokens = Annotated[
+    int,
+    typer.Option(help="A rationale is cut here; the label is read behind what is there.", min=1),
+]
 Silence = Annotated[
     float,
     typer.Option(help="Exit with 3 when a larger share of the rows has no verdict.", min=0, max=1),

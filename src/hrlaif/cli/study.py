@@ -19,6 +19,7 @@ from hrlaif.cli.options import (
     Limit,
     MaxChars,
     MaxCost,
+    RationaleTokens,
     Silence,
     Task,
     computing,
@@ -93,6 +94,7 @@ def study(
     disagreements: Disagreements = 40,
     mass_floor: MassFloor = 0.05,
     max_chars: MaxChars = 8000,
+    rationale_tokens: RationaleTokens = 512,
     reward_base: RewardBase = None,
     seed: Seed = 0,
     base_url: BaseUrl = None,
@@ -113,9 +115,9 @@ def study(
     from hrlaif.studying import of_study
 
     asking = {"task": task, "mass_floor": mass_floor, "max_chars": max_chars}
-    ways, models = ways_of(variants, asking), models_of(judge, base_url)
-    if len({m.name for m in models}) < len(models) or len({w.name for w in ways}) < len(ways):
-        raise UsageError("study: two judges or two variants are the same: name each once")
+    ways = ways_of(variants, asking | {"rationale_tokens": rationale_tokens})
+    models = models_of(judge, base_url)
+    _refuse_twice(ways, models)
     worse = _asks_for_the_worse(task)
     settings = Study.parse(
         {"probes": probes, "attacks": attacks and not worse, "worse": worse,
@@ -138,6 +140,11 @@ def study(
     row, page = _made(asked, models, out, about, compute)
     tell(row, [*_lines(row, max_chars), f"{out / 'study.json'}", f"{page}"], as_json)
     _not_too_silent(row, max_abstentions)
+
+
+def _refuse_twice(*kinds: Sequence[Any]) -> None:
+    if any(len({one.name for one in kind}) < len(kind) for kind in kinds):
+        raise UsageError("study: two judges or two variants are the same: name each once")
 
 
 def _asks_for_the_worse(task: str) -> bool:

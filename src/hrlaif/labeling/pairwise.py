@@ -78,7 +78,7 @@ class Pairwise(Settings):
     """Abstain when the judge gives "1" and "2" together less probability than this."""
     max_chars: int = Field(default=8000, ge=100)
     """Longer prompts lose their beginning, longer responses their end, visibly; rows say so."""
-    rationale_tokens: int = 512
+    rationale_tokens: int = Field(default=512, ge=1)
     """A rationale is cut here."""
 
     @model_validator(mode="after")

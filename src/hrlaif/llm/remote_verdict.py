@@ -28,7 +28,8 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
     Read are lines that are a label (`2`, `**[[2]]**`), lead to one (`Preferred Response=2`, `the
     answer is 2`) or call one better (`Response 2 is better`; more harmful where the last line of
     the `question` asks for that). The last such line counts, unless it, or anything behind it, also
-    names another label. Lines that are each label in turn head what is said of each.
+    names another label. Lines that are each label in turn, or one that is a Markdown heading, head
+    what is said of each.
     """
     text, labels = _said(text, choices)
     lines = [line for line in text.splitlines() if line.strip()]
@@ -37,7 +38,8 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
     named: set[int] = set()
     for behind, line in enumerate(reversed(lines)):
         named |= {i for i, label in enumerate(labels) if _names(line, label)}
-        if behind and line in heads and len({*heads.values()}) > 1:
+        is_head = line in heads and (len({*heads.values()}) > 1 or line.lstrip().startswith("#"))
+        if behind and is_head:
             continue
         ruled = {i: said for i, label in enumerate(labels) if (said := _rulings(line, label, best))}
         if ruled and (len(named) > 1 or _DOUBT.search(line)):
