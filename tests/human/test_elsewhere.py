@@ -11,9 +11,10 @@ from hrlaif.human.desk import Conflict, Sent, hand, last, vote
 from hrlaif.human.elsewhere import Added, bring
 from hrlaif.human.giving import SECONDS_OPEN
 from hrlaif.human.items import Item
-from hrlaif.human.results import cast
+from hrlaif.human.results import cast, rows_of
 from hrlaif.human.study import Rules, begin, every_rater, join
 from hrlaif.records import Candidate, Message, Prompt
+from hrlaif.rows.exports import exported
 from hrlaif.rows.files import SourceRow
 
 
@@ -161,6 +162,51 @@ def test_an_answer_about_other_responses_is_refused_and_nothing_is_added(study):
     with pytest.raises(DataError, match="line 1: the responses are not those of id 'i1' here"):
         bring(one, rows)
     assert answered(one) == {}
+
+
+def _as(form, n, first, second):
+    """An answer for the first of two texts, as other tools hold it."""
+    sides, ada = {"response_a": first, "response_b": second}, {"user_id": "ada"}
+    choice = {"from_name": "preference", "type": "choices", "value": {"choices": ["a"]}}
+    row = {
+        "csv": {"id": f"i{n}", **sides, "question": "preference", "answer": "a", "by": "ada"},
+        "argilla": {
+            "id": f"i{n}", "fields": {"prompt": "Q", **sides},
+            "responses": {"preference": [{"value": "a", **ada}]},
+        },
+        "label-studio": {
+            "id": 1, "data": {"id": f"i{n}", "prompt": "Q", **sides},
+            "annotations": [{"completed_by": "ada", "result": [choice]}],
+        },
+        "potato": {
+            "id": f"i{n}", "text": [first, second],
+            "annotations": [{**ada, "labels": {"preference": {"a": True}}}],
+        },
+    }[form]  # fmt: skip
+    return SourceRow(f"line {n + 1}", row)
+
+
+@pytest.mark.parametrize("form", ["csv", "argilla", "label-studio", "potato"])
+def test_texts_in_a_row_of_another_tool_must_be_those_of_its_id(study, form):
+    one = study(3)
+    other = [_as(form, 0, "answer 0 a", "answer 0 b"), _as(form, 1, "answer 1 a", "another")]
+    with pytest.raises(DataError, match="line 2: the responses are not those of id 'i1' here"):
+        bring(one, other)
+    turned = _as(form, 1, "answer 1 b", "answer 1 a")
+    spaced = _as(form, 2, "answer  2\r\na ", "'answer 2 b")
+    assert bring(one, [other[0], turned, spaced]) == Added(3, 0)
+    assert answered(one) == {"i0": ("a", ()), "i1": ("b", ()), "i2": ("a", ())}
+
+
+def test_votes_that_return_from_trl_are_of_the_raters_that_its_rows_name(study):
+    one = study(1)
+    bring(one, told("i0", by="ada") + told("i0", by="bob", answer="a"))
+    rows = rows_of(cast(one.database))["preferences"]
+    back = exported([SourceRow("line", row) for row in rows], "trl").records
+    another = study(1)
+    assert bring(another, [SourceRow(row["rater"], row) for row in back]) == Added(2, 0)
+    found = {(vote.by, vote.answer.prefers) for vote in cast(another.database)}
+    assert found == {("human/ada", "b"), ("human/bob", "a")}
 
 
 def test_rows_that_hold_no_answer_by_people_are_counted(study):

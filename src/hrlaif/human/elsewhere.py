@@ -98,8 +98,9 @@ def _places(study: Study, answers: Sequence[Brought]) -> dict[str, int]:
 def _of_item(answer: Brought, item: Item) -> Said:
     """What was said, of the item's candidates in their order: a row may hold them the other way."""
     said = answer.said
-    here = [spoken(candidate.text) for candidate in item.candidates]
-    there = [spoken(text) for text in answer.texts] or here
+    here = [_words(candidate.text) for candidate in item.candidates]
+    there = [_words(text) for text in answer.texts] or here
+    there += [""] * (len(here) - len(there))  # what is empty is not held
     if there == here:
         return said
     if there != here[::-1] or said.prob_a is None:
@@ -109,6 +110,11 @@ def _of_item(answer: Brought, item: Item) -> Said:
         )
     prob_a = 1 - said.prob_a
     return said._replace(value=side_of(prob_a), prob_a=prob_a)
+
+
+def _words(text: str) -> str:
+    """As people read it, whatever tables do to line breaks and to what begins like a formula."""
+    return " ".join(spoken(text).removeprefix("'").split())
 
 
 def _add(connection: Connection, item: int, rater: Rater, said: Said) -> int:

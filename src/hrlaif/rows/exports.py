@@ -98,7 +98,8 @@ def _trl(found: Sequence[Subject], left: Counter[str], min_margin: float) -> lis
                     continue
                 chosen, rejected = turns if said.value == "a" else reversed(turns)
                 row |= {"chosen": chosen, "rejected": rejected, "prob_chosen": round(sure, 9)}
-                rows.append(row | ({"human_preference": row["prob_chosen"]} if said.human else {}))
+                human = {"human_preference": row["prob_chosen"], "rater": said.by}
+                rows.append(row | (human if said.human else {}))
             elif said.question == "satisfaction" and 3 <= float(said.value) < SATISFIED:
                 left["satisfaction in the middle, which is no label"] += 1
             else:

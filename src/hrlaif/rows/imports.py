@@ -26,8 +26,8 @@ class Brought(NamedTuple):
     item: str
     said: Said
     texts: tuple[str, ...] = ()
-    """The responses in the order that `said` speaks of, where the row holds them in its own form:
-    with `chosen` and `rejected` that order is the row's, not the item's."""
+    """The responses in the order that `said` speaks of, where the row holds them: with `chosen` and
+    `rejected` that order is the row's, not the item's."""
 
 
 def brought(rows: Sequence[SourceRow]) -> list[Brought]:
@@ -37,7 +37,7 @@ def brought(rows: Sequence[SourceRow]) -> list[Brought]:
 
 def _answers(row: SourceRow) -> Iterator[Brought]:
     values = row.values
-    texts: tuple[str, ...] = ()
+    texts = _texts(values)
     found: Iterable[Said]
     if "fields" in values and "responses" in values:
         found = _argilla(row)
@@ -53,6 +53,16 @@ def _answers(row: SourceRow) -> Iterator[Brought]:
         found, texts = _own(row)
     name = _name(row)
     yield from (Brought(row.where, name, said, texts) for said in found if said.human)
+
+
+def _texts(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The responses that other tools were given, where their rows still hold them."""
+    if isinstance(held := values.get("text"), list):  # Potato's
+        return tuple(map(str, held))
+    fields = values.get("fields", values.get("data", values))
+    shown = fields if isinstance(fields, Mapping) else {}
+    found = [str(shown.get(f"response_{letter}") or "") for letter in "ab"]
+    return tuple(found[: 2 if found[1] else 1]) if any(found) else ()
 
 
 def _name(row: SourceRow) -> str:

@@ -102,7 +102,8 @@ def _said(row: SourceRow) -> Said | None:
         return Said("harmless", _HARMLESS[passed], by, reason)
     prob, by = probability(values, "prob_a", row.where), str(values.get("labeler") or "judge")
     if prob is None and any(values.get(name) is not None for name in _OF_PEOPLE):
-        prob, by = comparison_from(row).human_preference, "human/people"
+        prob = comparison_from(row).human_preference
+        by = f"human/{str(values.get('rater') or 'people').removeprefix('human/')}"
     return None if prob is None else Said("preference", side_of(prob), by, reason, float(prob))
 
 
