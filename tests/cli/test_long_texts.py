@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from hrlaif.errors import UsageError
+from hrlaif.labeling import Pairwise
+
 JUDGE = ("--judge", "scripted:accuracy=0.8")
 CUT = ("--rationale-tokens", 6)
 
@@ -66,3 +69,12 @@ def test_rationales_are_cut_where_labels_and_a_study_are_told(hrlaif, pairs, tmp
     hrlaif.here("study", pairs, "-o", tmp_path / "s", *JUDGE, *more)
     ways = json.loads((tmp_path / "s" / "study.json").read_text())["about"]["variants"]
     assert {way["rationale_tokens"] for way in ways.values()} == {6}
+
+
+@pytest.mark.parametrize("command", ["label", "study"])
+def test_a_rationale_of_no_tokens_is_refused_before_any_work(command, hrlaif, pairs, tmp_path):
+    asked = (command, pairs, "-o", tmp_path / "o.jsonl", *JUDGE, "--rationale-tokens", 0)
+    assert "--rationale-tokens" in hrlaif.here(*asked, code=2).stderr
+    assert not (tmp_path / "o.jsonl").exists()
+    with pytest.raises(UsageError, match="rationale_tokens"):
+        Pairwise.parse({"rationale_tokens": 0}, where="labeling")
