@@ -71,6 +71,41 @@ def test_other_rows_or_rules_in_the_same_folder_are_refused(hrlaif, serve, pairs
     assert "begun with other items" in hrlaif("vote", pairs, "--write", code=1).stderr
 
 
+def bytes_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_no_vote_is_never_replaced_by_votes(hrlaif, pairs, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder in (run, other):
+        folder.mkdir()
+        (folder / "preferences.jsonl").write_bytes(pairs.read_bytes())
+    (other / "votes.json").write_text('{"mine": 1}')
+    before = bytes_of(tmp_path)
+    for file, out, says in (
+        (pairs, tmp_path, f"{pairs} would be replaced, and it is what is read: name another -o"),
+        (run, run, f"-o {run} is the run that is read: name another -o, or none"),
+        (pairs, run, f"{run / 'preferences.jsonl'} would be replaced, and is no earlier result of"),
+        (pairs, other, f"{other / 'preferences.jsonl'} would be replaced"),
+    ):
+        told = hrlaif.here("vote", file, "-o", out, "--write", code=2).stderr
+        assert says in told
+        assert bytes_of(tmp_path) == before
+    own = tmp_path / "ratings.jsonl"
+    own.write_text('{"id": "source-row-0", "prob_a": 1.0}')
+    given = ("vote", run, "-o", tmp_path, "--beside", own, "--write")
+    assert f"{own} would be replaced, and it is what is read" in hrlaif.here(*given, code=2).stderr
+
+
+def test_a_study_writes_its_votes_again_and_one_that_never_did_is_named(hrlaif, pairs, tmp_path):
+    folder = tmp_path / "new"
+    for _ in range(2):
+        hrlaif.here("vote", pairs, "-o", folder, "--write")
+    (folder / "votes.json").unlink()
+    told = hrlaif.here("vote", pairs, "-o", folder, "--write", code=2).stderr
+    assert f"with --database sqlite:///{folder}/votes.sqlite to go on" in told
+
+
 def test_the_guidelines_are_a_file_that_can_be_edited_while_people_vote(serve, pairs):
     site = serve(pairs, "--task", "summarization")
     assert "<strong>Coverage.</strong>" in site.visitor().ask("GET", "/").text

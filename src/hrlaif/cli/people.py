@@ -80,6 +80,7 @@ def vote(
     from hrlaif.human.study import Rules, begin
 
     folder = out or _folder(file)
+    _refuse_losing(file, folder, beside)
     asked = items_of(file, _modes(mode or []), beside=beside, limit=limit)
     rules = Rules(overlap=overlap, checks=checks, repeats=repeats, per_rater=per_rater)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,6 +143,26 @@ def _folder(file: str) -> Path:
         return path / "votes"
     name = path.name.partition(".")[0] if path.is_file() else "votes"
     return path.with_name(f"{name}.votes") if path.is_file() else Path(f"{name}.votes")
+
+
+def _refuse_losing(file: str, folder: Path, beside: str | None) -> None:
+    """Raises UsageError, before any work, where the votes would replace what is no vote."""
+    from hrlaif.human.results import FILES
+    from hrlaif.human.server import kept
+
+    if Path(file).is_dir() and folder.is_dir() and folder.samefile(file):
+        raise UsageError(f"-o {folder} is the run that is read: name another -o, or none")
+    outs = [folder / name for name in (*(f"{name}.jsonl" for name in FILES), "votes.json")]
+    for source in filter(None, (file, beside)):
+        refuse_overwriting(Path(source), *outs)
+    found = next((path for path in outs if path.exists()), None)
+    if found is not None and not kept(folder):
+        begun = folder / "votes.sqlite"
+        on = f", with --database sqlite:///{begun} to go on" if begun.exists() else ""
+        raise UsageError(
+            f"{found} would be replaced, and is no earlier result of `hrlaif vote`: name another "
+            f"-o{on}"
+        )
 
 
 def _modes(given: list[str]) -> tuple[Mode, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -114,10 +115,19 @@ def guidelines(folder: Path, task: str | None, given: Path | None) -> Path:
 
 
 def keep(folder: Path, votes: Sequence[Vote]) -> Row:
-    """Writes the votes as rows, and votes.json with every rate; returns the rates."""
+    """Writes votes.json with every rate, and the votes as rows; returns the rates."""
     rows = rows_of(votes)
+    found: dict[str, Any] = {**rates(votes), "quality": quality(votes)}
+    write_json(folder / "votes.json", found)  # first: by it `kept` knows the other files
     for name in FILES:
         write_rows(folder / f"{name}.jsonl", rows[name])
-    found: dict[str, Any] = {**rates(votes), "quality": quality(votes)}
-    write_json(folder / "votes.json", found)
     return found
+
+
+def kept(folder: Path) -> bool:
+    """Whether `keep` has written into this folder."""
+    try:
+        found = json.loads((folder / "votes.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"raters", "agreement"} <= found.keys()
