@@ -8,7 +8,7 @@ import pytest
 
 from hrlaif import Checked, Direct, Scripted
 from hrlaif.engines import trl_reward
-from hrlaif.errors import BudgetReached
+from hrlaif.errors import BudgetReached, UsageError
 from hrlaif.llm.ledger import Ledger
 
 PROMPTS = ["6x7?", "6x7?", "7x7?"]
@@ -53,6 +53,12 @@ def test_a_judge_is_asked_once_for_equal_texts_and_never_again(tmp_path):
     assert asyncio.run(again(prompts=PROMPTS, completions=TEXTS, **KEYWORDS)) == values
     with Ledger(file) as ledger:
         assert ledger.totals("trl").calls == 3
+
+
+def test_a_bound_without_a_ledger_that_counts_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="max_cost needs ledger=FILE"):
+        trl_reward(Direct(), Scripted(), max_cost=5)
+    trl_reward(Direct(), Scripted(), max_cost=5, ledger=tmp_path / "trl.sqlite")
 
 
 def test_samples_of_one_prompt_with_the_data_sets_own_ids_are_told_apart():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, final
 
 from hrlaif.engines.forms import response_of
+from hrlaif.errors import UsageError
 from hrlaif.llm.ledger import Ledger
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Response, Row
@@ -45,8 +46,11 @@ def trl_reward(
 
     `ledger` keeps the judge's answers in that file, so that a run which goes on pays none twice,
     and `max_cost` bounds them in US dollars. Columns of the data set reach the reward by the names
-    that rows have: `reference_answer`, `choices`, `category`.
+    that rows have: `reference_answer`, `choices`, `category`. Raises UsageError for a `max_cost`
+    without a `ledger`, which counts what is spent.
     """
+    if max_cost is not None and not ledger:
+        raise UsageError("max_cost needs ledger=FILE, where what is spent is counted")
     kind = Waited if wait else Awaited
     return kind(reward, judge, ledger, max_cost)
 
