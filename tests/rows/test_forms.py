@@ -422,6 +422,33 @@ def test_a_bad_pair_is_refused_by_row(row, said):
     assert said in refused(comparisons_from, row)
 
 
+TALK = last("user", "Hi") + last("assistant", "Hello") + last("user", "2 + 2?")
+FOUR, FIVE = (TALK + last("assistant", text) for text in "45")
+
+
+@pytest.mark.parametrize(
+    "form", [{"chosen": FOUR, "rejected": FIVE}, {"responses": [FOUR, FIVE], "winner": "a"}]
+)
+def test_turns_before_a_response_that_its_prompt_lacks_are_refused_and_never_lost(form):
+    said = refused(comparisons_from, {"prompt": "Hi", **form})
+    assert "holds turns that the prompt lacks: give them all there, or `chosen` and" in said
+    for prompt in (TALK, last("system", "Be terse.") + TALK):
+        (found,) = comparisons_from(rows({"prompt": prompt, **form}))
+        assert {found.a.text, found.b.text} == {"4", "5"}
+        assert [m.content for m in found.prompt.messages if m.role != "system"][-1] == "2 + 2?"
+    end = {"prompt": TALK, "responses": [FOUR[2:], FIVE[3:]]}  # the prompt's end, or nothing of it
+    (found,) = comparisons_from(rows(end))
+    assert (found.a.text, found.b.text) == ("4", "5")
+
+
+def test_the_last_turn_of_a_response_is_the_assistant_s():
+    user = last("user", "2 + 2?")
+    said = refused(comparisons_from, {"prompt": "2 + 2?", "responses": [user, "5"]})
+    assert "response 1 must end in an assistant turn: mend or drop" in said
+    said = refused(responses_from, {"prompt": "2 + 2?", "response": user})
+    assert "response 1 must end in an assistant turn: mend or drop" in said
+
+
 def test_an_id_of_two_different_rows_is_refused_naming_both():
     pair = {"id": "p", "prompt": "Q", "responses": ["a", "b"]}
     said = refused(comparisons_from, pair, {**pair, "prompt": "R"})

@@ -19,7 +19,6 @@ from hrlaif.rows.turns import (
     PROMPT_NAMES,
     Turns,
     answer_of,
-    messages_of,
     transcript,
     turns_of,
     with_system,
@@ -130,7 +129,7 @@ def _say_again(count: int) -> None:
 def _comparison(values: Mapping[str, Any], where: str) -> Comparison:
     turns, first, second, preference = _pair(values, where)
     prompt = _prompt_record(values, turns, values.get("prompt_id"), where)
-    sides = [_candidate(side, where, n) for n, side in enumerate((first, second), start=1)]
+    sides = [_candidate(side, turns, where, n) for n, side in enumerate((first, second), start=1)]
     given = values.get("id")
     key = (
         str(given) if given not in (None, "") else digest([prompt.id, sides[0].text, sides[1].text])
@@ -233,11 +232,11 @@ def _prompt_record(values: Mapping[str, Any], turns: Turns, key: Any, where: str
     return _checked(Prompt, where, id=name, messages=turns, **fields)
 
 
-def _candidate(side: Any, where: str, number: int) -> Candidate:
+def _candidate(side: Any, turns: Turns, where: str, number: int) -> Candidate:
     if isinstance(side, Mapping) and side.get("text") is not None:
         return _checked(Candidate, where, **{k: v for k, v in side.items() if v is not None})
     if isinstance(side, Sequence) and not isinstance(side, str) and side:
-        side = messages_of(side, where, f"response {number}")[-1].content
+        side = answer_of(side, turns, where, f"response {number}")
     if not isinstance(side, str):
         raise DataError(f"{where}: response {number} is not text: {MEND}")
     return Candidate(text=side)
@@ -247,12 +246,13 @@ def _response(values: Mapping[str, Any], where: str) -> Response:
     name = next((n for n in _RESPONSE_NAMES if n in values), None)
     if name is None:
         raise DataError(f"{where}: no response: name it `response`, or drop that row")
-    text = _candidate(values[name], where, 1).text
+    turns = turns_of(values, where)
+    text = _candidate(values[name], turns, where, 1).text
     own = {k: values[k] for k in ("model", "sample", "finish_reason", "tokens") if k in values}
     if "generator" in values:
         own.setdefault("model", values["generator"])
     key = values.get("id")
-    prompt = _prompt_record(values, turns_of(values, where), values.get("prompt_id", key), where)
+    prompt = _prompt_record(values, turns, values.get("prompt_id", key), where)
     fields = {"id": str(key)} if key not in (None, "") else {}
     return _checked(Response, where, prompt=prompt, text=text, **fields, **own)
 

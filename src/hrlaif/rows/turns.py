@@ -39,12 +39,27 @@ def transcript(value: Any, where: str, field: str) -> Turns:
 
 
 def answer_of(value: Any, turns: Turns, where: str, field: str) -> str:
-    """The response beside a prompt: a text, or a transcript that begins with the whole prompt."""
-    if not isinstance(value, str):
-        return transcript(value, where, field)[-1].content
-    spoken = _spoken(value)
-    talk = tuple(turn for turn in turns if turn.role != "system")  # which no transcript has
-    return spoken[-1].content if spoken and spoken[:-1] == talk else value
+    """The response beside a prompt: a text, or a transcript that repeats the prompt or its end.
+
+    Raises DataError for turns before the response that the prompt lacks.
+    """
+    talk = _talk(turns)
+    if isinstance(value, str):
+        spoken = _spoken(value)
+        return spoken[-1].content if spoken and _talk(spoken[:-1]) == talk else value
+    said = transcript(value, where, field)
+    before = _talk(said[:-1])
+    if before != talk[len(talk) - len(before) :]:
+        raise DataError(
+            f"{where}: {field} holds turns that the prompt lacks: give them all there, or `chosen` "
+            "and `rejected` without a prompt"
+        )
+    return said[-1].content
+
+
+def _talk(turns: Turns) -> list[tuple[str, str]]:
+    """What user and assistant said; a system turn stands in few transcripts."""
+    return [(turn.role, turn.content.strip()) for turn in turns if turn.role != "system"]
 
 
 def _spoken(text: str) -> Turns:
