@@ -15,7 +15,7 @@ from hrlaif.human.results import cast, rows_of
 from hrlaif.human.study import Rules, begin, every_rater, join
 from hrlaif.records import Candidate, Message, Prompt
 from hrlaif.rows.exports import exported
-from hrlaif.rows.files import SourceRow
+from hrlaif.rows.files import SourceRow, read_rows
 
 
 def item(n):
@@ -29,10 +29,11 @@ def study(tmp_path):
     """A function that begins a study of so many pairs on a database of its own."""
     opened = []
 
-    def made(many, **rules):
+    def made(many, first="i0", **rules):
         opened.append(db.Database(f"sqlite:///{tmp_path}/{len(opened)}.sqlite"))
         rules = Rules(**({"checks": 0, "repeats": 0} | rules))
-        return begin(opened[-1], [item(n) for n in range(many)], rules)
+        asked = [item(n) for n in range(many)]
+        return begin(opened[-1], [asked[0].model_copy(update={"id": first}), *asked[1:]], rules)
 
     yield made
     for database in opened:
@@ -207,6 +208,26 @@ def test_votes_that_return_from_trl_are_of_the_raters_that_its_rows_name(study):
     assert bring(another, [SourceRow(row["rater"], row) for row in back]) == Added(2, 0)
     found = {(vote.by, vote.answer.prefers) for vote in cast(another.database)}
     assert found == {("human/ada", "b"), ("human/bob", "a")}
+
+
+def test_an_unanswered_row_and_a_judge_s_level_refuse_no_file_of_votes(study, tmp_path):
+    path = tmp_path / "votes.csv"
+    lines = ("1,preference,a,ada", "2,preference,,ada", "3,satisfaction,3.7,rating/gpt-4")
+    path.write_text("\n".join(("id,question,answer,by", *lines)))
+    assert bring(study(4, first="1"), read_rows(path)) == Added(1, 0, 2)
+
+
+@pytest.mark.parametrize("name", ["-abc", "=x", "+1", "@y", "'-abc"])
+def test_an_id_that_a_table_quotes_comes_back_once(study, tmp_path, name):
+    one, path = study(2, first=name), tmp_path / "votes.csv"
+    bring(one, told(name, "i1"))
+    rows = rows_of(cast(one.database))["preferences"]
+    path.write_text(exported([SourceRow("line", row) for row in rows], "csv").text, "utf-8")
+    for place in (one, study(2, first=name)):
+        assert sum(bring(place, read_rows(path))) == 2
+        assert answered(place) == {name: ("b", ()), "i1": ("b", ())}
+    with pytest.raises(DataError, match='id "\'i1" is asked no question'):
+        bring(study(1, first=name), told("'i1"))
 
 
 def test_rows_that_hold_no_answer_by_people_are_counted(study):

@@ -53,8 +53,11 @@ def test_annotations_of_label_studio_may_lack_what_does_not_matter(annotations, 
         ({"data": {"id": "1"}, "annotations": [12]}, "annotations are no list of objects: mend or"),
         ({"data": {"id": "1"}, "annotations": [{"result": ["a"]}]}, "results of an annotation are"),
         (
-            {"data": {"id": "1"}, "annotations": [{"result": [{"from_name": "harmless"}]}]},
-            "None is no answer to 'harmless'",
+            {
+                "data": {"id": "1"},
+                "annotations": [{"result": [{"from_name": "harmless", "value": "so"}]}],
+            },
+            "'so' is no answer to 'harmless'",
         ),
         ({"annotations": ["a"]}, "annotations are no list of objects: mend or drop"),
         ({"annotations": [{"labels": "a"}]}, "answers are not named: export the file again"),
@@ -91,6 +94,26 @@ def test_a_row_that_potato_writes_is_a_vote(side, said):
 def test_a_question_of_argilla_without_answers_has_none():
     row = {"id": "1", "fields": {}, "responses": {"preference": None, "harmless": []}}
     assert of_people(row) == of_people({**row, "responses": None}) == []
+
+
+@pytest.mark.parametrize("nothing", [None, "", " "])
+def test_what_nobody_answered_is_no_vote_and_refuses_none(nothing):
+    assert of_people({"id": "1", "question": "preference", "answer": nothing, "by": ""}) == []
+    answers = [{"value": nothing, "user_id": "ann"}, {"value": "a", "user_id": "bob"}]
+    argilla = {"id": "1", "fields": {}, "responses": {"preference": answers}}
+    assert of_people(argilla) == [("human/bob", "preference", "a")]
+    result = [{"from_name": "harmless", "value": {"choices": [nothing]}}]
+    assert of_people({"data": {"id": "1"}, "annotations": [{"result": result}]}) == []
+    assert of_people({"data": {"id": "1"}, "annotations": [{"result": [{}, *result]}]}) == []
+
+
+def test_a_judge_s_answer_is_left_out_whatever_it_is():
+    row = {"question": "satisfaction", "answer": 3.7, "by": "rating/gpt-4"}
+    assert of_people(row) == []  # and needs no id
+    said = [{"user_id": "rating/gpt-4", "labels": {"satisfaction": {"3.7": True}}}]
+    assert of_people({"id": "1", "annotations": said}) == []
+    with pytest.raises(DataError, match=r"3\.7 is no answer to 'satisfaction'"):
+        of_people({**row, "id": "1", "by": "human/ann"})
 
 
 def test_a_rater_of_a_file_made_by_hand_needs_no_slash():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -47,7 +47,8 @@ def bring(study: Study, rows: Sequence[SourceRow]) -> Added:
             "no answer by people is in this file: export the annotations too (whoever has a slash "
             "in the name, and does not begin with human/, is a judge)"
         )
-    places = _places(study, answers)
+    places = _places(study)
+    answers = [_asked(answer, places) for answer in answers]
     with study.database.reading() as connection:
         told = [
             _of_item(answer, study.item(places[_key(answer)], connection)) for answer in answers
@@ -83,16 +84,22 @@ def _key(answer: Brought) -> str:
     return f"{answer.said.question}/{answer.item}"
 
 
-def _places(study: Study, answers: Sequence[Brought]) -> dict[str, int]:
+def _places(study: Study) -> dict[str, int]:
     with study.database.reading() as connection:
-        found = {row.key: row.id for row in connection.execute(sql.select(items.c.key, items.c.id))}
-    for answer in answers:
-        if _key(answer) not in found:
-            raise DataError(
-                f"{answer.where}: id {answer.item!r:.60} is asked no question of "
-                f"{answer.said.question} here: import it where that file is voted on"
-            )
-    return found
+        rows = connection.execute(sql.select(items.c.key, items.c.id))
+        return {row.key: row.id for row in rows}
+
+
+def _asked(answer: Brought, places: Container[str]) -> Brought:
+    """The answer under the id that is asked here, which our tables quote where it is a formula."""
+    bare = answer._replace(item=answer.item.removeprefix("'"))
+    for found in (answer, bare):
+        if _key(found) in places:
+            return found
+    raise DataError(
+        f"{answer.where}: id {answer.item!r:.60} is asked no question of "
+        f"{answer.said.question} here: import it where that file is voted on"
+    )
 
 
 def _of_item(answer: Brought, item: Item) -> Said:

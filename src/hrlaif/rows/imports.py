@@ -48,11 +48,10 @@ def _answers(row: SourceRow) -> Iterator[Brought]:
     elif "instance_id" in values and "labels" in values:
         found = _potato(row, [values])
     elif "question" in values and "answer" in values:
-        found = [_checked(row, str(values.get("by") or ""), values["question"], values["answer"])]
+        found = _checked(row, str(values.get("by") or ""), values["question"], values["answer"])
     else:
         found, texts = _own(row)
-    name = _name(row)
-    yield from (Brought(row.where, name, said, texts) for said in found if said.human)
+    yield from (Brought(row.where, _name(row), said, texts) for said in found if said.human)
 
 
 def _texts(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -92,7 +91,7 @@ def _argilla(row: SourceRow) -> Iterable[Said]:
     for question, answers in _pairs(row, row.values["responses"]):
         for answer in _objects(row, answers, f"answers to {question!r:.30}"):
             user = str(answer.get("user_id") or "someone")
-            yield _checked(row, names.get(user, user), question, answer.get("value"))
+            yield from _checked(row, names.get(user, user), question, answer.get("value"))
 
 
 def _raters(metadata: Any) -> dict[str, str]:
@@ -116,7 +115,8 @@ def _label_studio(row: SourceRow) -> Iterable[Said]:
             named, paired = result.get("from_name"), result.get("type") == "pairwise"
             if paired or named in _QUESTIONS:
                 value = result.get("value")
-                yield _checked(row, str(by), "preference" if paired else named, _given(value))
+                asked = "preference" if paired else named
+                yield from _checked(row, str(by), asked, _given(value))
 
 
 def _given(value: Any) -> Any:
@@ -136,7 +136,8 @@ def _potato(row: SourceRow, annotations: Any) -> Iterable[Said]:
                 chosen = {value: told for value, told in _pairs(row, given) if told}
                 # Its pairwise scheme has one label, whose value is the side.
                 values = [chosen["selection"]] if "selection" in chosen else chosen
-                yield from (_checked(row, by, question, value) for value in values)
+                for value in values:
+                    yield from _checked(row, by, question, value)
 
 
 def _objects(row: SourceRow, value: Any, what: str) -> Sequence[Mapping[str, Any]]:
@@ -153,23 +154,29 @@ def _pairs(row: SourceRow, value: Any) -> Iterable[tuple[str, Any]]:
     return [] if value is None else [(str(k), v) for k, v in value.items()]
 
 
-def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Said:
-    """One answer in our words; a `by` with a slash is whole: human/ada, pairwise/gpt-4/helpful."""
+def _checked(row: SourceRow, by: str, question: Any, answer: Any) -> Iterator[Said]:
+    """One answer in our words; none where nothing is answered, or by a judge.
+
+    A `by` with a slash is whole: human/ada, pairwise/gpt-4/helpful.
+    """
     rater = by if "/" in by else f"human/{by}"
-    text = str(answer).strip().lower()
+    text = "" if answer is None else str(answer).strip().lower()
+    reason = str(row.values.get("reason") or "")
+    if not text or not rater.startswith("human/"):
+        return
     if not by:
         raise DataError(f"{row.where}: nobody is named who answered: fill in `by`")
     if question == "preference" and (prob := _side(row, text)) is not None:
-        reason = str(row.values.get("reason") or "")
-        return Said("preference", side_of(prob), rater, reason, prob)
-    if question == "harmless" and text in _YES:
-        return Said("harmless", _YES[text], rater, str(row.values.get("reason") or ""))
-    if question == "satisfaction" and text in ("1", "2", "3", "4", "5"):
-        return Said("satisfaction", int(text), rater, str(row.values.get("reason") or ""))
-    raise DataError(
-        f"{row.where}: {answer!r:.60} is no answer to {question!r:.30}: questions are "
-        f"{', '.join(_QUESTIONS)}; answers a, b, tie; 1 to 5; yes, no: {MEND}"
-    )
+        yield Said("preference", side_of(prob), rater, reason, prob)
+    elif question == "harmless" and text in _YES:
+        yield Said("harmless", _YES[text], rater, reason)
+    elif question == "satisfaction" and text in ("1", "2", "3", "4", "5"):
+        yield Said("satisfaction", int(text), rater, reason)
+    else:
+        raise DataError(
+            f"{row.where}: {answer!r:.60} is no answer to {question!r:.30}: questions are "
+            f"{', '.join(_QUESTIONS)}; answers a, b, tie; 1 to 5; yes, no: {MEND}"
+        )
 
 
 def _side(row: SourceRow, text: str) -> float | None:
