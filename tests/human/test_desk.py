@@ -41,6 +41,35 @@ def answer(study, rater, given, prefers="first", **more):
     return vote(study, rater, Sent(given.id, key, {"prefers": prefers}, **more))
 
 
+def failed(n, mode="preference", responses=2):
+    """An item whose last draw failed."""
+    whole = item(n, mode, responses)
+    gone = Candidate(text="", model="gone", finish_reason="error", tokens=0)
+    return whole.model_copy(update={"candidates": (*whole.candidates[:-1], gone)})
+
+
+def test_nobody_is_asked_about_a_draw_that_failed(study, capsys):
+    one = study([item(0), failed(1), failed(2, "ranking", 3), failed(3, "harmless", 1)])
+    assert capsys.readouterr().err == "3 left out: no response\n"
+    with one.database.reading() as connection:
+        kept = [one.item(n, connection) for n in range(1, one.size + 1)]
+    assert [(i.id, [side.model for side in i.candidates]) for i in kept] == [
+        ("i0", ["m0", "m1"]), ("i2", ["m0", "m1"]),
+    ]  # fmt: skip
+
+
+def test_a_study_that_was_begun_with_failed_draws_goes_on_with_them(study, monkeypatch, capsys):
+    asked = [item(0), failed(1)]
+    with monkeypatch.context() as earlier:
+        earlier.setattr("hrlaif.human.study.with_responses", lambda items: items)
+        begun = study(asked)
+    capsys.readouterr()
+    again = begin(begun.database, asked, begun.rules)
+    assert (again.size, capsys.readouterr().err) == (2, "")
+    with pytest.raises(StaleRunError, match="begun with other items"):
+        begin(begun.database, asked[:1], begun.rules)
+
+
 def finish(study, rater, prefers="first"):
     """Answers until nothing is left; returns what was given."""
     seen, now = [], hand(study, rater)

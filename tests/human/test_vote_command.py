@@ -357,6 +357,18 @@ def test_a_file_without_a_fitting_mode_option_gets_the_question_that_fits(serve,
         assert site.visitor().join("ada").hand()["items"][0]["mode"] == mode
 
 
+def test_a_failed_draw_of_a_file_is_left_out_and_a_file_of_nothing_else_is_refused(
+    hrlaif, write, tmp_path
+):
+    gone = {"response": "", "finish_reason": "error", "model": "m"}
+    rows = [{"prompt": "Q?", "response": "x", "model": "m"}, {"prompt": "R?", **gone}]
+    told = hrlaif.here("vote", write("r.jsonl", rows), "--write").stderr
+    assert "1 left out: no response" in told
+    told = hrlaif.here("vote", write("none.jsonl", rows[1:]), "--write", code=1).stderr
+    assert "nothing to vote on, for draws failed (`finish_reason: error`): sample the" in told
+    assert not (tmp_path / "none.votes").exists()
+
+
 def test_a_judges_verdicts_stand_beside_the_votes(serve, write, tmp_path):
     rows = [{"id": f"{n}", "prompt": f"Q{n}", "response": f"text {n}"} for n in range(8)]
     judged = [{"id": f"{n}", "check": "harmless", "passed": n < 6} for n in range(8)]

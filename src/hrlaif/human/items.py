@@ -95,7 +95,28 @@ def items_of(
         raise DataError(
             f"{source}: {twice[0]!r:.80} stands for two items: give each prompt its own id"
         )
+    if found and not with_responses(found):
+        raise DataError(
+            f"{source}: nothing to vote on, for draws failed (`finish_reason: error`): sample the "
+            "responses again"
+        )
     return _with_judge(found, source, beside) if beside else found
+
+
+def with_responses(items: Sequence[Item]) -> list[Item]:
+    """The items without failed draws, which have no text: a ranking of what is left, else none."""
+    found = []
+    for item in items:
+        there = [n for n, side in enumerate(item.candidates) if side.finish_reason != "error"]
+        if len(there) == len(item.candidates):
+            found.append(item)
+        elif item.mode == "ranking" and len(there) > 1:
+            fields = {"candidates": item.candidates, "sources": item.sources}
+            kept = {
+                name: tuple(values[n] for n in there) for name, values in fields.items() if values
+            }
+            found.append(item.model_copy(update={**kept, "judged": None, "gold": None}))
+    return found
 
 
 def checks_of(items: Sequence[Item], every: int) -> list[Item]:

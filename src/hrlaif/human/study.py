@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from hrlaif.errors import DataError, HrlaifError, StaleRunError
 from hrlaif.human import statements as ask
 from hrlaif.human.database import Database, assignments, items, raters, study, votes
-from hrlaif.human.items import MODES, Item, Mode, checks_of
+from hrlaif.human.items import MODES, Item, Mode, checks_of, with_responses
+from hrlaif.progress import say
 from hrlaif.records import digest
 from hrlaif.settings import Settings
 
@@ -104,26 +105,35 @@ class Study:
 def begin(database: Database, asked: Sequence[Item], rules: Rules) -> Study:
     """Opens a study, or goes on with the one in the database, beside what a judge says by now.
 
-    Raises StaleRunError where the database was begun with other items or rules.
+    Nobody is asked about failed draws, and how many these are is said. Raises StaleRunError where
+    the database was begun with other items or rules.
     """
-    settings = {"items": _digest(asked), **rules.model_dump()}
+    there = with_responses(asked)
+    settings = {"items": _digest(there), **rules.model_dump()}
 
-    def key_of(connection: Connection) -> str:
+    def key_of(connection: Connection) -> tuple[str, Sequence[Item]]:
         found = connection.execute(sql.select(study.c.settings, study.c.key)).first()
         if found is not None:
-            begun = json.loads(found.settings)
-            if begun["items"] != settings["items"]:  # a judge once was part of it
+            begun, whole = json.loads(found.settings), _digest(asked)
+            if begun["items"] not in (settings["items"], whole):  # a judge once was part of it
                 begun["items"] = _digest(_kept(connection).values())
-            _refuse_other(begun, settings)
-            _judge(connection, asked)
-            return str(found.key)
+            # An earlier version asked about failed draws too, and goes on as it was begun.
+            own = asked if begun["items"] == whole else there
+            _refuse_other(begun, {**settings, "items": _digest(own)})
+            _judge(connection, own)
+            return str(found.key), own
         key = secrets.token_hex(32)
         values = {"id": 1, "settings": json.dumps(settings), "key": key, "created": time.time()}
         connection.execute(study.insert().values(values))
-        _fill(connection, [*asked, *checks_of(asked, rules.checks)])
-        return key
+        _fill(connection, [*there, *checks_of(there, rules.checks)])
+        return key, there
 
-    return Study(database, rules, database.write(key_of))
+    key, own = database.write(key_of)
+    sides = [side for item in asked for side in item.candidates]
+    failed = sum(side.finish_reason == "error" for side in sides)
+    if failed and own is there:
+        say(f"{failed} left out: no response")
+    return Study(database, rules, key)
 
 
 def reopen(database: Database) -> Study:
