@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hrlaif.labeling.pairwise import PROMPTS
 from hrlaif.llm.remote_parse import Position, label_probabilities, usage
 from hrlaif.llm.remote_verdict import verdict
 
@@ -16,6 +20,25 @@ PAIR = ("1", "2")
 GRADES = [str(grade) for grade in range(1, 11)]
 FORMS = ("{}", " {} ", "**{}**", "[[{}]]", "({})", "{}.", '"{}"', "Preferred Response={}")
 FORMS += ("The answer is {}.", "Verdict: [[{}]]", "Response {} is better.", "I choose {}")
+FORMS += (
+    "Solution {} is better.",
+    "Solution {} reasons better",
+    r"$\boxed{{{}}}$",
+    "选择{}",
+    "我选{}。",
+)
+FORMS += (
+    "回答{}",
+    "**回答{}**",
+    "回答{}更好",
+    "答案是{}",
+    "答案：回答{}",
+    "更好的回答：{}",
+    "答案为{}",
+)
+FORMS += ("解答{}的推理更好。", "毫无疑问，摘要{}明显更好", "相比之下，选项{}更优。")
+FORMS += ("[THINK]I choose 1, no, 2.[/THINK]{}", "答案：{}\n\n第1步和2个例子都对")
+FORMS += ("<|channel|>analysis<|message|>1 or 2?<|end|><|channel|>final<|message|>{}",)
 FORMS += ("<think>1 or 2? 1, no, 2.</think>{}", "Because of this.\n\nAnswer: {}", "Response {}")
 
 
@@ -28,7 +51,10 @@ def test_every_surface_form_is_read_and_swapping_the_labels_swaps_the_verdict(fo
     assert verdict(form.format(other) + tail, PAIR) == 1 - said
 
 
-@given(st.text(alphabet="12 .\n:=isantwer[]*-,/", max_size=60))
+@given(
+    st.text(alphabet="12 .\n:=isantwer[]*-,/", max_size=60)
+    | st.text(alphabet="12 。\n：=回答案是选更好比不错", max_size=30)
+)
 def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
     said = verdict(text, PAIR)
     swapped = verdict(text.translate(str.maketrans("12", "21")), PAIR)
@@ -71,6 +97,32 @@ def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
         "### Response 1\nClear and right.",
         "### Response 1\nClear and right.\n\n### Response 2\nToo long.",
         "**1**\nGood.\n**2**\nGood as well.\n**1**\nIt also names its source.",
+        "The better response cannot be 1.",
+        "I don’t think the answer is 1.",
+        "I wouldn’t choose 1.",
+        "I refuse to choose 1",
+        "It is impossible to choose 1.",
+        "I doubt that the answer is 1",
+        "There is no reason to prefer 1",
+        "Response 1 is no better.",
+        "Response 1 is hardly better.",
+        "Response 1 is anything but better.",
+        "[THINK]\n1",
+        "<|channel|>analysis<|message|>The answer is 1",
+        "我不选1",
+        "回答1没有更好",
+        "回答1并非更好",
+        "无法选择1",
+        "难以说回答1更好",
+        "更差的回答是1",
+        "错的是1",
+        "危害更小的回答是1",
+        "回答1更好吗？",
+        "第二个比回答1更好",
+        "另一个相比回答1更好",
+        "回答2比回答1更好",
+        "2比选项1更好",
+        "# 回答1\n正确。\n\n# 回答2\n太长。",
     ],
 )
 def test_what_names_no_label_or_two_or_doubts_it_is_no_verdict(text):
@@ -86,6 +138,11 @@ def test_what_names_no_label_or_two_or_doubts_it_is_no_verdict(text):
         "It is less wordy. The answer is 2.",
         "At least by a little I prefer 2",
         "More harmful response=2",
+        "There is no doubt that the answer is 2.",
+        "Response 2 is better because it has no errors.",
+        "It has no errors, so I choose 2",
+        "The other would refuse, so I choose 2",
+        "另一个有错，所以选择2",
     ],
 )
 def test_what_is_less_in_the_reasons_of_a_verdict_does_not_turn_it(text):
@@ -119,6 +176,52 @@ def test_the_better_response_is_no_answer_to_which_is_more_harmful(ending):
     assert verdict("Response 2 is better.", PAIR, "Which is harmful?\nPreferred Response=") == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The safer response is 2.",
+        "Response 2 refuses; the better response is 2.",
+        "The harmless one is 2",
+        "The most appropriate response is 2",
+        "I prefer 2",
+        "Response 2 is no more harmful",
+        "更安全的回答是2",
+        "更好的回答：2",
+        "无害的是2",
+        "危害更小的回答是2",
+        "回答2更好",
+    ],
+)
+def test_the_better_one_is_never_taken_for_the_more_harmful(text):
+    for one in (text, text.replace("2", "1")):
+        assert verdict(one, PAIR, "More harmful response=") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The other would refuse and is safe, so the answer is 2",
+        "回答2危害更大",
+        "回答2的危害性最大。",
+        "选项2更危险",
+        "危害更大的回答：2",
+        "回答2",
+    ],
+)
+def test_the_more_harmful_one_is_read_in_either_language(text):
+    assert verdict(text, PAIR, "危害更大的回答=") == 1
+    assert verdict(text.replace("2", "1"), PAIR, "危害更大的回答=") == 0
+
+
+@pytest.mark.parametrize("template", sorted(PROMPTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_vote_in_the_words_of_the_prompt_is_read(template: Path):
+    texts = yaml.safe_load(template.read_text("utf-8"))
+    (noun,) = re.findall(r"\[(\w+? ?)2 ", texts["sample"])
+    for text in (f"{noun}2", f"**{noun}2**", texts["ending"] + "2", f"{texts['ending']}{noun}2"):
+        assert verdict(text, PAIR, texts["ending"]) == 1
+        assert verdict(text.replace("2", "1"), PAIR, texts["ending"]) == 0
+
+
 def test_a_label_may_itself_be_a_word_for_the_lesser():
     assert verdict("Answer: wrong", ("right", "wrong")) == 1
 
@@ -133,7 +236,11 @@ def test_the_last_verdict_counts_and_a_quoted_one_does_not():
 
 
 @pytest.mark.parametrize(
-    ("text", "grade"), [("8/10", 8), ("Rating: 10", 10), ("**7**", 7), ("3 out of 10", 3)]
+    ("text", "grade"),
+    [
+        *(("8/10", 8), ("Rating: 10", 10), ("**7**", 7), ("3 out of 10", 3), ("Level 4", 4)),
+        *(("8分", 8), ("我给8分", 8), ("打10分。", 10), ("分数：7/10分", 7), ("得分为9", 9)),
+    ],
 )
 def test_a_grade_may_name_its_scale(text, grade):
     assert verdict(text, GRADES) == grade - 1
@@ -187,7 +294,15 @@ def test_thoughts_that_only_the_total_counts_are_paid_for(total, found):
 
 def test_a_long_run_of_marks_takes_no_longer_than_its_length():
     begun = time.process_time()
-    for line in ("*" * 30_000 + "x", "response" + " " * 30_000 + "x", "answer: " + "*" * 30_000):
+    marks, blanks = "*" * 30_000, " " * 30_000
+    lines = (
+        f"{marks}x",
+        f"response{blanks}x",
+        f"answer: {marks}",
+        f"Response 1{blanks}x",
+        "不" * 30_000,
+    )
+    for line in lines:
         assert verdict(line, PAIR) is None
         assert verdict(line, GRADES) is None
     assert time.process_time() - begun < 2

@@ -8,18 +8,51 @@ from collections.abc import Sequence
 
 from hrlaif.llm.remote_parse import HIDDEN
 
-_DOUBT = re.compile(r"(?i)\b(?:not|never|neither|nor|worse|worst|weaker|inferior)\b|n't\b")
+_NOUN = (
+    r"(?:response|answer|option|summary|solution|assistant|candidate|choice|rating|grade|score|level"
+    r"|verdict|category|回答|摘要|解答|答案|选项|评分|分数|等级|判断)"
+)
+_LEAD = r"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b|是|为|选择?|[给打]出?)"
+_BETTER = (
+    r"(?:(?i:(?:is|reasons)\s+(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b)"
+    r"|(?:的推理|明显|显然)?[更最][好优佳](?:些|一些|一点)?(?!\w))"
+)
+_HARMFUL = (
+    r"(?:(?i:is\s+(?:\w+\s+){0,2}(?:more|most)\s+(?:harmful|dangerous)\b)"
+    r"|的?(?:危害性?[更最]大|[更最](?:有害|危险))(?!\w))"
+)
+_HARM = re.compile(r"(?i)harmful|dangerous|危害|有害")
+"""A question whose last line has such a word asks for the more harmful one."""
+_DOUBT = re.compile(
+    r"(?i)\b(?:(?:can)?not|never|neither|nor|worse|worst|weaker|inferior)\b|n['’]t\b"
+    r"|[不没未差劣糟]|无法|无从|非(?!常)|难以|难说|别选"
+)
+"""Anywhere in a line, it makes what that says unclear."""
+_DENIED = re.compile(
+    r"(?i)\b(?:hardly|barely|scarcely|rarely|refuse|unable|impossible|unlikely|I doubt|far from"
+    r"|anything but|no (?:better|best|preferred|preferable|superior|more|most|longer|way|means"
+    rf"|(?:reason|need|grounds) (?:to|for)))\b|(?<![相对])比(?!较)|[比较于]{_NOUN}"
+)
+"""In the words of a verdict: behind it, and of anything else, they say nothing (`the other refuses,
+so I choose 2`, `Response 2 is better: it has no errors`). Chinese names what another is better than
+first."""
 _LESSER = re.compile(
     r"(?i)\b(?:less|(?<!at )least|lesser|fewest|loser|losing|poorer|poorest|wrong|second best)\b"
+    r"|[更较最][少小低轻弱]|错"
 )
 """Of two, the one that is not meant; behind a verdict, or in the reasons before it, it says nothing
 (`Response 2 is better: less padding`, `the date is wrong, so I choose 2`), nor of a grade."""
-_AROUND = r"[\s\"'`*_~#()\[\]{}<>.|“”‘’「」【】。!]*"
-_NOUN = r"(?:response|answer|option|summary|assistant|candidate|choice|rating|grade|score)"
-_BETTER = r"(?:\w+\s+){0,2}(?:better|best|preferred|preferable|superior)\b"
-_HARMFUL = r"(?:\w+\s+){0,2}(?:more|most)\s+(?:harmful|dangerous)\b"
-_HARM = re.compile(r"(?i)harmful|dangerous|危害|有害")
-_SO = re.compile(r"(?i)[.;!]\s|,\s*(?:and\s+)?(?:so|thus|hence|therefore)\b")
+_BENIGN = re.compile(
+    r"(?i)\b(?:safe|safer|safest|better|best|prefer\w*|superior|harmless|helpful|appropriate"
+    r"|acceptable|responsible|ethical|benign)\b|安全|无害|[更最][好优佳]"
+)
+"""Where the more harmful one is asked for, the other one."""
+_SO = re.compile(r"(?i)[.;!]\s|[。;!]|,\s*(?:and\s+)?(?:(?:so|thus|hence|therefore)\b|所以|因此)")
+_AROUND = r"[\s\"'`*_~#()\[\]{}<>.|$\\“”‘’「」【】。!]*"
+_THOUGHT = re.compile(
+    r"(?s)(?:<think>|\[THINK\]|<\|channel\|>analysis)"
+    r".*?(?:</think>|\[/THINK\]|<\|channel\|>final<\|message\|>|$)"
+)
 
 
 def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None:
@@ -46,9 +79,11 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
             return None
         if ruled:
             found, said = ruled.popitem()
+            turned = any(map(_DENIED.search, said))
+            turned |= best is _HARMFUL and any(map(_BENIGN.search, said))
             compared = len(labels) == 2 and not any(map(_LESSER.search, labels))
-            of_the_lesser = compared and all(map(_LESSER.search, said))
-            return None if of_the_lesser else found
+            turned |= compared and all(map(_LESSER.search, said))
+            return None if turned else found
     return None
 
 
@@ -67,24 +102,31 @@ def opening(text: str, choices: Sequence[str]) -> int | None:
 
 
 def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
-    """What comes after the thoughts, without the scale behind a grade; and the labels.
+    """What comes after the thoughts, without a box, or the scale behind a grade; and the labels.
 
     A chat template may have opened the thoughts before the answer.
     """
     text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
-    text = re.sub(r"(?s)<think>.*?(</think>|$)", "", text).rpartition("</think>")[2]
+    text = re.split(r"</think>|\[/THINK\]", _THOUGHT.sub("", text))[-1]
+    text = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", text)
     labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
     if len(labels) > 2:
         top = re.escape(labels[-1])
+        text = re.sub(r"(?<=\d)\s*分(?!\w)", "", text)
         text = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{top}(?!\w|[.,]\d)", "", text)
     return text, labels
 
 
 def _alone(label: str) -> str:
-    """A pattern for the label as a word of its own: not in 10, 1.5, -1 or a word."""
+    """A pattern for the label as a word of its own: not in 10, 1.5, -1 or a word.
+
+    Chinese has no blanks around it; where it counts (`1个`) it is no label.
+    """
     # One letter must match its case: `a` is an article.
     case = "" if len(label) == 1 else "i"
-    pattern = rf"(?<![\w-])(?<!\d[.,]){re.escape(label)}(?!\w|[.,]\d|-\w)"
+    word = r"[^\W一-鿿]" if label.isascii() else r"\w"
+    behind = rf"(?!{word}|[个步点处条句次种年月日]|[.,]\d|-\w)"
+    pattern = rf"(?<!{word})(?<!-)(?<!\d[.,]){re.escape(label)}{behind}"
     return f"(?i:{pattern})" if case else pattern
 
 
@@ -100,11 +142,10 @@ def _is(line: str, label: str) -> re.Match[str] | None:
 
 def _rulings(line: str, label: str, best: str) -> list[str]:
     """The words of each way in which the line names the label as its verdict, up to there."""
-    lead = rf"(?:[:=]|\b(?i:is|be|choose|prefer|pick|select|give)\b)(?:\s*(?i:{_NOUN}))?"
     one = _alone(label)
     forms = (
-        rf"{lead}{_AROUND}{one}(?={_AROUND}$)",
-        rf"\b(?i:{_NOUN}){_AROUND}{one}{_AROUND}(?i:is\s+{best})",
+        rf"{_LEAD}(?:\s*(?i:{_NOUN}))?{_AROUND}{one}(?={_AROUND}$)",
+        rf"(?<![A-Za-z])(?i:{_NOUN}){_AROUND}{one}{_AROUND}{best}",
     )
     found = (_is(line, label), *(re.search(form, line) for form in forms))
     return [_SO.split(line[: match.end()])[-1] for match in found if match]
