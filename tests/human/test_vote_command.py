@@ -432,6 +432,17 @@ def test_a_run_folder_is_voted_on_and_its_report_shows_people_beside_the_judge(
     page = (run / "report.html").read_text()
     assert "What people say" in page
     assert "Win rate of policy over sft" in page
+    responses = run / "evaluation" / "policy_responses.jsonl"
+    responses.write_text(responses.read_text().replace("policy answers 3", "another answer"))
+    for name in ("votes/pairs.jsonl", "votes/ratings.jsonl"):
+        hrlaif.here("report", run)
+        page = (run / "report.html").read_text()
+        assert "votes/ are about responses that this run no longer has: move that folder" in page
+        assert "Win rate of policy over sft" not in page
+        (run / name).unlink()  # whichever of the two says it
+        (run / "votes/pairs.jsonl").touch()
+    hrlaif.here("report", run)
+    assert "Win rate of policy over sft" in (run / "report.html").read_text()
 
 
 def test_the_rlhf_stages_train_on_exported_votes(hrlaif, serve, pairs, tiny_model, tmp_path):

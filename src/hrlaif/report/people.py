@@ -32,6 +32,12 @@ _WITH_JUDGE = (
 def people(run: Run, charts: Charts) -> Row:
     """Rates by category, agreement between people and with the judge, and what was left open."""
     found = run.json("votes/votes.json")
+    if _of_another_policy(run):
+        run.notes.append(
+            "votes/ are about responses that this run no longer has: move that folder, and "
+            f"`hrlaif vote {run.folder}` asks about those of now."
+        )
+        found = {}
     agreed = found.get("agreement") or {}
     rates = [
         _rate(title, row, charts, unit, line)
@@ -58,6 +64,22 @@ def people(run: Run, charts: Charts) -> Row:
             for reason, count in reasons.items()
         ],
     }
+
+
+def _of_another_policy(run: Run) -> bool:
+    """Whether votes on the policy are about other responses than those of its evaluation."""
+    text, pair = ("response", "model"), ("a", "b")
+
+    def rows(name: str, fields: tuple[str, str]) -> list[Row]:
+        return run.rows(name, lambda row: {field: row.get(field) for field in fields})
+
+    now = {row["response"] for row in rows("evaluation/policy_responses.jsonl", text)}
+    pairs = rows("votes/pairs.jsonl", pair)
+    sides = [side for row in pairs for side in row.values() if isinstance(side, dict)]
+    said = {side.get("text") for side in sides if side.get("model") == "policy"}
+    for name in ("votes/ratings.jsonl", "votes/verdicts.jsonl"):
+        said |= {row["response"] for row in rows(name, text) if row["model"] == "policy"}
+    return bool(now) and not said <= now
 
 
 def _rate(title: str, row: Row, charts: Charts, unit: str, line: float | None) -> Row:
