@@ -59,7 +59,7 @@ class Connection:
         fields = dict(re.findall(r'name="(form|join)" value="(\w+)"', page))
         body = urlencode({**fields, "alias": alias})
         status, head, _ = await self.ask("POST", "/join", body, _FORM)
-        cookie = re.search(r"set-cookie: (rater=[^;]+)", head, re.I)
+        cookie = re.search(r"set-cookie: (rater-[^;]+)", head, re.I)
         assert status == 303, head
         assert cookie, head
         self.cookie = cookie[1]

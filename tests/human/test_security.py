@@ -1,3 +1,4 @@
+import asyncio
 import http.client
 import re
 import time
@@ -6,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hrlaif.errors import UsageError
-from hrlaif.human.security import Buckets
+from hrlaif.human.security import Buckets, Guard
 from hrlaif.listening import listen
 
 
@@ -40,6 +41,40 @@ def test_another_host_name_is_refused(site, host):
     assert site.visitor().ask("GET", "/", host=host).status == 421
 
 
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [("http://127.0.0.1:80", "127.0.0.1"), ("https://Vote.example:443", "vote.example")],
+)
+def test_the_port_that_browsers_leave_out_may_be_left_out(origin, host):
+    def ask(method, **headers):
+        async def site(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        guard = Guard(site, [origin], who=lambda _: None, buckets=Buckets(1.0, 9))
+        given = [(name.encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": method, "path": "/", "headers": given}
+        told = []
+
+        async def send(message):
+            told.append(message)
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        asyncio.run(guard(scope, receive, send))
+        return told[0]["status"], told[-1].get("body", b"")
+
+    scheme = origin.partition(":")[0]
+    assert ask("GET", host=host)[0] == 200
+    assert ask("POST", host=host, origin=f"{scheme}://{host}")[0] == 200
+    assert ask("POST", host=host, origin=f"{scheme}://{host}:81")[0] == 403
+    other = {"http": "https", "https": "http"}[scheme]
+    assert ask("POST", host=host, origin=f"{other}://{host}")[0] == 403
+    status, why = ask("GET", host="evil.example")
+    assert status == 421
+    assert b"--public-url and the address that your browser shows" in why
+
+
 def test_a_vote_from_another_site_is_refused_and_so_is_one_without_the_pages_token(site):
     rater = site.visitor().join()
     item = rater.hand()["items"][0]["id"]
@@ -70,8 +105,9 @@ def test_the_token_of_one_rater_is_no_use_to_another(site):
 
 @pytest.mark.parametrize("cookie", ["", "1.x.0", "1", "1.2.3.4", "a.b.c", "..", "1." + "é" * 3])
 def test_a_forged_cookie_is_nobody(site, cookie):
-    visitor = site.visitor()
-    visitor.cookies = {"rater": cookie.encode().decode("latin1")}
+    visitor = site.visitor().join()
+    (name,) = visitor.cookies
+    visitor.cookies = {name: cookie.encode().decode("latin1")}
     assert visitor.ask("GET", "/api/next").status == 401
     assert visitor.ask("GET", "/vote").status == 303
 
@@ -82,7 +118,23 @@ def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(site):
     fields = {name: visitor.hidden(page, name) for name in ("form", "join")}
     cookie = visitor.form("/join", alias="a cookie's", **fields).headers["set-cookie"].lower()
     assert "httponly" in cookie
-    assert "samesite=strict" in cookie
+    assert "samesite=lax" in cookie
+
+
+def test_a_browser_is_a_rater_in_each_of_two_studies_on_one_host(site, serve, pairs):
+    ada, other = site.visitor().join(), serve(pairs)
+    before = ada.hand()["items"]
+    elsewhere = other.visitor()
+    elsewhere.cookies = ada.cookies  # of one jar, as browsers have it for all ports
+    elsewhere.join("ada there")
+    assert ada.hand()["items"] == before
+    assert elsewhere.hand()["items"][0]["id"] not in {item["id"] for item in before}
+    organiser = site.organiser()
+    elsewhere.cookies = organiser.cookies
+    parts = urlsplit(other.links["organiser"])
+    assert elsewhere.ask("GET", f"{parts.path}?{parts.query}").status == 303
+    assert organiser.ask("GET", "/organiser/overview").status == 200
+    assert elsewhere.ask("GET", "/organiser/overview").status == 200
 
 
 def test_a_link_signs_nobody_in_before_a_button_is_pressed(site):

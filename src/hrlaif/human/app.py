@@ -24,7 +24,7 @@ from hrlaif.human.giving import Given
 from hrlaif.human.render import difference, shown
 from hrlaif.human.security import Buckets, Guard
 from hrlaif.human.study import LONGEST_ALIAS, Rater, forget, join, known
-from hrlaif.human.web import COOKIE, PAGES, Desk, answer, apart, failed, form_of, page, sent
+from hrlaif.human.web import PAGES, RATER, Desk, answer, apart, failed, form_of, page, sent
 
 _RATE, _BURST = 25.0, 300
 _ENDLESS = 1e9  # seconds: more than any page stood open
@@ -120,7 +120,7 @@ async def _begin(request: Request) -> Response:
 
 def _enter(desk: Desk, session: str) -> Response:
     response = RedirectResponse("/vote", 303)
-    desk.remember(response, COOKIE, session)
+    desk.remember(response, RATER, session)
     return response
 
 
@@ -189,7 +189,7 @@ async def _leave(request: Request) -> Response:
     if (await sent(request)).get("delete") is True:
         await apart(forget, desk.study, rater.id)
     response = answer({"left": True})
-    response.delete_cookie(COOKIE)
+    response.delete_cookie(desk.cookie(RATER))
     return response
 
 

@@ -40,7 +40,7 @@ def routes() -> list[Route]:
 def _allowed(request: Request, *, token: bool = False) -> Desk:
     """Raises 403 for everybody but the organiser."""
     desk: Desk = request.app.state.desk
-    given = request.cookies.get(ORGANISER, "")
+    given = request.cookies.get(desk.cookie(ORGANISER), "")
     if not hmac.compare_digest(desk.token("organiser").encode(), given.encode()):
         raise HTTPException(403, "open the organiser's link, which `hrlaif vote` printed")
     if token:

@@ -67,6 +67,13 @@ class Guard:
         self.who = who
         self.buckets = buckets
         self.origins = {origin.lower() for origin in origins}
+        # Browsers leave out the port that a scheme has anyway.
+        self.origins |= {
+            origin.removesuffix(port)
+            for origin in self.origins
+            for scheme, port in (("http://", ":80"), ("https://", ":443"))
+            if origin.startswith(scheme)
+        }
         self.hosts = {urlsplit(origin).netloc for origin in self.origins}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +101,10 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         if headers.get("host", "").lower() not in self.hosts:
-            return 421, "this host name is not served here"
+            return 421, (
+                "this host name is not served here: start `hrlaif vote` with --public-url and the "
+                "address that your browser shows"
+            )
         if scope["method"] not in _SAFE:
             origin = headers.get("origin")
             if origin is not None and origin.lower() not in self.origins:

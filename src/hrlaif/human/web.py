@@ -24,7 +24,8 @@ from hrlaif.human.security import Buckets
 from hrlaif.human.study import Rater, Study, known, signed
 
 PAGES = Path(__file__).parent / "pages"
-COOKIE, ORGANISER = "rater", "organiser"
+RATER, ORGANISER = "rater", "organiser"
+"""Who a cookie remembers."""
 _YEAR = 365 * 24 * 3600
 _CODES: dict[type[Exception], int] = {Gone: 410, Conflict: 409}
 
@@ -48,7 +49,7 @@ class Desk:
     def who(self, headers: Headers) -> str | None:
         """The session of a request, where it was signed here."""
         cookies = cookie_parser(headers.get("cookie", ""))
-        found = str(cookies.get(COOKIE, ""))
+        found = str(cookies.get(self.cookie(RATER), ""))
         return found if signed(self.study, found) else None
 
     def rules_of_the_house(self) -> str:
@@ -73,14 +74,18 @@ class Desk:
             raise HTTPException(429, "too many wrong tokens: wait a minute")
         raise HTTPException(403, "this page is out of date: reload it")
 
-    def remember(self, response: Response, name: str, value: str) -> None:
-        """A cookie that no script and no other site sees."""
+    def cookie(self, whose: str) -> str:
+        """Its name: one a study, for browsers send it to every port of a host."""
+        return f"{whose}-{self.study.sign('cookie')[:8]}"
+
+    def remember(self, response: Response, whose: str, value: str) -> None:
+        """A cookie that no script sees; of what other sites send, it comes with links alone."""
         response.set_cookie(
-            name,
+            self.cookie(whose),
             value,
             max_age=_YEAR,
             httponly=True,
-            samesite="strict",
+            samesite="lax",
             secure=self.secure,
             path="/",
         )
