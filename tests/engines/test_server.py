@@ -186,6 +186,29 @@ def test_a_page_in_a_browser_cannot_make_it_spend():
     assert "access-control-allow-origin" not in told.headers
 
 
+def test_without_a_key_it_is_asked_under_the_names_of_this_machine_alone(
+    serving, hrlaif, monkeypatch
+):
+    def status(host):
+        return httpx2.post(f"{server.url}/score", json=body, headers={"host": host}).status_code
+
+    body, mine = {"responses": [ROW]}, ("localhost:9", "127.0.0.1", "[::1]:5000", "LOCALHOST")
+    with serving(*JUDGE) as server:
+        for host in ("evil.example", "evil.example:5000", "localhost.evil.example", "[", "@", ""):
+            assert status(host) == 421, host
+        told = httpx2.post(f"{server.url}/score", json=body, headers={"host": "evil.example"})
+        assert "set HRLAIF_SERVE_KEY to be asked under others" in told.json()["error"]
+        assert httpx2.get(f"{server.url}/health").json()["scored"] == 0
+        assert [status(host) for host in mine] == [200] * 4
+    monkeypatch.setitem(hrlaif.environment, "HRLAIF_SERVE_KEY", "s3cret")
+    with serving(*JUDGE) as server:
+        assert [status("evil.example"), status("localhost")] == [401, 401]
+        told = httpx2.post(
+            f"{server.url}/score?key=s3cret", json=body, headers={"host": "trainer.example"}
+        )
+        assert told.status_code == 200
+
+
 def test_too_large_a_request_is_refused():
     assert sent(b" " * (64 * 2**20 + 1), "application/json").status_code == 413
 

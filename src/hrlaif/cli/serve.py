@@ -24,6 +24,7 @@ from hrlaif.progress import say
 from hrlaif.settings import using
 
 _KEY = "HRLAIF_SERVE_KEY"
+_NAMES = ("127.0.0.1", "localhost", "::1")  # of this machine, under which programs on it ask
 Judge = Annotated[str | None, typer.Option(help="Grade with this judge, from 1 to 10.")]
 RewardModel = Annotated[Path | None, typer.Option(help="Score with this reward model.")]
 Reward = Annotated[
@@ -87,7 +88,8 @@ def serve(
         apart = 0
         if isinstance(model, Remote | Vllm) and isinstance(asked, Direct):
             apart = model.at_once
-        served = server.Served(Batches(asked, model, apart=apart), missing, key)
+        names = () if key or not loopback(host) else (*_NAMES, host)
+        served = server.Served(Batches(asked, model, apart=apart), missing, key, names)
         server.serve(served, listening, lambda: print("\n".join(lines), flush=True))
 
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from socket import socket
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -41,6 +42,8 @@ class Served(NamedTuple):
     """Stands for a score that there is none of, where a form has no word for that."""
     key: str | None = None
     """What requests must bring, as `Authorization: Bearer KEY` or `?key=KEY`."""
+    names: tuple[str, ...] = ()
+    """The host names that it is asked under, at any port; none: any."""
 
 
 def application(served: Served, ready: Callable[[], None]) -> Starlette:
@@ -89,7 +92,12 @@ async def _post(
 ) -> Response:
     if served.key and not hmac.compare_digest(_key_of(request).encode(), served.key.encode()):
         raise HTTPException(401, "send the key, as `Authorization: Bearer KEY` or `?key=KEY`")
-    # A page in a browser here could send a form, but not this type: for it, it must ask first.
+    # A page in a browser here could point a name of its own at this machine (DNS rebinding).
+    if served.names and _host(request) not in served.names:
+        raise HTTPException(
+            421, "this host name is not served here: set HRLAIF_SERVE_KEY to be asked under others"
+        )
+    # Nor could it send this type from elsewhere: for that it must ask first, unlike for a form.
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise HTTPException(415, "send application/json")
     return _Json(await answer(await _parsed(_object, await _read(request))))
@@ -127,6 +135,13 @@ async def _read(request: Request) -> bytes:
         if len(body) > _LARGEST:
             raise HTTPException(413, f"more than {_LARGEST // 2**20} MiB: send fewer at a time")
     return bytes(body)
+
+
+def _host(request: Request) -> str | None:
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None
 
 
 def _key_of(request: Request) -> str:
