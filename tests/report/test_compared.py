@@ -49,6 +49,20 @@ def test_of_two_models_the_page_calls_them_a_and_b_by_their_files(compared):
     assert found["about"]["command"] in page.split("<dt>Command</dt>")[1].split("</dd>")[0]
 
 
+def test_two_files_of_one_name_are_told_apart_by_their_folders(hrlaif, tmp_path):
+    files = [tmp_path / folder / "responses.jsonl" for folder in ("old", "new")]
+    for file in files:
+        file.parent.mkdir()
+        row = {"prompt": "Why?", "response": f"So, says the {file.parent.name}.", "model": "m"}
+        file.write_text(json.dumps(row))
+    out = tmp_path / "out"
+    hrlaif.here("compare", *files, "-o", out, "--judge", "scripted:")
+    old, new = files
+    page = (out / "compare.html").read_text("utf-8")
+    assert f"<h1>{new} against {old}</h1>" in page
+    assert f"A is {old}, B {new}." in page
+
+
 def test_what_a_win_rate_differs_by_from_another_comparison_s_is_on_its_page(compared):
     other, _ = compared(4, 12, name="other")
     out, found = compared(4, 40, more=("--against", other))

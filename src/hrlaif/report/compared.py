@@ -59,14 +59,16 @@ def _two(found: Row, run: Run, charts: Charts) -> Row:
 
 
 def _sides(found: Row) -> Row:
-    """What A and B are called: their rows' `model` where that tells them apart."""
+    """What A and B are called: their rows' `model` where that tells them apart, else the file."""
     models = found.get("models") or {}
     files = [*((found.get("about") or {}).get("files") or ()), "", ""]
+    short = [Path(file).name for file in files]
     named = {side: ", ".join(models.get(side) or ()) for side in ("baseline", "policy")}
     tell = named["baseline"] != named["policy"]
+    paths = short if short[0] != short[1] else files
     return {
-        side: (tell and name) or Path(file).name
-        for (side, name), file in zip(named.items(), files, strict=False)
+        side: (tell and name) or path
+        for (side, name), path in zip(named.items(), paths, strict=False)
     }
 
 
