@@ -42,6 +42,24 @@ def test_a_map_of_another_judge_is_refused(label):
         calibrated(label, [other])
 
 
+def test_the_name_of_a_judge_may_hold_a_plus(label):
+    named = label.model_copy(update={"labeler": "pairwise/remote:base+lora/general-base-0shot"})
+    its = Calibration(method="temperature", slope=0.5, labeler=named.labeler)
+    checked = named.model_copy(update={"labeler": f"verified/number+{named.labeler}"})
+    for one in (named, checked):
+        assert calibrated(one, [its]).evidence.calibrated == {
+            "temperature": pytest.approx(0.7311, abs=1e-4)
+        }
+
+
+@pytest.mark.parametrize("before", ["", "verified/number+"])
+def test_of_a_panel_it_is_said_that_it_has_no_calibration(label, before):
+    name = f"{before}panel/pairwise/a+b/general-base-0shot"
+    other = Calibration(method="temperature", slope=0.5, labeler="pairwise/a/general-base-0shot")
+    with pytest.raises(DataError, match=r"^c: no calibration is of the labels of a panel"):
+        calibrated(label.model_copy(update={"labeler": name}), [other])
+
+
 def test_people_are_not_calibrated(label):
     vote = Preference(comparison=label.comparison, prob_a=1.0, labeler="human/ann")
     evidence = label.evidence.model_copy(update={"source": "human"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,9 +26,14 @@ def calibrated(label: Preference, maps: Sequence[Calibration]) -> Preference:
         return label
     if label.evidence is None:
         raise DataError(f"{label.comparison.id}: a label without evidence cannot be calibrated")
-    # "verified/number+pairwise/...": what was asked is the last.
-    asked = label.labeler.rpartition("+")[2]
+    # "verified/number+pairwise/...": what was asked is behind it.
+    asked = re.sub(r"^verified/[^+]*\+", "", label.labeler)
     fitting = [one for one in maps if one.labeler in ("", asked)]
+    if not fitting and asked.startswith("panel/"):
+        raise DataError(
+            f"{label.comparison.id}: no calibration is of the labels of a panel: leave out "
+            "labeling.calibrations, or ask one judge"
+        )
     if not fitting:
         known = ", ".join(dict.fromkeys(one.labeler for one in maps))
         raise DataError(
