@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from hrlaif.records import Abstention, Evidence, Preference
+from hrlaif.records import Abstention, Evidence, LabelSource, Preference
 
 _LADDER = ("hard", "votes", "scored", "logprobs")
 """From the coarsest source of a probability to the finest."""
@@ -39,13 +39,18 @@ def together(
     )
 
 
+def coarsest(sources: Iterable[LabelSource]) -> LabelSource:
+    """The source that says how fine the mean of several probabilities is."""
+    return min(sources, key=_LADDER.index)
+
+
 def _evidence(said: dict[str, Preference]) -> Evidence:
     """Means of what stands in every judge's, and the judges' own words and probabilities."""
     found = {name: one.evidence for name, one in said.items() if one.evidence}
     first = _mean([one.prob_a_first for one in found.values()])
     second = _mean([one.prob_a_second for one in found.values()])
     return Evidence(
-        source=min((one.source for one in found.values()), key=_LADDER.index),
+        source=coarsest(one.source for one in found.values()),
         mass=_mean([one.mass for one in found.values()]),
         prob_a_first=first,
         prob_a_second=second,

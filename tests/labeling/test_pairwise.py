@@ -115,6 +115,16 @@ def test_the_label_is_the_mean_of_both_orders_in_probability_space():
     assert (evidence.source, evidence.mass, evidence.truncated) == ("logprobs", 1.0, False)
 
 
+@pytest.mark.parametrize("voted", ["x", "y"])
+def test_a_label_of_which_one_order_fell_to_votes_is_one_of_votes(voted):
+    def say(chat):
+        answer = told(0.9)
+        votes = answer.model_copy(update={"source": "votes"})
+        return votes if chat.about.first == voted else answer
+
+    assert label(Pairwise(), Fake(say), pair()).evidence.source == "votes"
+
+
 def test_both_orders_agreeing_is_not_flipped():
     row = label(
         Pairwise(), Fake(lambda chat: told(0.8 if chat.about.first == "x" else 0.4)), pair()

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from hrlaif.llm.own_texts import named
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
 from hrlaif.messages import spoken
+from hrlaif.panels import coarsest
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import (
     Abstention,
@@ -137,7 +138,7 @@ class Pairwise(Settings):
         prob_a = p_first if p_second is None else (p_first + p_second) / 2
         choices = [choice for answer in told for choice in answer.choices]
         evidence = Evidence(
-            source=choices[0].source,
+            source=coarsest(choice.source for choice in choices),
             mass=round(fmean(c.mass for c in choices), 6),
             prob_a_first=p_first,
             prob_a_second=None if p_second is None else round(p_second, 6),
