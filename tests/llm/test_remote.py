@@ -62,7 +62,7 @@ def test_an_answered_call_is_found_in_the_ledger_and_not_sent_again(server, tmp_
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        ({"text": "x", "finish": "content_filter"}, "stopped by the server's content filter"),
+        ({"text": "x", "finish": "CONTENT_FILTER"}, "stopped by the server's content filter"),
         ({"text": None, "refusal": "I will not"}, "refused: 'I will not'"),
         ({"text": "  "}, "empty answer"),
         ({"text": None, "finish": "length"}, "empty answer (cut at the token limit)"),
@@ -78,11 +78,30 @@ def test_what_was_filtered_refused_or_empty_is_no_text_but_is_not_paid_twice(
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("finish", ["length", "MAX_TOKENS", "model_length"])
+def test_a_text_that_was_cut_says_so_whatever_the_server_calls_it(server, finish):
+    server.script(server.text("half an ans", finish=finish))
+    assert write(model(server), chats(1))[0].finish_reason == "length"
+
+
 def test_a_prompt_beyond_the_context_is_unanswered(server):
     message = "This model's maximum context length is 8 tokens; reduce max_tokens"
     server.script(server.error(400, message))
     assert write(model(server), chats(1))[0].reason == "too long for the model's context"
     assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("name", ["'max_tokens' or 'max_completion_tokens'", "max_tokens"])
+def test_where_the_context_has_no_room_for_the_answer_it_is_not_the_prompt_that_is_blamed(
+    server, name
+):
+    message = (
+        f"{name} is too large: 256. This model's maximum context length is 200 tokens "
+        "and your request has 20 input tokens (256 > 200 - 20)."
+    )
+    server.script(server.error(400, message))
+    answer = model(server, votes=1).choose(chats(1), ["1", "2"])[0]
+    assert answer.reason == "too long for the model's context with 2 tokens to answer in"
 
 
 def test_rejected_parameters_are_renamed_or_left_out_and_remembered(server):
@@ -201,6 +220,35 @@ def test_refused_logprobs_lead_to_votes_with_one_refused_call(server):
     answers = model(server, votes=3).choose(chats(4), ["1", "2"])
     assert [a.probabilities for a in answers] == [pytest.approx((3.5 / 4, 0.5 / 4))] * 4
     assert len(server.calls) == 1 + 12
+
+
+NOT_ALLOWED = "You are not allowed to request logprobs from this model"
+NOT_ENABLED = "Logprobs is not enabled for models/gemini-2.5-flash"
+
+
+@pytest.mark.parametrize(("status", "message"), [(403, NOT_ALLOWED), (400, NOT_ENABLED)])
+def test_however_log_probabilities_are_refused_votes_are_taken(server, status, message):
+    server.answer = lambda body, n: (
+        server.error(status, message) if "logprobs" in body else server.text("1")
+    )
+    answers = model(server, votes=3).choose(chats(4), ["1", "2"])
+    assert {a.source for a in answers} == {"votes"}
+    assert len(server.calls) == 1 + 12
+
+
+def test_a_403_to_a_call_without_log_probabilities_is_about_the_key(server):
+    server.script(server.error(403, NOT_ALLOWED))
+    with pytest.raises(ModelError, match="refused the key"):
+        write(model(server), chats(1))
+
+
+def test_a_null_in_extra_body_takes_the_field_out(server):
+    server.answer = lambda body, n: server.text("1")
+    nothing = {"logprobs": None, "top_logprobs": None, "max_tokens": None}
+    (answer,) = model(server, votes=3, extra_body=nothing).choose(chats(1), ["1", "2"])
+    assert answer.source == "votes"
+    for call in server.calls:
+        assert not nothing.keys() & call.keys()
 
 
 def test_a_cap_on_top_logprobs_is_met(server):
@@ -327,6 +375,102 @@ def test_a_thinking_judge_with_room_for_it_gives_votes(server):
     answers = model(server, votes=1, vote_tokens=4000).choose(chats(15), ["1", "2"])
     assert {answer.source for answer in answers} == {"hard"}
     assert {answer.probabilities for answer in answers} == {(0.0, 1.0)}
+
+
+FIRST = {
+    "a channel": ({"<|channel|>": 0.99, "1": 1e-5, "2": 1e-6}, {"analysis": 0.9, "final": 0.1}),
+    "words": ({"Okay": 0.9, "1": 1e-5, "2": 5e-6}, {",": 0.9, " so": 0.1}),
+    "a number": ({"1": 0.9, "2": 0.05}, {".": 0.9, ")": 0.1}),
+    "brackets": ({"[THINK]": 0.99, "1": 1e-5}, {"So": 0.5, "I": 0.2}),
+}
+"""The first tokens of thoughts, with their probabilities."""
+
+
+def thinker(server, kind, apart):
+    """Answers with its thoughts apart or not, as they are cut, and with 2 where it has room."""
+
+    def answer(body, n):
+        if "logprobs" not in body:
+            return server.text("2" if apart else "1 or 2? </think>2", reasoning="1 or 2?")
+        reply = server.top(*FIRST[kind])
+        message = reply.body["choices"][0]["message"]
+        if apart:
+            message[apart] = "" if kind == "a channel" else message["content"]
+            message["content"] = None
+        reply.body["choices"][0]["finish_reason"] = "length"
+        return reply
+
+    return answer
+
+
+THINKERS = [(kind, apart) for kind in FIRST for apart in ("reasoning", "reasoning_content")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "apart"), [*THINKERS, ("words", ""), ("a channel", ""), ("brackets", "")]
+)
+def test_whatever_a_thought_begins_with_a_judge_with_room_gives_votes(server, kind, apart):
+    server.answer = thinker(server, kind, apart)
+    answers = model(server, votes=1, vote_tokens=4000).choose(chats(15), ["1", "2"])
+    assert {(answer.source, answer.probabilities) for answer in answers} == {("hard", (0.0, 1.0))}
+
+
+@pytest.mark.parametrize(("kind", "apart"), [*THINKERS, ("a channel", ""), ("brackets", "")])
+def test_whatever_a_thought_begins_with_a_judge_without_room_is_stopped_after_ten(
+    server, kind, apart
+):
+    server.answer = thinker(server, kind, apart)
+    with pytest.raises(ModelError, match="began 10 answers with a thought"):
+        model(server).choose(chats(40), ["1", "2"])
+    assert len(server.calls) == 10
+
+
+def test_the_number_that_a_thought_begins_with_is_no_label(server):
+    thoughts = thinker(server, "a number", "reasoning")
+    server.answer = lambda body, n: thoughts(body, n) if n else server.top({"1": 0.9, "2": 0.1})
+    first, second = model(server).choose(chats(2), ["1", "2"])
+    assert first.source == "logprobs"
+    assert second == Unanswered(reason="no label in the answer: '1.'")
+
+
+def test_thoughts_that_ended_before_the_label_do_not_hide_its_probabilities(server):
+    def answer(body, n):
+        reply = server.top({"1": 0.9, "2": 0.1})
+        reply.body["choices"][0]["message"]["reasoning_content"] = "Response 1 is right."
+        return reply
+
+    server.answer = answer
+    answers = model(server).choose(chats(15), ["1", "2"])
+    assert {answer.source for answer in answers} == {"logprobs"}
+
+
+USED_UP = (
+    "Could not finish the message because max_tokens or model output limit was reached. "
+    "Please try again with higher max_tokens."
+)
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_a_judge_whose_thoughts_use_up_all_tokens_is_stopped_after_ten_votes(server, logprobs):
+    server.answer = lambda body, n: (
+        server.error(400, "no logprobs", param="logprobs")
+        if "logprobs" in body and not logprobs
+        else server.error(400, USED_UP)
+    )
+    with pytest.raises(ModelError, match=r"wrote 256 tokens 10 times and no answer.*vote_tokens"):
+        model(server).choose(chats(4), ["1", "2"])
+    assert sum("logprobs" not in call for call in server.calls) == 10
+
+
+def test_a_vote_whose_thoughts_use_up_all_tokens_is_none_and_says_so(server):
+    server.answer = lambda body, n: (
+        server.error(400, USED_UP)
+        if "question 1" in body["messages"][0]["content"]
+        else server.text("1")
+    )
+    answers = model(server, votes=1).choose(chats(3), ["1", "2"])
+    assert answers[1] == Unanswered(reason="no answer within the token limit")
+    assert [answers[0].source, answers[2].source] == ["hard", "hard"]
 
 
 def test_a_vote_cut_now_and_then_stops_nothing(server):

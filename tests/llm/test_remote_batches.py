@@ -101,6 +101,20 @@ def test_where_there_are_no_log_probabilities_the_votes_go_in_a_batch_too(
     assert [len(batches.lines(i)) for i in range(len(batches.made))] == [3 * N - 10]
 
 
+def test_where_log_probabilities_are_forbidden_the_votes_go_in_a_batch_too(
+    server, batches, tmp_path
+):
+    forbidden = "You are not allowed to request logprobs from this model"
+    server.answer = lambda body, n: (
+        server.error(403, forbidden) if "logprobs" in body else server.text("2")
+    )
+    with Ledger(tmp_path / "l.sqlite"):
+        found = model(server, votes=3).choose(chats(), ["1", "2"])
+    assert {f.source for f in found} == {"votes"}
+    assert len(server.calls) == 1 + 10
+    assert [len(batches.lines(i)) for i in range(len(batches.made))] == [3 * N - 10]
+
+
 def test_without_a_ledger_a_batch_could_be_lost_so_none_is_sent(server, batches):
     with pytest.raises(UsageError, match="batches need a ledger"):
         write(model(server), chats())

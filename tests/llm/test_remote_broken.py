@@ -152,7 +152,7 @@ def test_while_answers_cannot_be_kept_a_model_in_this_process_computes_none(
         assert (ledger.hits, ledger.totals().calls) == (1, 1)
 
 
-@pytest.mark.parametrize("finish", ["abort", "error", "Cancelled"])
+@pytest.mark.parametrize("finish", ["abort", "error", "Cancelled", "insufficient_system_resource"])
 def test_an_answer_that_the_server_broke_off_is_asked_again(server, tmp_path, finish):
     server.script(server.text("half an ans", finish=finish), server.text("a whole answer"))
     judge = model(server.url, max_retries=1, price=(1000, 1000))

@@ -144,6 +144,22 @@ def test_an_input_that_a_gateway_flags_with_a_403_is_filtered_and_the_others_are
     assert [a.text for a in (answers[0], answers[2])] == ["fine", "fine"]
 
 
+def test_an_input_that_xai_stops_is_filtered_and_the_key_is_not_blamed(server):
+    said = (
+        "Content violates usage guidelines. Team: t-1, API key ID: k-1, Model: grok-4-0709, "
+        "Failed check: SAFETY_CHECK_TYPE_BIO"
+    )
+    body = {"code": "The caller does not have permission to execute it", "error": said}
+    server.answer = lambda asked, n: (
+        server.reply(body, 403)
+        if "question 1" in asked["messages"][0]["content"]
+        else server.text("fine")
+    )
+    answers = write(model(server), chats(3))
+    assert answers[1] == Unanswered(reason="refused by the server's content filter")
+    assert [a.text for a in (answers[0], answers[2])] == ["fine", "fine"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

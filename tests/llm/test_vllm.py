@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,30 @@ def test_answers_are_known_by_weights_and_arguments_and_not_by_what_changes_spee
     assert key() == before
     (folder / "model.safetensors").write_bytes(b"22")
     assert key() != before
+
+
+def test_texts_are_sampled_by_the_settings_unless_the_arguments_say_otherwise(vllm, monkeypatch):
+    Vllm(model="a").start()
+    Vllm(model="b", arguments=("--generation-config=auto",)).start()
+    monkeypatch.setenv("HRLAIF_VLLM", f"{os.environ['HRLAIF_VLLM']} --generation_config auto")
+    Vllm(model="c").start()
+    ours, *theirs = [start["start"] for start in vllm.starts]
+    assert ours[ours.index("--generation-config") + 1] == "vllm"
+    for given in theirs:
+        assert "vllm" not in given
+        assert sum("generation" in part for part in given) == 1
+
+
+def test_texts_of_the_model_s_own_sampling_are_asked_again_and_label_probabilities_are_not():
+    asker = Vllm(model="m")._asker()
+    before = replace(asker, endpoint=replace(asker.endpoint, written_as=""))
+    chat, settings = CHATS[0], {"temperature": 1.0, "max_tokens": 9}
+    assert asker._for_logprobs(chat, "12").key == before._for_logprobs(chat, "12").key
+    for kind, vote in (("generate", None), ("choose", 0)):
+        keys = {one._question(kind, chat, settings, 0, vote).key for one in (asker, before)}
+        assert len(keys) == 2
+    own = Vllm(model="m", arguments=("--generation-config", "auto"))._asker().endpoint
+    assert own.written_as == own.known_as
 
 
 def test_another_model_ends_the_one_before_which_would_want_the_same_memory(vllm):

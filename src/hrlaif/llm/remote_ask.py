@@ -16,7 +16,7 @@ from hrlaif.llm.remote_parse import (
     read,
     why_not,
 )
-from hrlaif.llm.remote_server import NO_LOGPROBS, TOP, Endpoint, Question, Server
+from hrlaif.llm.remote_server import CUT, NO_LOGPROBS, TOP, Endpoint, Question, Server
 from hrlaif.llm.remote_verdict import opening, verdict
 from hrlaif.records import Chat, Choice, Completion, Unanswered, digest
 
@@ -24,6 +24,8 @@ _TRIAL = 10
 """Answers that tell whether a model answers at all."""
 _ROOM = 1000
 """A vote of so many tokens has room for thoughts before it."""
+_THOUGHTS = ("<think", "[THINK]", "<|channel|>analysis")
+"""How answers begin that are none yet."""
 _SERVERS: dict[str, Server] = {}
 """By all that what was learned may depend on: what one judge is told does not hold for another."""
 Raw = str | Unanswered
@@ -129,8 +131,12 @@ class Asker:
             body["seed"] = int(call_key(seed=seed, draw=draw), 16) % 2**31
         body |= self.extra_body
         place = self.endpoint
-        key = call_key(base_url=place.known_as, api=place.api, body=body, draw=draw)
-        return Question(key=key, kind=kind, body=body, max_tokens=_limit(body))
+        written = "" if "logprobs" in settings else place.written_as
+        key = call_key(base_url=written or place.known_as, api=place.api, body=body, draw=draw)
+        # A null takes a field out.
+        sent = {name: value for name, value in body.items() if value is not None}
+        most = sent.get("max_completion_tokens") or sent.get("max_tokens") or settings["max_tokens"]
+        return Question(key=key, kind=kind, body=sent, max_tokens=int(most))
 
     def _for_logprobs(self, chat: Chat, choices: Sequence[str]) -> Question:
         # A blank or quote may come first, and longer labels may take more tokens than one.
@@ -142,7 +148,7 @@ class Asker:
     def _by_logprobs(self, raw: Raw, choices: Sequence[str]) -> Choice | Unanswered | None:
         """None: climb down to votes."""
         if isinstance(raw, Unanswered):
-            return None if raw is NO_LOGPROBS else raw
+            return None if raw is NO_LOGPROBS or raw is CUT else raw
         answer = read(raw)
         if answer.broken or answer.refusal or answer.finish_reason == "content_filter":
             return why_not(answer)
@@ -154,9 +160,11 @@ class Asker:
         if found is None:
             return None
         mass = sum(found)
-        if self._thinks(answer, mass) and self.vote_tokens >= _ROOM:
+        thinks = self._thinks(answer, mass)
+        # Some servers open the thoughts unseen, so that they begin as any words do.
+        if self.vote_tokens >= _ROOM and (thinks or mass < AMBIGUOUS):
             return None
-        if mass <= 0:
+        if mass <= 0 or (thinks and mass >= AMBIGUOUS):
             return _no_label(answer)
         return Choice(
             probabilities=tuple(probability / mass for probability in found),
@@ -168,8 +176,12 @@ class Asker:
 
     def _thinks(self, answer: Answer, mass: float) -> bool:
         """Whether it thinks where a label was to be; raises ModelError before more is paid."""
-        begins = answer.text or "".join(position.sampled for position in answer.positions)
-        if mass >= AMBIGUOUS or not begins.lstrip().startswith("<think"):
+        drawn = "".join(position.sampled for position in answer.positions)
+        # Beside a text that was drawn, thoughts of which the server gives no tokens have ended.
+        text = answer.text.strip()
+        apart = bool(answer.thought.strip()) and not (text and drawn.strip().startswith(text))
+        marked = mass < AMBIGUOUS and (answer.text or drawn).lstrip().startswith(_THOUGHTS)
+        if not (apart or marked):
             self.server.thoughts = -1
             return False
         if self.server.thoughts < 0 or self.vote_tokens >= _ROOM:
@@ -178,7 +190,7 @@ class Asker:
         if self.server.thoughts >= _TRIAL:
             tell = "extra_body: {chat_template_kwargs: {enable_thinking: false}}"
             raise ModelError(
-                f"{self.endpoint.name} began {_TRIAL} answers with <think>, where a label was to "
+                f"{self.endpoint.name} began {_TRIAL} answers with a thought, where a label was to "
                 f"be: tell it not to think, as in {self._judge(tell)}; where it cannot be told, "
                 "let it answer after its thoughts, with votes: 1, vote_tokens: 4000"
             )
@@ -210,14 +222,13 @@ class Asker:
 
     def _stop_where_all_are_cut(self, raws: Sequence[Raw], choices: Sequence[str]) -> None:
         """Raises ModelError before more is paid to a model that writes for longer than a vote."""
-        answers = [read(raw) for raw in raws if isinstance(raw, str)]
-        if not answers:
+        cut = [_is_cut(raw, choices) for raw in raws if isinstance(raw, str) or raw is CUT]
+        if not cut:
             return
-        cut = all(a.finish_reason == "length" and opening(a.text, choices) is None for a in answers)
-        if self.server.cut_votes < 0 or not cut:
+        if self.server.cut_votes < 0 or not all(cut):
             self.server.cut_votes = -1
             return
-        self.server.cut_votes += len(answers)
+        self.server.cut_votes += len(cut)
         if self.server.cut_votes >= _TRIAL:
             more = f"vote_tokens: {max(4000, 4 * self.vote_tokens)}, votes: 1"
             raise ModelError(
@@ -262,6 +273,14 @@ def _counted(votes: Sequence[Raw], choices: Sequence[str], chat: Chat) -> Choice
     )
 
 
+def _is_cut(raw: Raw, choices: Sequence[str]) -> bool:
+    """Whether a vote used up its tokens and does not begin with a label."""
+    if isinstance(raw, Unanswered):
+        return raw is CUT
+    answer = read(raw)
+    return answer.finish_reason == "length" and opening(answer.text, choices) is None
+
+
 def _label(answer: Answer, choices: Sequence[str], question: str) -> int | None:
     """The verdict of a vote; of one that was cut only where it began with it."""
     label = verdict(answer.text, choices, question)
@@ -272,13 +291,9 @@ def _label(answer: Answer, choices: Sequence[str], question: str) -> int | None:
 
 def _no_label(answer: Answer, *, cut: bool = False) -> Unanswered:
     where = "in the answer (cut at the token limit)" if cut else "in the answer"
-    return Unanswered(reason=f"no label {where}: {answer.text.strip()[-80:]!r}")
+    return Unanswered(reason=f"no label {where}: {(answer.text or answer.thought).strip()[-80:]!r}")
 
 
 def _sendable(text: str) -> str:
     # A lone surrogate, which JSON files may hold, cannot be sent.
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _limit(body: Mapping[str, Any]) -> int:
-    return int(body.get("max_completion_tokens") or body["max_tokens"])

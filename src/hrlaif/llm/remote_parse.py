@@ -20,9 +20,13 @@ _FURTHEST = 16
 """Generated tokens that are looked at for a label: servers are asked for 4 at most."""
 _MOST_TOKENS = 10**9
 """Of one call: a server that counts more does not count."""
-_CUT = {"length", "max_tokens", "max_output_tokens"}
-_BROKEN_OFF = {"abort", "aborted", "error", "cancelled", "canceled"}
-"""As vLLM says where it is stopped, and gateways where the server behind them fails."""
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
+_BROKEN_OFF = {
+    *("abort", "aborted", "error", "cancelled", "canceled"),
+    "insufficient_system_resource",
+}
+"""As vLLM says where it is stopped, gateways where the server behind them fails, and DeepSeek where
+it has no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Answer:
     completion_tokens: int | None
     positions: tuple[Position, ...]
     refusal: str = ""
+    thought: str = ""
+    """What the server takes apart as the model's thoughts."""
     broken: str = ""
     """Why the body is no answer at all."""
 
@@ -86,7 +92,7 @@ def read(raw: str) -> Answer:
         return Answer("", "stop", 0, None, (), broken=broken)
     choice = body["choices"][0]
     message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
-    finish = str(choice.get("finish_reason") or "stop")
+    finish = str(choice.get("finish_reason") or "stop").lower()
     prompt_tokens, completion_tokens = _usage(body)
     return Answer(
         text=_plain(choice.get("text") if "text" in choice else message.get("content")),
@@ -95,6 +101,7 @@ def read(raw: str) -> Answer:
         completion_tokens=completion_tokens,
         positions=_positions(choice.get("logprobs")),
         refusal=_plain(message.get("refusal")),
+        thought=_plain(message.get("reasoning_content") or message.get("reasoning")),
     )
 
 

@@ -11,7 +11,14 @@ from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote_key import redact
 from hrlaif.llm.remote_places import Place
 from hrlaif.llm.remote_sent import Again, Sent
-from hrlaif.llm.remote_server import NO_LOGPROBS, Endpoint, Server, complaint, retry_after
+from hrlaif.llm.remote_server import (
+    CUT,
+    NO_LOGPROBS,
+    Endpoint,
+    Server,
+    complaint,
+    retry_after,
+)
 from hrlaif.progress import say
 from hrlaif.records import Unanswered
 
@@ -40,6 +47,9 @@ class Refusals:
             wait = retry_after(sent.headers.get("retry-after"))
             reason = f"the server failed ({status}): {complaint(raw)[:120]}"
             return Again(reason, wait, lost=status in _GATEWAY_TIMEOUT)
+        if status == 403 and body.get("logprobs") and "logprobs" in complaint(raw).lower():
+            self._server.logprobs = False
+            return NO_LOGPROBS
         if status == 403 and _flagged(raw):
             self.failed(_FILTERED)
             return Unanswered(reason=_FILTERED)
@@ -55,8 +65,13 @@ class Refusals:
             return NO_LOGPROBS
         if refusal == "no model":
             raise ModelError(self.refused(place, 404, sent, raw))
+        if refusal == "cut":
+            self.failed(CUT.reason)
+            return CUT
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
         reason = {
             "too long": "too long for the model's context",
+            "no room": f"too long for the model's context with {most} tokens to answer in",
             "filtered": _FILTERED,
         }.get(refusal, f"the server rejected the request ({status}): {complaint(raw)}")
         if refusal == "other":
@@ -116,7 +131,9 @@ def _flagged(raw: str) -> bool:
 
     What is no JSON comes from a proxy on the way, which stops all of them.
     """
-    said = complaint(raw)
+    said, in_json = complaint(raw), raw.lstrip().startswith("{")
+    if in_json and re.search(r"(?i)violates usage guidelines|safety_check_type", said):
+        return True  # xAI's, which names the account and the key too
     about_all = re.search(r"(?i)\baccount|\borgani[sz]ation|api.?key", said)
     stopped = re.search(r"(?i)flagged|moderation|content.?(policy|filter)", said)
-    return raw.lstrip().startswith("{") and stopped is not None and about_all is None
+    return in_json and stopped is not None and about_all is None

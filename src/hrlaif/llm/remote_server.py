@@ -23,6 +23,8 @@ TOP_CAPPED = 5
 LONGEST_WAIT = 60.0
 """Seconds: a server may not hold a run for longer, whatever its Retry-After says."""
 NO_LOGPROBS = Unanswered(reason="the server gives no log-probabilities")
+CUT = Unanswered(reason="no answer within the token limit")
+"""Thoughts took all of its tokens, and the server gives nothing of them."""
 _TEMPLATE_TOKENS = 16
 _DROPPABLE = ("seed", "top_k", "temperature")
 _TOO_LONG = re.compile(
@@ -30,14 +32,16 @@ _TOO_LONG = re.compile(
     r"|maximum.{0,20}(input|prompt) (length|tokens)|reduce the length",
     re.IGNORECASE | re.DOTALL,
 )
-_CAPPED = re.compile(
-    r"top_logprobs|at most|less than|<=|maximum|between|range|exceed", re.IGNORECASE
-)
-
+_NO_ROOM = re.compile(r"max_(completion_)?tokens\W.{0,40}too large", re.IGNORECASE)
+_USED_UP = re.compile(r"output limit was reached|higher max_(completion_)?tokens", re.IGNORECASE)
+_CAPPED = re.compile(r"top_logprobs|at most|less than|<=|maximum|between|range|exceed")
+_NEVER = re.compile(r"not (support|enabled|allowed)|unsupported")
 _FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt"}
 
 Api = Literal["chat", "completions"]
-Refusal = Literal["adapted", "no logprobs", "too long", "filtered", "no model", "other"]
+Refusal = Literal[
+    "adapted", "no logprobs", "cut", "no room", "too long", "filtered", "no model", "other"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,8 @@ class Endpoint:
     """Of a server of ours: the socket that it listens on, once it is up."""
     identity: str = ""
     """What its answers are kept under, where its address does not say."""
+    written_as: str = ""
+    """What its written answers are kept under, where that differs."""
 
     @property
     def known_as(self) -> str:
@@ -157,18 +163,20 @@ class Server:
     def refused(self, raw: str, sent: dict[str, Any]) -> Refusal:
         """Why it rejected this body with a 400; `adapted` when another try can go better."""
         message, param, code = _complaint(raw)
+        if _USED_UP.search(message):
+            return "cut"
         if code in _FILTERED:
             return "filtered"
         if code == "context_length_exceeded" or _TOO_LONG.search(message):
-            return "too long"
-        about = f"{param} {message}"
+            return "no room" if _NO_ROOM.search(message) else "too long"
+        about = f"{param} {message}".lower()
         if "max_tokens" in sent and "max_completion_tokens" in about:
             self.renamed = True
             return "adapted"
         if "logprobs" in sent and "logprobs" in about:
             return self._without_logprobs(about, sent)
         for name in _DROPPABLE:
-            if name in sent and (param == name or re.search(rf"\b{name}\b", message)):
+            if name in sent and re.search(rf"\b{name}\b", about):
                 self.dropped.add(name)
                 return "adapted"
         gone = code == "model_not_found" or re.search(
@@ -178,7 +186,7 @@ class Server:
 
     def _without_logprobs(self, about: str, sent: dict[str, Any]) -> Refusal:
         asked = sent.get("top_logprobs", sent["logprobs"])
-        if asked > TOP_CAPPED and _CAPPED.search(about) and "not support" not in about:
+        if asked > TOP_CAPPED and _CAPPED.search(about) and not _NEVER.search(about):
             self.top = TOP_CAPPED
             return "adapted"
         # Another call, sent before, may have lowered the number of tokens asked for since.

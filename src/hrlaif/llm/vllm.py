@@ -12,7 +12,7 @@ from hrlaif.llm.call import call_key
 from hrlaif.llm.identity import stamps
 from hrlaif.llm.remote_ask import Asker
 from hrlaif.llm.remote_server import Api, Endpoint
-from hrlaif.llm.vllm_server import socket_of
+from hrlaif.llm.vllm_server import samples_its_own_way, socket_of
 from hrlaif.records import Chat, Choice, Completion, Unanswered
 from hrlaif.settings import Settings
 
@@ -84,10 +84,14 @@ class Vllm(Settings):
         return self._asker().choose(chats, choices, seed=seed)
 
     def _asker(self) -> Asker:
+        what = {"weights": self._weights(), "arguments": self.arguments}
+        # Probabilities of labels do not depend on how texts are sampled.
+        texts = {} if samples_its_own_way(self.arguments) else {"generation_config": "vllm"}
         endpoint = Endpoint(
             name=self.name,
             base_url="http://vllm/v1",
-            identity=call_key(weights=self._weights(), arguments=self.arguments),
+            identity=call_key(**what),
+            written_as=call_key(**what, **texts),
             api=self.api,
             timeout=self.timeout,
             max_retries=self.max_retries,

@@ -54,6 +54,15 @@ def socket_of(name: str, model: str, arguments: Sequence[str]) -> Path:
         return _RUNNING[wanted].ready()
 
 
+def samples_its_own_way(arguments: Sequence[str]) -> bool:
+    """Whether these say where defaults of sampling come from: else from us, not the model's file.
+
+    That file may cut off the less likely tokens, of which no request of ours says anything.
+    """
+    names = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    return "--generation-config" in names
+
+
 class _Served:
     """One server under way, with the process that ends it when this one does."""
 
@@ -65,7 +74,9 @@ class _Served:
         self._begun = time.monotonic()
         environment = {k: v for k, v in os.environ.items() if k not in _SECRETS}
         environment.setdefault("VLLM_NO_USAGE_STATS", "1")
-        more = ("--uds", str(self._socket), "--uvicorn-log-level", "warning")
+        more = ["--uds", str(self._socket), "--uvicorn-log-level", "warning"]
+        if not samples_its_own_way(command):
+            more += ["--generation-config", "vllm"]
         self._keeper = subprocess.Popen(
             [sys.executable, str(_KEEPER), str(self._folder), *command, *more],
             stdin=subprocess.PIPE,
