@@ -46,7 +46,8 @@ def test_of_two_models_the_page_calls_them_a_and_b_by_their_files(compared):
     body = page.split("</style>")[1]
     assert "before" not in body
     assert "after" not in body
-    assert found["about"]["command"] in page.split("<dt>Command</dt>")[1].split("</dd>")[0]
+    command = found["about"]["command"].replace("'", "&#39;")
+    assert command in page.split("<dt>Command</dt>")[1].split("</dd>")[0]
 
 
 def test_two_files_of_one_name_are_told_apart_by_their_folders(hrlaif, tmp_path):
