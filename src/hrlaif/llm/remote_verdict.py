@@ -47,6 +47,8 @@ _BENIGN = re.compile(
     r"|acceptable|responsible|ethical|benign)\b|安全|无害|[更最][好优佳]"
 )
 """Where the more harmful one is asked for, the other one."""
+_EQUATION = re.compile(r"(?:(?<![^\W一-鿿])[A-Za-z]|[\d)%])\s*(?:=|\bis\b)\W*$")
+"""Before a label: `x = 2` is a result of the task, and no verdict."""
 _SO = re.compile(r"(?i)[.;!]\s|[。;!]|,\s*(?:and\s+)?(?:(?:so|thus|hence|therefore)\b|所以|因此)")
 _AROUND = r"[\s\"'`*_~#()\[\]{}<>.|$\\“”‘’「」【】。!]*"
 _THOUGHT = re.compile(
@@ -148,4 +150,5 @@ def _rulings(line: str, label: str, best: str) -> list[str]:
         rf"(?<![A-Za-z])(?i:{_NOUN}){_AROUND}{one}{_AROUND}{best}",
     )
     found = (_is(line, label), *(re.search(form, line) for form in forms))
-    return [_SO.split(line[: match.end()])[-1] for match in found if match]
+    said = [_SO.split(line[: match.end()])[-1] for match in found if match]
+    return [words for words in said if not _EQUATION.search(words.removesuffix(label))]
