@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from hrlaif.study.write import file_names
 
 QUICK = ("--variants", "base", "--probes", 0, "--no-attacks", "--no-grades", "--budget", 5)
@@ -45,3 +47,28 @@ def test_another_study_in_the_same_folder_is_said_and_the_first_one_s_files_go(
     checks.write_text("".join(json.dumps(row) + "\n" for row in filled))
     assert "holds what people said in human_preference" in studied("scripted:accuracy=0.9", code=2)
     assert checks.read_text().count("human_preference") == 5
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("winner", "a"), ("votes", {"ann": 1, "bob": 0}), ("Human Preference", 1), ("votes", [0, 1])],
+)
+def test_checks_that_people_filled_in_by_any_name_are_kept(hrlaif, rows, tmp_path, column, value):
+    out = tmp_path / "o"
+    given = ("study", rows(8), "-o", out, "--judge", "scripted:", *QUICK)
+    hrlaif.here(*given)
+    path = out / "checks" / "scripted.jsonl"
+    filled = [{**json.loads(row), column: value} for row in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in filled))
+    before = path.read_bytes()
+    told = hrlaif.here(*given, code=2).stderr
+    assert f"{path} holds what people said in {column.lower().replace(' ', '_')}: move it" in told
+    assert path.read_bytes() == before
+
+
+def test_a_study_that_left_nothing_to_check_can_be_run_again(hrlaif, rows, tmp_path):
+    out = tmp_path / "o"
+    given = ("study", rows(8), "-o", out, "--judge", "scripted:", *QUICK, "--budget", 0)
+    hrlaif.here(*given)
+    assert (out / "checks" / "scripted.jsonl").read_bytes() == b""
+    hrlaif.here(*given)

@@ -14,6 +14,7 @@ from hrlaif.progress import number, say, spending
 from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
 from hrlaif.rows import read_rows, write_rows
+from hrlaif.rows.names import named
 from hrlaif.run import (
     Receipt,
     map_rows,
@@ -101,10 +102,17 @@ def refuse_overwriting(source: Path, *outputs: Path) -> None:
             raise UsageError(f"{path} would be replaced, and it is what is read: name another -o")
 
 
-def refuse_losing(path: Path, column: str) -> None:
+def refuse_losing(path: Path, *columns: str) -> None:
     """Raises UsageError, before any work, where what people said in a file would be replaced."""
-    if path.is_file() and any(row.values.get(column) not in (None, "") for row in read_rows(path)):
-        raise UsageError(f"{path} holds what people said in {column}: move it, or name another -o")
+    if not path.is_file() or not path.stat().st_size:
+        return
+    for row in read_rows(path):
+        values = named(row.values)
+        for column in columns:
+            if values.get(column) not in (None, "", {}, []):
+                raise UsageError(
+                    f"{path} holds what people said in {column}: move it, or name another -o"
+                )
 
 
 @contextmanager

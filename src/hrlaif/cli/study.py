@@ -34,6 +34,9 @@ from hrlaif.records import Preference, Row
 from hrlaif.run import now, sha256
 from hrlaif.settings import Compute, plain
 
+_OF_PEOPLE = ("human_preference", "winner", "votes", "chosen", "gold_preference")
+"""Columns that a study reads a preference from."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Adds this file's commands."""
@@ -125,7 +128,7 @@ def study(
     )  # fmt: skip
     grader = _grader(asking) if grades else None
     for checks in (out / "checks").glob("*.jsonl"):
-        refuse_losing(checks, "human_preference")
+        refuse_losing(checks, *_OF_PEOPLE)
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
     compute = computing(base_url, concurrency, max_cost, batch)
