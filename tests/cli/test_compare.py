@@ -69,7 +69,21 @@ def test_the_text_says_b_versus_a_at_equal_length_and_what_is_missing(hrlaif, si
     assert "  5 of two identical texts: ties, no judge was asked" in rest
     assert f"  {silent} without a verdict: scripted failure" in rest
     assert last == str(tmp_path / "out" / "compare.html")
-    assert "at most 60 calls to" in done.stderr
+    assert "at most 50 calls to" in done.stderr  # of 25 pairs that are not identical
+
+
+def test_the_estimate_is_the_same_whichever_file_is_named_first(hrlaif, write, tmp_path):
+    rows = [{"id": f"p{n}", "prompt": "Why?"} for n in range(40)]
+    short = write("short.jsonl", [{**row, "response": "So."} for row in rows])
+    long = write("long.jsonl", [{**row, "response": "so " * 2000} for row in rows[:30]])
+    given = ("-o", tmp_path / "o", "--judge", "scripted:", "--dry-run", "--json")
+    found = [
+        json.loads(hrlaif.here("compare", *files, *given).stdout)
+        for files in ((short, long), (long, short))
+    ]
+    assert found[0] == found[1]
+    assert found[0]["calls"] == 2 * 30  # ten of A's have no partner
+    assert 1500 <= found[0]["prompt_tokens"] / 60 <= 1800
 
 
 def test_a_judge_that_says_nothing_ends_with_3_and_states_no_win_rate(hrlaif, sides, tmp_path):
@@ -121,7 +135,13 @@ def test_two_comparisons_with_one_baseline_are_tested_prompt_by_prompt(
     assert 0 < found["against"]["p"] <= 1
     same = hrlaif.here("compare", a, b, "-o", tmp_path / "b", *judge, "--against", tmp_path / "b")
     assert "+0.0 points" in same.stdout
-    assert "not distinguishable from none" in same.stdout
+    assert "on 30 comparisons: not distinguishable from none." in same.stdout
+    assert "Left out" not in same.stdout
+    few = write("few.jsonl", [json.loads(row) for row in b.read_text().splitlines()[:10]])
+    given = ("compare", a, few, "-o", tmp_path / "few", *judge, "--against", tmp_path / "b")
+    some = hrlaif.here(*given).stdout
+    assert "on 10 comparisons: not distinguishable from none." in some
+    assert "Left out: 20 verdicts of one of the two alone." in some
 
 
 def test_verdicts_of_two_judges_are_not_subtracted(hrlaif, sides, tmp_path):
@@ -146,6 +166,32 @@ def test_another_baseline_is_refused_before_anything_is_asked(hrlaif, sides, wri
     other = ("compare", write("c.jsonl", texts), b, "-o", tmp_path / "two", "--judge", "scripted:")
     told = hrlaif.here(*other, "--against", tmp_path / "one", code=1)
     assert "holds no verdict against these baseline responses" in told.stderr
+    assert not (tmp_path / "two").exists()
+
+
+def test_an_answer_that_two_baselines_share_on_other_prompts_alone_is_none_in_common(
+    hrlaif, sides, write, tmp_path
+):
+    a, b = sides
+    rows = [json.loads(row) for row in a.read_text().splitlines()]
+    hrlaif.here("compare", a, b, "-o", tmp_path / "one", "--judge", "scripted:")
+    turned = [{**row, "response": f"{rows[-1 - n]['response']}"} for n, row in enumerate(rows)]
+    other = ("compare", write("c.jsonl", turned), b, "-o", tmp_path / "two", "--judge", "scripted:")
+    told = hrlaif.here(*other, "--against", tmp_path / "one", code=1)
+    assert "holds no verdict against these baseline responses" in told.stderr
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_comparison_of_several_models_is_not_subtracted_and_nothing_is_asked(
+    hrlaif, sides, write, tmp_path
+):
+    a, b = sides
+    rows = ({"id": f"p{n}", "prompt": f"Tell me about {n}.", "response": "No."} for n in range(30))
+    c = write("c.jsonl", rows)
+    hrlaif.here("compare", a, b, c, "-o", tmp_path / "three", "--judge", "scripted:")
+    two = ("compare", a, b, "-o", tmp_path / "two", "--judge", "scripted:")
+    told = hrlaif.here(*two, "--against", tmp_path / "three", code=1)
+    assert f"{tmp_path / 'three'} compares several models: give the folder of one" in told.stderr
     assert not (tmp_path / "two").exists()
 
 

@@ -175,13 +175,17 @@ def _begin(sides: _Sides, more: Row) -> None:
 
 def _two(sides: _Sides, known: Any, against: Path | None) -> _Work:
     from hrlaif import evaluation
-    from hrlaif.estimates import longest, of_labeler, size_of_responses
+    from hrlaif.estimates import of_pairs
 
     (a, b), (baseline, other), labeler, judge, out = sides
+    pairs = evaluation.pair(baseline, other)
     if against is not None:
-        evaluation.refuse_others(against, baseline, labeler, judge)
-    sizes = [size_of_responses(side, longest(labeler)) for side in (baseline, other)]
-    fewer = min(sizes, key=lambda size: size.number)
+        evaluation.refuse_others(against, pairs, labeler, judge)
+
+    def work() -> Row:
+        return evaluation.compare(
+            baseline, other, labeler, judge, out, pairs=pairs, known=known, names=_SIDES
+        )
 
     def lines(found: Row) -> list[str]:
         said = two_lines(found, f"B ({b}) versus A ({a})")
@@ -190,12 +194,7 @@ def _two(sides: _Sides, known: Any, against: Path | None) -> _Work:
             said.append(found["against"]["statement"])
         return said
 
-    return _Work(
-        of_labeler(labeler, judge, fewer),
-        lambda: evaluation.compare(baseline, other, labeler, judge, out, known=known, names=_SIDES),
-        lines,
-        {},
-    )
+    return _Work(of_pairs(labeler, judge, pairs), work, lines, {})
 
 
 def _several(sides: _Sides, first_only: bool) -> _Work:

@@ -12,7 +12,7 @@ from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
 from hrlaif.evaluation.several import by_model, compare_several, meetings
 from hrlaif.evaluation.toxicity import Toxic, Toxicity, toxicity
 from hrlaif.evaluation.two_runs import TwoRuns, refuse_others, two_runs
-from hrlaif.evaluation.win_rate import WinRate, summarise, win_rate
+from hrlaif.evaluation.win_rate import WinRate, pair, summarise, win_rate
 
 __all__ = [
     "Accuracy",
@@ -37,6 +37,7 @@ __all__ = [
     "labelled",
     "measured",
     "meetings",
+    "pair",
     "refuse_others",
     "satisfaction",
     "summarise",

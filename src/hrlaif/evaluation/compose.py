@@ -17,7 +17,7 @@ from hrlaif.evaluation.satisfaction import satisfaction
 from hrlaif.evaluation.toxicity import Toxic
 from hrlaif.evaluation.win_rate import OF_A_RUN, PARTIAL, Names, ask, pair, summarise
 from hrlaif.protocols import Check, Labeler, LanguageModel
-from hrlaif.records import Preference, Response, Row
+from hrlaif.records import Comparison, Preference, Response, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json
 
@@ -79,6 +79,7 @@ def compare(
     judge: LanguageModel,
     folder: Path,
     *,
+    pairs: Sequence[Comparison] | None = None,
     known: Difficulty | None = None,
     names: Names = OF_A_RUN,
     seed: int = 0,
@@ -86,11 +87,12 @@ def compare(
     """Win rate of `policy` (B) over `baseline` (A), raw and length-controlled.
 
     Writes folder/compare.json and folder/comparisons.jsonl, whose rows without `prob_a` are
-    abstentions. `known` adds the estimators that it allows, `names` are those of the statement. A
-    killed comparison goes on where it stopped.
+    abstentions. `pairs` are those of `pair(baseline, policy)`, where they are made already; `known`
+    adds the estimators that it allows, `names` are those of the statement. A killed comparison goes
+    on where it stopped.
     """
     metrics = _compared(
-        baseline, policy, labeler, judge, folder, known=known, names=names, seed=seed
+        baseline, policy, labeler, judge, folder, pairs=pairs, known=known, names=names, seed=seed
     )
     return _written(folder, "compare.json", metrics)
 
@@ -102,12 +104,13 @@ def _compared(
     judge: LanguageModel,
     folder: Path,
     *,
+    pairs: Sequence[Comparison] | None = None,
     known: Difficulty | None = None,
     names: Names = OF_A_RUN,
     seed: int,
 ) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
-    comparisons = pair(baseline, policy)
+    comparisons = pair(baseline, policy) if pairs is None else pairs
     if known is not None:
         refuse_unknown([c.prompt.id for c in comparisons], known)
     answers = ask(comparisons, labeler, judge, folder / PARTIAL)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import final
 
 from hrlaif.errors import DataError
-from hrlaif.evaluation.win_rate import answer_from, pair, won
+from hrlaif.evaluation.win_rate import Answer, answer_from, won
+from hrlaif.progress import number
 from hrlaif.protocols import Labeler, LanguageModel
-from hrlaif.records import Response
+from hrlaif.records import Comparison
 from hrlaif.rows import read_rows
 from hrlaif.statistics import Figure, Measured, Paired, clusters, paired
 
@@ -31,19 +32,22 @@ class TwoRuns(Measured):
 
 
 def refuse_others(
-    others: Path, baseline: Sequence[Response], labeler: Labeler, judge: LanguageModel
+    others: Path, pairs: Sequence[Comparison], labeler: Labeler, judge: LanguageModel
 ) -> None:
-    """Before anything is paid: raises DataError where `others` cannot be subtracted.
+    """Before these pairs are paid: raises DataError where `others` cannot be subtracted from them.
 
     That is, where its baseline responses or its judge, or what that was asked, are not these.
     """
-    wins, texts = _wins(others), {response.text for response in baseline}
-    if not any(text in texts for _, text in wins):
+    answers = _answers(others)
+    wins = _wins(answers)
+    if not wins.keys() & {_key(one) for one in pairs}:
+        if any(_of_several(answer.comparison) for answer in answers):
+            raise DataError(f"{others} compares several models: give the folder of one of two")
         raise DataError(
             f"{others} holds no verdict against these baseline responses: compare on the same ones"
         )
     # Of two equal responses nothing is asked, and the row says who did not answer.
-    [row] = labeler.label(pair(baseline[:1], baseline[:1]), judge)
+    [row] = labeler.label([pairs[0].model_copy(update={"b": pairs[0].a})], judge)
     _one_judge({row.labeler}, "this comparison", wins, others)
 
 
@@ -61,7 +65,7 @@ def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
 
     Raises DataError where they share no comparison, or the judge or the question is not the same.
     """
-    mine, theirs = _wins(these), _wins(others)
+    mine, theirs = _wins(_answers(these)), _wins(_answers(others))
     common = [key for key in mine if key in theirs]
     if not common:
         raise DataError(f"{these} and {others} share no comparison: compare on the same prompts")
@@ -74,38 +78,54 @@ def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
         share=True,
         seed=seed,
     )
+    unmatched = len(mine) + len(theirs) - 2 * len(common)
     return TwoRuns(
         difference=found.difference,
         p=found.p,
-        unmatched=len(mine) + len(theirs) - 2 * len(common),
+        unmatched=unmatched,
         labeler=_named(judges),
-        statement=_statement(found, others),
+        statement=_statement(found, others, unmatched),
     )
 
 
-def _statement(found: Paired, others: Path) -> str:
+def _statement(found: Paired, others: Path, unmatched: int) -> str:
     gap = found.difference
+    alone = f" Left out: {number(unmatched, 'verdict')} of one of the two alone."
+    rest = alone if unmatched else ""
     if gap.value is None or gap.low is None or gap.high is None or found.p is None:
-        return f"Too few prompts to compare with {others}."
+        return f"Too few prompts to compare with {others}.{rest}"
     value, low, high = (100 * x for x in (gap.value, gap.low, gap.high))
     shown = f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, p {found.p:.3f})"
+    on = f"on {number(gap.n, 'comparison')}"
     said = "" if gap.excludes(0.0) else ": not distinguishable from none"
-    return f"The win rate's difference from {others} is {shown}{said}."
+    return f"The win rate's difference from {others} is {shown} {on}{said}.{rest}"
 
 
 def _named(judges: set[str]) -> str:
     return " and ".join(sorted(judges))
 
 
-def _wins(folder: Path) -> _Wins:
-    """By comparison and baseline text: the prompt, the win, and who said so."""
+def _answers(folder: Path) -> list[Answer]:
     file = folder / "comparisons.jsonl"
     if not file.is_file():
         raise DataError(f"{file} is missing: give a folder that `hrlaif compare` or a run wrote")
-    found = {}
-    answers = [answer_from(row.values) for row in read_rows(file)]
+    return [answer_from(row.values) for row in read_rows(file)]
+
+
+def _wins(answers: Sequence[Answer]) -> _Wins:
+    """By comparison and baseline text: the prompt, the win, and who said so."""
     prompts = clusters([answer.comparison.prompt for answer in answers])
-    for answer, prompt in zip(answers, prompts, strict=True):
-        if (win := won(answer)) is not None:
-            found[answer.comparison.id, answer.comparison.a.text] = (prompt, win, answer.labeler)
-    return found
+    return {
+        _key(answer.comparison): (prompt, win, answer.labeler)
+        for answer, prompt in zip(answers, prompts, strict=True)
+        if (win := won(answer)) is not None
+    }
+
+
+def _key(comparison: Comparison) -> tuple[str, str]:
+    return comparison.id, comparison.a.text
+
+
+def _of_several(comparison: Comparison) -> bool:
+    """Where more than two models met, each comparison is named after its two."""
+    return comparison.id.endswith(f"/{comparison.a.model}/{comparison.b.model}")
