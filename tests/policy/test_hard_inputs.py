@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from hrlaif.errors import ModelError
 from hrlaif.policy import Dpo, Grpo, OnlineDpo, Policy, Ppo, Reinforce, Rloo, learn, loop
 from hrlaif.policy.actor import Actor
 from hrlaif.policy.learn import Lesson
@@ -27,6 +29,7 @@ from hrlaif.reward import Learned, head, learned
 from hrlaif.settings import Settings
 from hrlaif.training import metrics
 from hrlaif.training.lora import Lora
+from hrlaif.transformer import beside
 from hrlaif.transformer.forward import Sequence
 from hrlaif.transformer.load import load_causal
 
@@ -194,6 +197,37 @@ def test_a_pretrained_adapter_as_start_is_its_own_frozen_reference(
     torch.testing.assert_close(after, reference(adapter), atol=1e-5, rtol=0)
     with torch.no_grad():
         assert not torch.allclose(actor.scores(asked, 1.0).logprobs, after, atol=1e-3)
+
+
+@pytest.mark.parametrize("rank", [32, 48])
+def test_a_start_with_many_ranks_beside_its_bfloat16_weights_is_its_own_reference(
+    rank: int, start: Path
+) -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=27,
+        hidden_size=640,  # narrower products are rounded alike
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        initializer_range=0.1,
+    )
+    model = LlamaForCausalLM(config).bfloat16()
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, torch.nn.Linear) and name != "lm_head":
+            down, up = torch.randn(rank, layer.in_features), torch.randn(layer.out_features, rank)
+            beside.put(layer, beside.Thin(down * 0.1, up * 0.1))
+    loaded = replace(load_causal(start, train=True), model=model.eval(), precision="bfloat16")
+    actor = Actor(loaded, Lora(), value="none", seed=0)
+    asked = [Sequence([26, *torch.randint(0, 24, (200,)).tolist(), END], 20) for _ in range(2)]
+    batch = Batch(asked, [0, 1], [0.0, 0.0], None, loaded.device)
+    learn.check_same_start(actor, batch, 0.9)
+    with torch.no_grad():
+        for parameter in actor.modules()["policy"].parameters():
+            parameter.add_(0.1)
+    with pytest.raises(ModelError, match="is not its reference"):
+        learn.check_same_start(actor, batch, 0.9)
 
 
 DYING = """

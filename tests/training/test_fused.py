@@ -9,6 +9,8 @@ from torch import nn
 
 from hrlaif.training import lora as adapters
 from hrlaif.training.lora import Lora
+from hrlaif.transformer import beside
+from hrlaif.transformer.beside import Thin
 
 
 def pair(dtype=torch.float32, *, dropout=0.0, bias=True):
@@ -97,3 +99,37 @@ def test_without_and_with_a_second_set_the_right_weights_answer():
         torch.testing.assert_close(net(x), plain)  # its B is still zero
     assert not torch.allclose(net(x), plain)
     assert isinstance(net[0], peft.tuners.lora.Linear)
+
+
+@pytest.mark.parametrize("rank", [32, 48])
+def test_beside_an_earlier_adapter_new_ones_change_no_bit_at_the_start(rank):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(640, 640, bias=False)).bfloat16()
+    before = Thin(torch.randn(rank, 640) * 0.05, torch.randn(640, rank) * 0.05)
+    beside.put(net[0], before)
+    x = torch.randn(400, 640).bfloat16()
+    plain = net(x)
+    adapters.attach(net, Lora())
+    with adapters.without(net):
+        off = net(x)
+    assert torch.equal(net(x), off)
+    torch.testing.assert_close(off, plain)
+    with torch.no_grad():
+        net[0].lora_B.default.weight.fill_(0.1)
+    with adapters.without(net):
+        assert torch.equal(net(x), off)  # what was learnt is left out
+    assert not torch.allclose(net(x), off)
+
+
+def test_what_is_off_learns_nothing():
+    net = nn.Sequential(nn.Linear(24, 40)).bfloat16()
+    beside.put(net[0], Thin(torch.randn(8, 24), torch.randn(40, 8)))
+    adapters.attach(net, Lora(rank=4))
+    x = torch.randn(5, 24).bfloat16().requires_grad_()
+    with adapters.without(net):
+        net(x).sum().backward()
+    layer = net[0]
+    assert not any(p.grad is not None and p.grad.any() for p in layer.parameters())
+    thin = beside.of(layer.get_base_layer())
+    whole = layer.get_base_layer().weight.float() + thin.up.float() @ thin.down.float()
+    torch.testing.assert_close(x.grad.float(), whole.sum(0).expand(5, -1), atol=0.3, rtol=0.05)

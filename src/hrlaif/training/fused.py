@@ -3,7 +3,8 @@
 PEFT's layer copies the wide input and output to float32 and passes over them several times, which
 on a CPU takes longer than the products. Here the sum is part of the product, in the dtype of W, the
 adapters and their gradients stay float32, and the backward keeps nothing but x and x A^T. What an
-earlier training left beside W (U and D) is frozen, and part of the same sum.
+earlier training left beside W (U and D) is frozen, and part of the same sum; in 16 bits that sum
+rounds by its width, so with the adapters off it is as wide, with a B of zeros.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ def fuse(layer: Any) -> None:
 
 
 def _forward(layer: Any, otherwise: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    base, names = layer.get_base_layer(), layer.active_adapters
-    if layer.disable_adapters or layer.merged:
+    base, names, off = layer.get_base_layer(), layer.active_adapters, layer.disable_adapters
+    beside = apart(base)
+    if layer.merged or (off and beside is None):
         return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
     known = len(names) == 1 and names[0] in layer.lora_A
     if args or kwargs or not known or not _is_plain(layer, names[0]):
         return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
     name = names[0]
     a, b = layer.lora_A[name].weight, layer.lora_B[name].weight
-    frozen = _Frozen(base.weight, base.bias, layer.scaling[name], apart(base))
+    frozen = _Frozen(base.weight, base.bias, layer.scaling[name], beside)
+    b = torch.zeros_like(b) if off else b
     return _LoraLinear.apply(x, frozen, a, b)  # type: ignore[no-untyped-call, no-any-return]
 
 
