@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from hrlaif.errors import DataError, TooManyAbstentions
+from hrlaif.llm import Local
 from hrlaif.policy.actor import Actor
 from hrlaif.policy.rollouts import Asked, Batch, Draw, Rollout, Scorer, respond, rewarded
 from hrlaif.policy.settings import Sampling
 from hrlaif.protocols import LanguageModel
-from hrlaif.records import Prompt, Response, Score
+from hrlaif.records import Chat, Completion, Prompt, Response, Score
 from hrlaif.settings import Compute, Settings, using
-from hrlaif.transformer import forward
+from hrlaif.transformer import forward, generate
 from hrlaif.transformer.load import load_causal
 
 
@@ -54,9 +56,33 @@ def test_responses_lie_side_by_side_with_their_prompt_and_end_token(
         assert len(written) == len(r.logprobs) == r.response.tokens
         assert r.ended == (written[-1] == 25)
         words = written[:-1] if r.ended else written
-        assert len(r.response.text.split()) == len([w for w in words if w < 24])
+        names = [{24: "<unk>", 26: "<s>"}.get(word, f"w{word}") for word in words]
+        assert r.response.text.split() == names
     assert found[0].response.key == "p0/policy@7/0"
     assert {r.ended for r in found} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "reason", "text"),
+    [([1, 26, 24, 2, 25], "stop", "w1 <s> <unk> w2"), ([26, 3], "length", "<s> w3")],
+)
+def test_what_the_reward_reads_is_what_the_same_model_says_elsewhere_special_tokens_included(
+    tokens: list[int],
+    reason: Literal["stop", "length"],
+    text: str,
+    prompts: list[Prompt],
+    start: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = [generate.Sampled(tokens, reason, [0.0] * len(tokens))]
+    monkeypatch.setattr(generate, "generate", lambda *given, **how: written)
+    actor = Actor(load_causal(start, train=True), None, value="none", seed=0)
+    found = respond(actor, [Asked(prompts[0], [26, 1])], Draw(0.0, 12))[0].response
+    chats = [Chat(messages=prompts[0].messages)]
+    (said,) = Local(path=str(start)).generate(chats, temperature=0, max_tokens=12)
+    assert isinstance(said, Completion)
+    assert found.text == said.text == text
+    assert found.finish_reason == said.finish_reason == reason
 
 
 def test_a_fixed_reward_for_cut_responses_replaces_theirs_and_no_other(

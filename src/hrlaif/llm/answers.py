@@ -188,11 +188,9 @@ def write(
     found = generate(loaded, ids, Sampling(**asked.how), samples=samples, keep=True)
     completions = []
     for prompt, sampled in zip(ids, found, strict=True):
-        tokens = sampled.tokens[:-1] if sampled.finish_reason == "stop" else sampled.tokens
-        text = loaded.tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
         completions.append(
             Completion(
-                text=text,
+                text=sampled.text(loaded.tokenizer),
                 finish_reason=sampled.finish_reason,
                 prompt_tokens=len(prompt),
                 completion_tokens=len(sampled.tokens),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -78,21 +78,19 @@ class Draw(NamedTuple):
 
 
 def respond(actor: Actor, asked: Sequence[Asked], draw: Draw) -> list[Rollout]:
-    """The responses to each prompt, those to one prompt side by side."""
+    """The responses to each prompt, those to one prompt side by side; texts as `Local` has them."""
     wanted = [(group, k) for group in range(len(asked)) for k in range(draw.samples)]
     written = actor.sample(
         [asked[group].tokens for group, _ in wanted],
         generate.Sampling(draw.temperature, draw.max_tokens, draw.seed),
         samples=[k for _, k in wanted],
     )
-    tokenizer: Any = actor.loaded.tokenizer
-    texts = tokenizer.batch_decode([s.tokens for s in written], skip_special_tokens=True)
     found = []
-    for (group, k), sampled, text in zip(wanted, written, texts, strict=True):
+    for (group, k), sampled in zip(wanted, written, strict=True):
         prompt, tokens = asked[group]
         response = Response(
             prompt=prompt,
-            text=text.strip(),
+            text=sampled.text(actor.loaded.tokenizer),
             model=draw.model,
             sample=k,
             finish_reason=sampled.finish_reason,

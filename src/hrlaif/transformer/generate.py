@@ -10,7 +10,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +34,11 @@ class Sampled(NamedTuple):
     finish_reason: Literal["stop", "length"]
     logprobs: list[float]
     """Of each token, full softmax in float32 at the sampling temperature (1 when greedy)."""
+
+    def text(self, tokenizer: Any) -> str:
+        """What was written, verbatim but for the end token: other special tokens are in it."""
+        tokens = self.tokens[:-1] if self.finish_reason == "stop" else self.tokens
+        return str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
 
 class Sampling(NamedTuple):
