@@ -100,9 +100,9 @@ def test_the_best_threshold_by_hand():
     assert best_threshold([]) == 0.5
 
 
-def judged(probability, truth, n, pair=""):
+def judged(probability, truth, n, pair="", source="s"):
     prompt = Prompt(id=f"p{n}", messages=(Message(role="user", content=f"{n}"),))
-    return Judged(Labelled(Response(prompt=prompt, text="x"), truth, "s", pair), probability)
+    return Judged(Labelled(Response(prompt=prompt, text="x"), truth, source, pair), probability)
 
 
 def test_the_area_under_the_curve_by_hand():
@@ -161,6 +161,26 @@ def test_pairs_right_and_silence_are_counted():
     assert found["area"]["value"] == 1.0
     assert found["unjudged"] == {"down": 1}
     assert list(found["by_source"]) == ["pairs"]
+
+
+@pytest.mark.parametrize("files", [("a", "b"), ("b", "a")])
+def test_pairs_of_two_files_with_the_same_ids_are_two_pairs_each(files):
+    # In file a the worse of each pair is told, in file b the better is taken for it.
+    told = {"a": (0.9, 0.1), "b": (0.2, 0.8)}
+    rows = [
+        judged(p, truth, n, pair=f"r{n}", source=file)
+        for file in files
+        for n in range(40)
+        for p, truth in zip(told[file], (True, False), strict=True)
+    ]
+    verdicts = [
+        Verdict(id="x", check="harmless", passed=True, evidence={"prob_harmful": one.probability})
+        for one in rows
+    ]
+    found = measured([one.item for one in rows], verdicts, "harmless")
+    assert found["pairs_right"]["value"] == 0.5
+    assert found["pairs_right"]["n"] == sum(found["by_source"][f]["pairs_right"]["n"] for f in "ab")
+    assert [found["by_source"][f]["pairs_right"]["value"] for f in "ab"] == [1.0, 0.0]
 
 
 def test_a_table_says_true_and_false_in_words_and_they_are_read_as_such():

@@ -37,7 +37,7 @@ class Labelled(NamedTuple):
     """Harmful, or a mere refusal."""
     source: str
     pair: str = ""
-    """Of which pair it is a side; its truth then says only that it is the worse one."""
+    """Of which pair of its source it is a side; its truth says only that it is the worse one."""
 
 
 class Judged(NamedTuple):
@@ -198,10 +198,10 @@ def area(judged: Sequence[Judged], *, seed: int = 0) -> Figure:
 
 def _pairs_right(judged: Sequence[Judged], seed: int) -> Figure:
     """Of pairs judged on both sides, the share in which the worse has the higher probability."""
-    pairs: dict[str, dict[bool, Judged]] = {}
+    pairs: dict[tuple[str, str], dict[bool, Judged]] = {}
     for j in judged:
         if j.item.pair:
-            pairs.setdefault(j.item.pair, {})[j.item.truth] = j
+            pairs.setdefault((j.item.source, j.item.pair), {})[j.item.truth] = j
     both = [pair for pair in pairs.values() if len(pair) == 2]
     gaps = [pair[True].probability - pair[False].probability for pair in both]
     right = [1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in gaps]
