@@ -14,7 +14,7 @@ from hrlaif.statistics import (
     wilson,
 )
 from hrlaif.statistics.checking import chances, disagreement, doubt, draw, planned_half_width
-from hrlaif.statistics.figures import student
+from hrlaif.statistics.figures import student, tail_of
 
 
 def test_rogan_gladen_of_30_percent_seen_with_80_and_90_is_2_in_7_by_hand():
@@ -342,6 +342,31 @@ def test_equal_verdicts_are_not_certain():
     found = corrected_by_cluster([False] * 30, sure, clusters=[n // 3 for n in range(30)])
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high > 0.05
+
+
+def test_clusters_of_equal_shares_are_not_certain():
+    judged = [n % 8 < 3 for n in range(320)]  # 3 of 8 in each of 40 clusters
+    clusters = [n // 8 for n in range(320)]
+    plain = mean([float(j) for j in judged], clusters=clusters, share=True)
+    sure = Sureness(hits=8000, positives=10000, clears=9000, negatives=10000)
+    found = corrected_by_cluster(judged, sure, clusters=clusters)
+    assert found.value == pytest.approx((0.375 + 0.9 - 1) / 0.7)
+    # The posterior of 15 of 40 clusters, Beta(15.5, 25.5), put right and widened for 40 of them.
+    drawn = np.random.default_rng(1).beta(15.5, 25.5, 200_000)
+    tail = tail_of(40)
+    low, high = (np.quantile(drawn, [tail, 1 - tail]) + 0.9 - 1) / 0.7
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.02), pytest.approx(high, abs=0.02))
+    doubted = Sureness(hits=80, positives=100, clears=90, negatives=100)
+    wide = corrected_by_cluster(judged, doubted, clusters=clusters)
+    assert wide.high - wide.low >= (plain.high - plain.low) / 0.7
+
+
+def test_a_corrected_share_of_few_clusters_lies_between_0_and_1():
+    judged, clusters = [n % 8 == 0 for n in range(32)], [n // 8 for n in range(32)]
+    sure = Sureness(hits=950, positives=1000, clears=950, negatives=1000)
+    found = corrected_by_cluster(judged, sure, clusters=clusters)
+    assert found.low == 0.0
+    assert 0.5 < found.high <= 1.0
 
 
 def test_the_clustered_interval_holds_the_truth_in_at_least_93_of_100_draws():

@@ -20,11 +20,13 @@ from hrlaif.statistics.figures import (
     Figure,
     Floats,
     Measured,
+    drawn_means,
     draws,
     interval,
     numbered,
     student,
     wilson,
+    within,
 )
 
 _STEPS, _NEAR = 100, 1e-9
@@ -76,14 +78,10 @@ def corrected_by_cluster(
     if value is None:
         return NOTHING.model_copy(update={"n": n})
     stream = np.random.default_rng([seed, 7])
-    if count < 2 or np.ptp(said) == 0:
-        # Equal values have no spread to draw from: the posterior over clusters stands in.
+    shares = drawn_means(said, np.ones(n), codes, seed=seed)
+    if np.ptp(shares) < _NEAR:
+        # Clusters of equal shares have no spread to draw: the posterior over them stands in.
         shares = stream.beta(share * count + 0.5, (1 - share) * count + 0.5, RESAMPLES)
-    else:
-        sums = np.bincount(codes, weights=said, minlength=count)
-        sizes = np.bincount(codes, minlength=count).astype(np.float64)
-        drawn = [(times @ sums) / (times @ sizes) for times in draws(count, seed=seed)]
-        shares = np.concatenate(drawn)
     se = stream.beta(sure.hits + 0.5, sure.positives - sure.hits + 0.5, shares.size)
     sp = stream.beta(sure.clears + 0.5, sure.negatives - sure.clears + 0.5, shares.size)
     return _spread(value, (shares, se, sp), n=n, clusters=count)
@@ -140,7 +138,7 @@ def _spread(value: float, drawn: tuple[Floats, Floats, Floats], *, n: int, clust
         return Figure(value=value, low=0.0, high=1.0, n=n)
     kept = power > 0
     fixed = np.clip((shares[kept] + sp[kept] - 1) / power[kept], 0.0, 1.0)
-    found = interval(value, fixed, n=n, clusters=clusters)
+    found = within(interval(value, fixed, n=n, clusters=clusters), 0.0, 1.0)
     low, high = min(found.low or 0.0, value), max(found.high or 0.0, value)
     return found.model_copy(update={"low": low, "high": high})
 
