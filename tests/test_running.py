@@ -122,9 +122,11 @@ def test_a_second_call_does_nothing(finished, again, hrlaif):
     assert before == {p: p.stat().st_mtime_ns for p in again.rglob("*") if p.is_file()}
 
 
+REDO = ["--redo", "label", "--until", "label", "--set", "compute.concurrency=1"]
+
+
 def label_anew(hrlaif, folder, finished):
-    more = ["--redo", "label", "--until", "label", "--set", "compute.concurrency=1"]
-    return begin(hrlaif, folder, "label", *finished.set, *more)
+    return begin(hrlaif, folder, "label", *finished.set, *REDO)
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(finished, again, hrlaif):
@@ -134,9 +136,11 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(finished, again, hrla
     assert process.returncode == 130
     assert "the same command goes on" in shown
     assert "Traceback" not in shown
-    hrlaif("run", again, "--until", "label", *finished.set)
+    more = hrlaif("run", again, *finished.set, *REDO)
+    assert "--redo label: goes on with what this command began" in more.stderr
     for name in WRITES["label"]:
         assert (again / name).read_bytes() == (finished.folder / name).read_bytes()
+    assert "goes on" not in hrlaif("run", again, *finished.set, *REDO).stderr
 
 
 def test_a_second_process_in_the_folder_is_refused(finished, again, hrlaif):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -77,10 +79,13 @@ def named(config: Config, until: str | None) -> list[Stage]:
     return found[: names.index(until) + 1]
 
 
-def redo(folder: Path, config: Config, name: str, *, until: str | None = None) -> None:
+def redo(
+    folder: Path, config: Config, name: str, *, until: str | None = None, command: str = ""
+) -> None:
     """Forgets a stage and everything after it; answers in the ledger are kept and found again.
 
-    Raises, with nothing forgotten, what would keep the run from coming to that stage.
+    Nothing is forgotten where the same `command` did so before and was stopped: it goes on. Raises,
+    with nothing forgotten, what would keep the run from coming to that stage.
     """
     *before, first = named(config, name)
     if first not in named(config, until):
@@ -90,8 +95,32 @@ def redo(folder: Path, config: Config, name: str, *, until: str | None = None) -
     with only_process(folder):
         for stage in before:
             held(folder, stage, config)
+        if command and _under_way(folder, config, named(config, until)[len(before) :], command):
+            say(f"--redo {name}: goes on with what this command began")
+            return
         for stage in named(config, None)[len(before) :]:
             forget(folder, stage.name, stage.writes)
+
+
+def _under_way(folder: Path, config: Config, again: Sequence[Stage], command: str) -> bool:
+    """Whether this command began to redo these stages and was stopped before it had them all.
+
+    Not where the run would refuse what it made, nor where another command has redone some since.
+    """
+    asked = []
+    finished = True
+    try:
+        for stage in again:
+            receipt = held(folder, stage, config)
+            finished = finished and receipt is not None and receipt.finished is not None
+            asked.append(begun.command if (begun := read_receipt(folder, stage.name)) else "")
+            _not_too_silent(folder, stage, config)
+    except HrlaifError:
+        return False
+    # A higher --max-cost is how a command goes on that has reached it.
+    mine, *earlier = (re.sub(r" --max-cost[ =]\S+", "", text) for text in (command, *asked))
+    others = [text for text in earlier if text != mine and " --redo" in text]
+    return not finished and earlier[0] == mine and not others
 
 
 def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> Receipt:

@@ -70,7 +70,12 @@ def run(
     run: Folder,
     config: ConfigFile = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
-    redo: Annotated[str | None, typer.Option(help="Do this stage and all after it anew.")] = None,
+    redo: Annotated[
+        str | None,
+        typer.Option(
+            help="Do this stage and all after it anew; stopped, the same command goes on."
+        ),
+    ] = None,
     changes: Changes = None,
     limit: Annotated[
         int | None,
@@ -107,7 +112,7 @@ def run(
     scoring.refuse_impossible(settings)
     text = with_changes(file, kept)
     if redo is not None:
-        running.redo(run, settings, redo, until=until)
+        running.redo(run, settings, redo, until=until, command=command())
     if config is not None or kept:
         refuse_changed(run, settings)
         _keep(run, text)
