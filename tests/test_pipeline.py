@@ -96,7 +96,8 @@ def test_a_setting_changes_only_the_stages_it_belongs_to():
     assert changed(reward={"epochs": 9}) == ["reward"]
     assert changed(policy={"steps": 9}) == ["policy"]
     assert changed(sampling={"samples": 9}) == ["responses"]
-    assert changed(evaluation={"sampling": {"samples": 2}}) == ["policy", "evaluate"]
+    assert changed(evaluation={"sampling": {"samples": 2}}) == ["evaluate"]
+    assert changed(evaluation={"labeler": {"shots": 1}}) == ["policy", "evaluate"]
 
 
 def test_a_file_outside_the_run_is_known_by_its_content(tmp_path: Path):

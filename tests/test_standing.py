@@ -56,6 +56,73 @@ def test_a_refused_redo_deletes_nothing_of_the_eight_stages(tmp_path):
     assert list(states(tmp_path, changed).values()) == ["done"] * 2 + ["to do"] * 6
 
 
+REDO = "hrlaif run R --redo policy"
+
+
+def redone_and_stopped(folder, config, command=REDO):
+    """A run whose policy a command began to redo, and had not done when it was stopped."""
+    made(folder, config, *WHOLE)
+    running.redo(folder, config, "policy", command=command)
+    stage = stage_of(config, "policy")
+    told = {"settings": stage.fingerprint(config), "inputs": digests(folder, stage.reads)}
+    begin(folder, Receipt(stage="policy", command=command, **told))
+    (folder / "policy" / "step_0003").mkdir(parents=True)
+    checkpoint = folder / "policy" / "step_0003" / "state"
+    checkpoint.write_text("three steps\n")
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    ("command", "changed", "kept"),
+    [
+        (REDO, {}, True),
+        (f"{REDO} --max-cost 9", {}, True),  # how to go on where a lower one was reached
+        ("hrlaif run R --redo policy --until policy", {}, False),
+        ("", {}, False),
+        (REDO, {"policy": {"steps": 3}}, False),  # what was begun would be refused
+    ],
+)
+def test_the_command_that_began_to_redo_a_stage_keeps_its_checkpoints_when_it_goes_on(
+    command, changed, kept, tmp_path, capsys
+):
+    checkpoint = redone_and_stopped(tmp_path, Config.parse(SMALL))
+    running.redo(tmp_path, Config.parse({**SMALL, **changed}), "policy", command=command)
+    assert checkpoint.exists() is kept
+    assert ("goes on with what this command began" in capsys.readouterr().err) is kept
+
+
+def finished_policy(folder, **counts):
+    path = folder / "receipts" / "policy.json"
+    finish(folder, Receipt.model_validate_json(path.read_text()), ["policy"], counts=counts)
+
+
+def test_a_redo_that_is_done_begins_anew_with_the_same_command(tmp_path):
+    config = Config.parse(SMALL)
+    checkpoint = redone_and_stopped(tmp_path, config)
+    finished_policy(tmp_path)
+    running.redo(tmp_path, config, "policy", command=REDO)  # not yet evaluated: it goes on
+    assert checkpoint.exists()
+    running.redo(tmp_path, config, "policy", until="policy", command=REDO)
+    assert not checkpoint.exists()
+
+
+def test_a_redo_that_ended_in_silence_begins_anew_with_the_same_command(tmp_path):
+    config = Config.parse(SMALL)
+    checkpoint = redone_and_stopped(tmp_path, config)
+    finished_policy(tmp_path, abstained_share=0.9)
+    running.redo(tmp_path, config, "policy", command=REDO)
+    assert not checkpoint.exists()
+
+
+def test_a_redo_begins_anew_where_another_command_has_redone_a_later_stage(tmp_path):
+    config = Config.parse(SMALL)
+    checkpoint = redone_and_stopped(tmp_path, config)
+    finished_policy(tmp_path)
+    begin(tmp_path, Receipt(stage="evaluate", settings={}, inputs={}, command="x --redo evaluate"))
+    running.redo(tmp_path, config, "policy", command=REDO)
+    assert not checkpoint.exists()
+
+
 def test_of_settings_changed_by_hand_the_stage_that_they_belong_to_is_stale_and_says_why(tmp_path):
     made(tmp_path, Config.parse(SMALL), *WHOLE)
     changed = Config.parse({**SMALL, "reward": {"epochs": 7}})
@@ -96,6 +163,50 @@ def test_an_attempt_that_left_one_row_goes_on_and_is_bound_to_its_settings(tmp_p
     assert standing(tmp_path, stage, other)[0] == "stale"
     with pytest.raises(StaleRunError, match=r"label was begun with labeling\.limit = None, now 3"):
         refuse_changed(tmp_path, other)
+
+
+def test_what_only_the_evaluation_measures_leaves_the_policy_good_and_its_judge_does_not(
+    write, tmp_path, tiny_model
+):
+    ratings = str(write("ratings.jsonl", [{"level": 4}]))
+    toxic = {"check": "harmless", "source": str(write("people.jsonl", [{"text": "All are"}]))}
+    old = {"satisfaction": {"ratings": ratings}, "toxicity": toxic}
+    config = Config.parse(SMALL)
+    made(tmp_path, config, *WHOLE)
+    for more in (old, {"basic_labels": 3, "best_of": 2, "sampling": {"max_tokens": 9}}):
+        measured = Config.parse({**SMALL, "evaluation": more})
+        found = states(tmp_path, measured)
+        assert [name for name, how in found.items() if how == "stale"] == ["evaluate"]
+    for changed in (
+        {"judge": OTHER},
+        {"judge": f"local:{tiny_model}"},
+        {"labeler": {"shots": 1}},
+    ):
+        assert states(tmp_path, Config.parse({**SMALL, "evaluation": changed}))["policy"] == "stale"
+    # As receipts were before: all of the evaluation, and the files that it names.
+    path = tmp_path / "receipts" / "policy.json"
+    whole = json.loads(path.read_text())
+    whole["settings"]["evaluation"] = Config.parse({**SMALL, "evaluation": old}).model_dump(
+        mode="json"
+    )["evaluation"]
+    whole["settings"]["files"] = {ratings: "0" * 64, toxic["source"]: "1" * 64}
+    path.write_text(json.dumps(whole))
+    assert states(tmp_path, config)["policy"] == "done"
+    asked = Config.parse({**SMALL, "evaluation": {**old, "judge": OTHER}})
+    assert states(tmp_path, asked)["policy"] == "stale"
+
+
+def test_weights_of_the_judge_who_chooses_a_checkpoint_are_part_of_the_policy(tmp_path):
+    weights = tmp_path / "judge"
+    weights.mkdir()
+    (weights / "model.safetensors").write_bytes(b"one")
+    config = Config.parse({**SMALL, "evaluation": {"judge": f"local:{weights}"}})
+    run = tmp_path / "run"
+    run.mkdir()
+    made(run, config, *WHOLE)
+    assert states(run, config)["policy"] == "done"
+    (weights / "model.safetensors").write_bytes(b"two")
+    assert states(run, config)["policy"] == "stale"
 
 
 @pytest.mark.parametrize(("category", "kept"), [("math", True), (None, False)])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ class Stage:
         return config.compute.model_copy(update=waits)
 
     def _weights(self, config: Config) -> set[str]:
-        parts = [getattr(config, name) for name in self.settings if "." not in name]
+        parts = [reduce(getattr, name.split("."), config) for name in self.settings]
         base = config.reward.base if "reward" in self.settings else None
         return {*_paths(parts), *([base] if base else [])}
 
@@ -59,10 +60,10 @@ class Stage:
             "redteam": _named(config),
             "score": tuple(f"{name}/model.safetensors" for name in models(config.score)),
         }
-        part = config.evaluation
+        rated, toxic = config.evaluation.satisfaction, config.evaluation.toxicity
         outside["evaluation"] = (
-            part.satisfaction.ratings if part.satisfaction else None,
-            part.toxicity.source if part.toxicity else None,
+            rated.ratings if rated else None,
+            toxic.source if toxic else None,
         )
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
@@ -72,7 +73,8 @@ class Stage:
         found: dict[str, Any] = {"seed": config.seed}
         for name in self.settings:
             whole, _, only = name.partition(".")
-            found[whole] = {only: values[whole][only]} if only else values[whole]
+            part = {only: values[whole][only]} if only else values[whole]
+            found[whole] = found.get(whole, {}) | part if only else part
         hashes |= texts_of(found)
         return found | ({"files": hashes} if hashes else {})
 
@@ -106,6 +108,8 @@ def stages(config: Config) -> list[Stage]:
     page = ("report.html",)
     taught = ("model", "sft", *_teaching(config))
     judged = ("model", "evaluation", "judge")
+    # The choice of a checkpoint is of nothing else that the evaluation measures.
+    choosing = ("model", "evaluation.labeler", "evaluation.judge", "judge")
     prompts, responses = ("prompts.jsonl",), ("responses.jsonl",)
     # Without a red team nothing of it is read, nor fingerprinted.
     rewrites = config.redteam is not None and config.redteam.teaches
@@ -129,7 +133,7 @@ def stages(config: Config) -> list[Stage]:
         Stage("label", drawn, labels, ("labeling", "judge"), work.label),
         Stage("redteam", (*prompts, *sft), attacked, ("model", "redteam", "judge"), work.redteam),
         Stage("reward", taught_by, ("reward_model",), ("model", "reward"), work.reward),
-        Stage("policy", raised, ("policy",), (*judged, *needs.settings), work.policy),
+        Stage("policy", raised, ("policy",), (*choosing, *needs.settings), work.policy),
         Stage("evaluate", told, ("evaluation",), measured, work.evaluate),
         Stage("report", ("evaluation",), page, (), work.report),
     ]

@@ -67,14 +67,31 @@ def _refuse_stale(
     unasked = _ASKED - now.keys()
     if receipt.counts.get("without_category") == 0:
         unasked.add("judge")
-    settings = _without(receipt.settings, unasked)
+    settings = _without(_read_by(stage, receipt.settings), unasked)
     refuse_stale(receipt.model_copy(update={"settings": settings}), _without(now, unasked), inputs)
 
 
+def _read_by(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a receipt from before the stage declared only some of a part that it holds."""
+    kept = dict(settings)
+    for whole in {name.partition(".")[0] for name in stage.settings if "." in name}:
+        read = {name.partition(".")[2] for name in stage.settings if name.startswith(f"{whole}.")}
+        if isinstance(part := settings.get(whole), Mapping):
+            kept[whole] = {name: value for name, value in part.items() if name in read}
+    return _with_files(kept, settings)
+
+
 def _without(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    """Settings without these parts, and without the hashes of files that only they name."""
-    kept = {k: v for k, v in settings.items() if k not in names and k != "files"}
-    gone = {k: v for k, v in settings.items() if k in names}
-    named = set(map(str, flatten(gone).values())) - set(map(str, flatten(kept).values()))
-    files = {path: held for path, held in settings.get("files", {}).items() if path not in named}
-    return kept | ({"files": files} if files else {})
+    """Settings without these parts."""
+    return _with_files({k: v for k, v in settings.items() if k not in names}, settings)
+
+
+def _with_files(kept: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of settings, without the hashes of files that only the others name."""
+
+    def named(of: Mapping[str, Any]) -> set[str]:
+        return set(map(str, flatten({k: v for k, v in of.items() if k != "files"}).values()))
+
+    gone = named(settings) - named(kept)
+    files = {path: held for path, held in settings.get("files", {}).items() if path not in gone}
+    return {k: v for k, v in kept.items() if k != "files"} | ({"files": files} if files else {})
