@@ -4,6 +4,9 @@ from statistics import fmean
 
 import pytest
 
+from hrlaif.reward import head
+from hrlaif.transformer.load import load_causal
+
 
 @pytest.fixture
 def responses(write):
@@ -39,6 +42,19 @@ def test_a_reward_model_scores(hrlaif, responses, finished, tmp_path):
     first = out.read_bytes()
     hrlaif.here("score", responses, "-o", out, "--reward-model", folder)
     assert out.read_bytes() == first
+
+
+def test_a_reward_model_of_others_without_a_scale_is_told_with_the_reward_that_works(
+    hrlaif, responses, tiny_model, tmp_path
+):
+    theirs = head.with_head(load_causal(tiny_model, train=True))
+    folder, out = tmp_path / "theirs", tmp_path / "scores.jsonl"
+    theirs.model.save_pretrained(folder)
+    theirs.tokenizer.save_pretrained(folder)
+    told = hrlaif.here("score", responses, "-o", out, "--reward-model", folder, code=1).stderr
+    [way_out] = re.findall(r'--reward "([^"]+)"', told)
+    hrlaif.here("score", responses, "-o", out, "--reward", way_out)
+    assert [row["scorer"] for row in read(out)] == [f"learned:{folder}"] * 9
 
 
 def test_a_grade_that_is_not_given_is_aside_with_its_reason(hrlaif, responses, tmp_path):

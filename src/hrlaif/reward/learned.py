@@ -98,7 +98,9 @@ class Learned(Settings):
         if mean is None or not deviation:
             raise ModelError(
                 f"{self.path} does not say the mean and deviation of its rewards (they are "
-                f"{mean} and {deviation}): set normalise: false, or train it with samples"
+                f"{mean} and {deviation}): set normalise: false (in a command: --reward "
+                f'"{{kind: learned, path: {self.path}, normalise: false}}"), or train it with '
+                "samples"
             )
         return float(mean), float(deviation), limit
 
