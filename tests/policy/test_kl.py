@@ -50,6 +50,13 @@ def test_k1_in_the_loss_is_refused_with_the_reason() -> None:
         Kl.parse({"place": "loss"})
 
 
+def test_a_weight_of_0_which_never_adapts_is_refused_with_a_target() -> None:
+    says = "target changes beta by shares of itself: begin above 0"
+    with pytest.raises(UsageError, match=says):
+        Kl.parse({"beta": 0, "target": 6})
+    assert Kl.parse({"beta": 0}).beta == 0
+
+
 def test_the_adaptive_weight_follows_the_kl_at_most_two_percent_a_step() -> None:
     kl = Kl(beta=0.1, target=2.0)
     assert kl.adapted(3.0).beta == pytest.approx(0.1 * 1.02)

@@ -117,6 +117,14 @@ def test_a_scaled_reward_has_mean_0_and_deviation_1_on_the_samples():
     assert seven.mean == pytest.approx((1 + 2 + 3 + 5 + 6 + 8 + 9) / 7)
 
 
+def test_a_given_mean_or_deviation_stays_and_the_samples_give_the_other():
+    samples = [response(t) for t in ("a", "a b c")]  # mean 2, deviation 1
+    one = Scaled(reward=Words(), mean=10.0).fitted(samples, None)
+    assert (one.mean, one.deviation) == (10.0, 1.0)
+    other = Scaled(reward=Words(), deviation=4.0).fitted(samples, None)
+    assert (other.mean, other.deviation) == (2.0, 4.0)
+
+
 def test_a_reward_that_does_not_vary_cannot_be_scaled_and_one_without_scale_does_not_score():
     with pytest.raises(DataError, match="it is the same for all"):
         Scaled(reward=Words()).fitted([response("a"), response("b")], None)

@@ -30,7 +30,7 @@ class Kl(Settings):
     has none and is refused."""
     target: float | None = Field(default=None, gt=0)
     """Nats a response: beta grows while the KL is above and shrinks while it is below, by at most
-    2 % a step (arXiv 1909.08593, section 2.2); empty: beta stays."""
+    2 % a step (arXiv 1909.08593, section 2.2), so it begins above 0; empty: beta stays."""
 
     @model_validator(mode="after")
     def _has_a_gradient(self) -> Self:
@@ -38,6 +38,12 @@ class Kl(Settings):
             raise ValueError(
                 "k1 in the loss has no gradient on average: take k2, or k3, or place: reward"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_adapt(self) -> Self:
+        if self.target is not None and not self.beta:
+            raise ValueError("target changes beta by shares of itself: begin above 0")
         return self
 
     def in_reward(self, rollouts: Rollouts) -> Tensor:

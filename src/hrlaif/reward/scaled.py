@@ -28,7 +28,7 @@ class Scaled(Settings):
     mean: float | None = None
     """Empty: taken from the run's responses.jsonl before RL."""
     deviation: float | None = Field(default=None, gt=0)
-    """Empty: taken with the mean."""
+    """Empty: taken from them too. A given one of the two stays."""
     samples: int = Field(default=512, ge=2)
     """Of how many responses they are taken, at most; the judge grades each, where one is asked."""
 
@@ -46,8 +46,8 @@ class Scaled(Settings):
         ]
 
     def fitted(self, responses: Sequence[Response], judge: LanguageModel | None) -> Self:
-        """The same with its mean and deviation on these responses, evenly spread, unless it has
-        them. Raises DataError where the reward does not vary."""
+        """The same, what it has not of mean and deviation taken on these responses, evenly spread.
+        Raises DataError where the reward does not vary."""
         if self.mean is not None and self.deviation is not None:
             return self
         count = min(self.samples, len(responses))
@@ -59,5 +59,6 @@ class Scaled(Settings):
                 f"scaled: {len(told)} of {len(shown)} responses of responses.jsonl have a reward, "
                 "and it is the same for all: sample more, or use the reward unscaled"
             )
-        found = {"mean": statistics.fmean(told), "deviation": deviation}
-        return self.model_copy(update=found)
+        taken = {"mean": statistics.fmean(told), "deviation": deviation}
+        missing = {name: value for name, value in taken.items() if getattr(self, name) is None}
+        return self.model_copy(update=missing)
