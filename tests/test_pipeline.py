@@ -5,7 +5,7 @@ import pytest
 
 from hrlaif.config import Config
 from hrlaif.pipeline import stages
-from hrlaif.run import flatten
+from hrlaif.settings import flatten
 
 
 def fingerprints(**values):

@@ -19,7 +19,6 @@ from hrlaif.run import (
     begin,
     digests,
     finish,
-    flatten,
     forget,
     map_rows,
     only_process,
@@ -32,6 +31,7 @@ from hrlaif.run import (
     write_json,
     write_receipt,
 )
+from hrlaif.settings import flatten
 
 ITEMS = [f"q{n}" for n in range(10)]
 

@@ -196,6 +196,23 @@ def test_what_only_the_evaluation_measures_leaves_the_policy_good_and_its_judge_
     assert states(tmp_path, asked)["policy"] == "stale"
 
 
+def test_a_price_and_more_time_for_a_remote_judge_leave_all_eight_stages_done(tmp_path):
+    judge = {"kind": "remote", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    panel = {"kind": "panel", "others": [judge | {"model": "n"}]}
+
+    def asking(**more):
+        others = [other | more for other in panel["others"]]
+        asked = {"labeler": {**panel, "others": others}}
+        return Config.parse({**SMALL, "judge": judge | more, "labeling": asked})
+
+    made(tmp_path, asking(), *WHOLE)
+    named = {"price": [2, 8], "timeout": 900, "max_retries": 9, "key_variable": "OTHER_KEY"}
+    assert set(states(tmp_path, asking(**named)).values()) == {"done"}
+    refuse_changed(tmp_path, asking(**named))
+    with pytest.raises(StaleRunError, match=r"prompts was begun with judge.votes = 5, now 3"):
+        refuse_changed(tmp_path, asking(**named, votes=3))
+
+
 def test_weights_of_the_judge_who_chooses_a_checkpoint_are_part_of_the_policy(tmp_path):
     weights = tmp_path / "judge"
     weights.mkdir()

@@ -21,6 +21,7 @@ from hrlaif.machine import hardware, versions
 from hrlaif.progress import track
 from hrlaif.records import Record, Row
 from hrlaif.rows.files import line_of
+from hrlaif.settings import answering, flatten
 
 T = TypeVar("T")
 
@@ -151,9 +152,13 @@ def digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
 def refuse_stale(
     receipt: Receipt, settings: Mapping[str, Any], inputs: Mapping[str, str], way_out: str = ""
 ) -> None:
-    """Raises StaleRunError naming the first setting or input that differs from the receipt's."""
+    """Raises StaleRunError naming the first setting or input that differs from the receipt's.
+
+    How long and how often a remote model is tried, and its price and key, may differ.
+    """
     way_out = way_out or f"use a new run folder, or --redo {receipt.stage}"
-    old, new = flatten(receipt.settings), flatten(json.loads(json.dumps(settings)))
+    given = json.loads(json.dumps(settings))
+    old, new = flatten(answering(receipt.settings)), flatten(answering(given))
 
     # A changed kind explains all other changes below it, so the outermost is named first.
     def order(name: str) -> tuple[bool, int, str]:
@@ -168,18 +173,6 @@ def refuse_stale(
     for name in sorted(receipt.inputs.keys() | inputs.keys()):
         if receipt.inputs.get(name) != inputs.get(name):
             raise StaleRunError(f"{receipt.stage} was begun with another {name}: {way_out}")
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
 
 
 @contextmanager

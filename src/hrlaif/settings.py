@@ -55,6 +55,31 @@ def plain(part: Settings) -> dict[str, Any]:
     return {"kind": kind_of(part), **part.model_dump(mode="json")}
 
 
+_SENDING = {"timeout", "max_retries", "price", "key_variable"}
+
+
+def answering(value: Any) -> Any:
+    """JSON of settings without what of a remote model, or one in vLLM, no answer depends on."""
+    if isinstance(value, list):
+        return [answering(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    away = _SENDING if value.get("kind") in ("remote", "vllm") else set()
+    return {name: answering(one) for name, one in value.items() if name not in away}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
 class one_of:
     """The kinds that a setting may be: one of these classes by name, or "module:Class".
 

@@ -9,7 +9,8 @@ from typing import Any
 from hrlaif.config import Config
 from hrlaif.errors import HrlaifError
 from hrlaif.pipeline import Stage, stages
-from hrlaif.run import Receipt, digests, flatten, read_receipt, refuse_stale
+from hrlaif.run import Receipt, digests, read_receipt, refuse_stale
+from hrlaif.settings import flatten
 
 _ASKED = {"judge", "teacher", "labeling"}
 """Who may be asked, or have been: of a stage that asks none of them, receipts may still tell."""
