@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
+from hrlaif.errors import DataError
 from hrlaif.records import Response
 from hrlaif.reward.learned import Learned, unload
 from hrlaif.reward.train import RewardTraining, train
@@ -120,3 +121,16 @@ def test_the_saved_folder_is_the_model_that_was_evaluated(base, pairs, tmp_path)
     score = Learned(path=str(tmp_path / "rm"), normalise=False).score([response])[0]
     assert score.value == pytest.approx(row["reward_a"], abs=1e-5)
     unload()
+
+
+def test_without_any_label_the_likely_causes_are_named(base, pairs, tmp_path):
+    with pytest.raises(DataError, match="no two responses to a prompt differ beside their thought"):
+        train(RewardTraining(), [], "not read", tmp_path / "rm")
+    test = [p.model_copy(update={"comparison": of_test(p.comparison)}) for p in pairs(2)]
+    with pytest.raises(DataError, match="label more train prompts"):
+        train(RewardTraining(), test, "not read", tmp_path / "rm")
+
+
+def of_test(comparison):
+    prompt = comparison.prompt.model_copy(update={"split": "test"})
+    return comparison.model_copy(update={"prompt": prompt})

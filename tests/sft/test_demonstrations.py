@@ -112,6 +112,31 @@ class Sampler(Teacher):
         ]
 
 
+class Thinker(Teacher):
+    """Thinks without end on even questions, and of its answers to odd ones nothing remains."""
+
+    def generate(self, chats, *, temperature, max_tokens, seed=0, top_k=None):
+        odd = [int(chat.messages[-1].content[1:]) % 2 for chat in chats]
+        return [
+            Completion(text="<think>\n\n</think>\n\n", finish_reason="stop")
+            if o
+            else Completion(text="<think>\nOkay, the user", finish_reason="length")
+            for o in odd
+        ]
+
+
+def test_an_open_thought_is_not_imitated_and_counted_by_its_reason(tmp_path):
+    with pytest.raises(DataError, match="end of its thoughts: raise sft.max_tokens"):
+        collect(Sft(), Sources(PROMPTS, Thinker()), tmp_path, seed=0)
+    rows = (tmp_path / "teacher_answers.jsonl").read_text().splitlines()
+    reasons = [json.loads(row)["reason"] for row in rows]
+    told = (
+        "the teacher did not come to an end of its thoughts: raise sft.max_tokens, or name a "
+        "teacher that does not think"
+    )
+    assert reasons == [told, "the answer is empty", told, "the answer is empty", told]
+
+
 def test_the_best_graded_of_several_answers_is_imitated(tmp_path):
     grades = {"draw 1": 0.5, "draw 2": 0.9, "draw 3": None}
 

@@ -54,6 +54,12 @@ def train(
     `evaluation.json` and `heldout_predictions.jsonl`. `reference_responses` are the SFT policy's
     samples: their mean and deviation of reward go into config.json as `reward_mean`, `reward_std`.
     """
+    if not preferences:
+        raise DataError(
+            "there is no label to train on: no two responses to a prompt differ beside their "
+            "thoughts, or the labeler abstained on every pair: look into responses.jsonl and "
+            "abstentions.jsonl"
+        )
     preferences = [learnt_from(p, settings.probabilities) for p in preferences]
     rows, aside = evaluate.held_out(preferences, share=settings.heldout_share, seed=seed)
     if not rows:

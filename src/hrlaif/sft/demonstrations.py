@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import (
@@ -23,6 +24,11 @@ from hrlaif.records import (
 from hrlaif.rows.files import write_rows
 from hrlaif.run import map_rows
 from hrlaif.sft.settings import Sft
+
+_THINKING = (
+    "the teacher did not come to an end of its thoughts: raise sft.max_tokens, or name a teacher "
+    "that does not think"
+)
 
 Grade = Callable[[Sequence[Response]], Sequence[Score]]
 
@@ -139,8 +145,10 @@ def _told(prompt: Prompt, answers: Sequence[Completion | Unanswered]) -> list[_A
     for answer in answers:
         if not isinstance(answer, Completion):
             rows.append(_Answer(id=prompt.id, reason=answer.reason))
-        elif not answer.text.strip():
-            rows.append(_Answer(id=prompt.id, reason="the answer is empty"))
+        elif not spoken(answer.text).strip():
+            thinking = answer.text.strip() and "</think>" not in answer.text
+            reason = _THINKING if thinking else "the answer is empty"
+            rows.append(_Answer(id=prompt.id, reason=reason))
         else:
             said = {"text": answer.text.strip(), "finish_reason": answer.finish_reason}
             rows.append(_Answer(id=prompt.id, tokens=answer.completion_tokens, **said))
