@@ -126,7 +126,7 @@ class Thinker(Teacher):
 
 
 def test_an_open_thought_is_not_imitated_and_counted_by_its_reason(tmp_path):
-    with pytest.raises(DataError, match="end of its thoughts: raise sft.max_tokens"):
+    with pytest.raises(DataError, match="did not come to an end of its thoughts"):
         collect(Sft(), Sources(PROMPTS, Thinker()), tmp_path, seed=0)
     rows = (tmp_path / "teacher_answers.jsonl").read_text().splitlines()
     reasons = [json.loads(row)["reason"] for row in rows]

@@ -20,8 +20,8 @@ class Sft(Settings):
     at_most: int | None = Field(default=None, ge=1)
     """Use at most this many train prompts, the first ones; all when empty."""
     max_tokens: int = Field(default=256, ge=1)
-    """A teacher's answer is cut after this many tokens, and then has no end token to learn; one that
-    is still a thought (`<think>`) is not imitated."""
+    """A teacher's answer is cut after this many tokens, and then has no end token to learn;
+    one that is still a thought (`<think>`) is not imitated."""
     temperature: float = Field(default=0.0, ge=0)
     """Of the teacher; 0 takes its most probable answer."""
     best_of: int = Field(default=1, ge=1)
