@@ -103,6 +103,47 @@ def test_changes_are_kept_at_the_end_of_a_file_and_the_last_of_each_setting_coun
         config.load(path)
 
 
+def test_settings_written_below_the_kept_changes_survive_the_next_change(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("policy: {steps: 7}\n")
+    path.write_text(config.with_changes(path, ["prompts.train=8", "judge=scripted:"]))
+    added = "# more may be silent\nmax_abstentions: 0.5\nsampling:\n  samples: 3\n"
+    path.write_text(path.read_text() + added)
+    before = config.load(path)
+    path.write_text(config.with_changes(path, ["prompts.train=9"]))
+    found = config.load(path)
+    assert (found.max_abstentions, found.sampling.samples, found.policy.steps) == (0.5, 3, 7)
+    assert (before.prompts.train, found.prompts.train) == (8, 9)
+    assert added in path.read_text()
+    assert config.kept_changes(path) == ["judge=scripted:", "prompts.train=9"]
+
+
+@pytest.mark.parametrize("left", ["# - prompts.train=8\n", "", "\n"])
+def test_kept_changes_that_are_all_comments_are_none(left, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("policy: {steps: 7}\n")
+    path.write_text(config.with_changes(path, ["prompts.train=8"]))
+    path.write_text(path.read_text().replace("- prompts.train=8\n", left))
+    assert config.kept_changes(path) == []
+    assert config.load(path) == config.Config.parse({"policy": {"steps": 7}})
+    path.write_text(config.with_changes(path, ["prompts.train=9"]))
+    assert config.load(path).prompts.train == 9
+
+
+def test_a_block_set_as_a_whole_takes_the_place_of_its_parts_set_before(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("judge: packaged:qwen2.5-coder-1.5b-instruct\n")
+    for command in (
+        "judge={kind: scripted, accuracy: 0.8}",
+        "judge.accuracy=0.9",
+        "judge={kind: scripted, accuracy: 0.7}",
+    ):
+        told = config.load(path, [command])
+        path.write_text(config.with_changes(path, [command]))
+        assert config.load(path) == told
+    assert config.kept_changes(path) == [command]
+
+
 @pytest.mark.parametrize("kind", ["reinforce", "ppo", "rloo", "grpo", "dpo", "online_dpo"])
 @pytest.mark.parametrize("name", config.RECIPES)
 def test_each_recipe_takes_each_algorithm(name, kind, load):

@@ -24,6 +24,8 @@ from hrlaif.settings import Compute, Settings
 from hrlaif.sft import Sft
 
 _CHANGES = "\n\n# Changes by `hrlaif run --set`, in force over what stands above.\nset:\n"
+_BELOW = re.compile(r"(?m)^(?:[ \t]*\n|#.*\n)*[^-#\s]")
+"""Where a list ends and settings follow, with the comments before them."""
 RECIPES = ("quickstart", "rlaif", "direct", "same_size", "hrlaif", "rlhf", "ppo", "dpo")
 
 
@@ -119,8 +121,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Config:
 
 def with_changes(path: Path, changes: Sequence[str]) -> str:
     """The text of a file, its comments too, with `a.b=value` changes at its end."""
-    text, _, _ = path.read_text("utf-8").partition(_CHANGES)
-    listed = kept_changes(path)
+    text, listed = _parts(path)
     if not listed and not changes:
         return text
     if re.search(r"(?m)^set:", text):
@@ -128,8 +129,8 @@ def with_changes(path: Path, changes: Sequence[str]) -> str:
     for change in _kinds_first(changes):
         name = _named(change)
         if not name.endswith(".kind"):
-            # The last change of a setting is the one that counts.
-            listed = [kept for kept in listed if _named(kept) != name]
+            # The last change of a setting, or of a block around it, is the one that counts.
+            listed = [kept for kept in listed if not f"{_named(kept)}.".startswith(f"{name}.")]
         elif change == next((k for k in reversed(listed) if name.startswith(_whole(k))), None):
             continue
         listed.append(change)
@@ -138,8 +139,16 @@ def with_changes(path: Path, changes: Sequence[str]) -> str:
 
 def kept_changes(path: Path) -> list[str]:
     """The changes that earlier commands left at the end of a file."""
-    _, _, earlier = path.read_text("utf-8").partition(_CHANGES)
-    return list(yaml.safe_load(_CHANGES + earlier)["set"]) if earlier else []
+    return _parts(path)[1]
+
+
+def _parts(path: Path) -> tuple[str, list[str]]:
+    """The settings of a file, with those that were written below the kept changes; and these."""
+    text, _, earlier = path.read_text("utf-8").partition(_CHANGES)
+    if below := _BELOW.search(earlier):
+        text = f"{text.rstrip()}\n\n{earlier[below.start() :].lstrip()}"
+        earlier = earlier[: below.start()]
+    return text, list(yaml.safe_load(_CHANGES + earlier)["set"] or [])
 
 
 def _named(change: str) -> str:
