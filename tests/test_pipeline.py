@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -121,6 +122,28 @@ def test_weights_outside_the_run_are_known_by_their_content(tiny_model, tmp_path
     old = fingerprints(**judged)
     weights.write_bytes(weights.read_bytes()[:-1] + b"y")
     assert old["label"] != fingerprints(**judged)["label"]
+
+
+@pytest.mark.parametrize("last", ["model.safetensors", "model-00002-of-00002.safetensors"])
+def test_a_reward_model_outside_the_run_is_known_by_all_its_weights(last, tmp_path: Path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for name in ("config.json", "model-00001-of-00002.safetensors", last):
+        (folder / name).write_text("one")
+    named = {"score": {"kind": "learned", "path": str(folder)}}
+    old = fingerprints(**named)
+    (folder / last).write_text("two")
+    new = fingerprints(**named)
+    assert [name for name in new if old[name] != new[name]] == ["policy"]
+
+
+def test_a_reward_model_in_one_file_is_fingerprinted_by_its_hash_alone(tmp_path: Path):
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    (tmp_path / "README.md").write_text("one")
+    found = fingerprints(score={"kind": "learned", "path": str(tmp_path)})["policy"]
+    files = {name: value for name, value in found.items() if name.startswith("files.")}
+    weights = tmp_path / "model.safetensors"
+    assert files == {f"files.{weights}": hashlib.sha256(b"one").hexdigest()}
 
 
 def test_another_labeler_leaves_demonstrations_and_samples_good():

@@ -26,6 +26,8 @@ from hrlaif.reward.parts import models, of_samples, of_the_run
 from hrlaif.run import sha256, sketch, texts_of
 from hrlaif.settings import Compute, Settings
 
+_ONE_FILE = "model.safetensors"
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -48,7 +50,9 @@ class Stage:
     def _weights(self, config: Config) -> set[str]:
         parts = [reduce(getattr, name.split("."), config) for name in self.settings]
         base = config.reward.base if "reward" in self.settings else None
-        return {*_paths(parts), *([base] if base else [])}
+        rewards = models(config.score) if "score" in self.settings else []
+        shards = [name for name in rewards if not (Path(name) / _ONE_FILE).is_file()]
+        return {*_paths(parts), *shards, *([base] if base else [])}
 
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
@@ -58,7 +62,7 @@ class Stage:
             "labeling": (config.labeling.pairs, *config.labeling.calibrations),
             "labeling.pairs": (config.labeling.pairs,),
             "redteam": _named(config),
-            "score": tuple(f"{name}/model.safetensors" for name in models(config.score)),
+            "score": tuple(f"{name}/{_ONE_FILE}" for name in models(config.score)),
         }
         rated, toxic = config.evaluation.satisfaction, config.evaluation.toxicity
         outside["evaluation"] = (
