@@ -152,8 +152,9 @@ def test_a_dry_run_gives_its_figures_as_json(hrlaif, write, tmp_path, command):
     rows = [{"id": f"r{n}", "prompt": f"p{n}", "responses": ["yes", "no"]} for n in range(6)]
     one = [{"prompt": f"p{n}", "response": f"text {n}"} for n in range(6)]
     texts = write("texts.jsonl", one)
+    others = write("others.jsonl", [{**row, "response": "another"} for row in one])
     files = {
-        "label": [write("pairs.jsonl", rows)], "score": [texts], "compare": [texts, texts],
+        "label": [write("pairs.jsonl", rows)], "score": [texts], "compare": [texts, others],
     }[command]  # fmt: skip
     judge = ("--judge", "remote:gpt-4.1", "--base-url", "https://api.openai.com/v1")
     out = tmp_path / ("c" if command == "compare" else "o.jsonl")
@@ -170,7 +171,17 @@ def test_a_dry_run_gives_its_figures_as_json(hrlaif, write, tmp_path, command):
     assert "nothing was sent" in done.stderr
 
 
-@pytest.mark.parametrize("language", ["zh", "zh-CN", "zh_Hant", "ZH-tw"])
-def test_chinese_of_any_region_has_more_tokens_a_character(language):
-    assert tokens("x" * 12, language) == 8
-    assert tokens("x" * 12, "en") == tokens("x" * 12, None) == 3
+@pytest.mark.parametrize("text", ["绿茶，水。", "ひらがなと", "안녕하세요"])
+def test_characters_of_east_asia_are_more_tokens_each(text):
+    assert tokens(text * 3) == pytest.approx(10)
+    assert tokens("x’" * 6) == 3
+    assert tokens(text * 3 + "x" * 12) == pytest.approx(13)
+
+
+def test_chinese_is_priced_alike_with_and_without_its_language(hrlaif, write, tmp_path):
+    row = {"prompt": "绿茶用多热的水泡？", "responses": ["八十度的水。" * 40, "开水。" * 40]}
+    rows = [{"id": f"c{n}", **row} for n in range(20)]
+    told = [[{**r, "language": "zh-CN"} for r in rows], rows]
+    given = ("-o", tmp_path / "l.jsonl", "--judge", "scripted:", "--dry-run", "--json")
+    found = [hrlaif.here("label", write(f"{n}.jsonl", r), *given) for n, r in enumerate(told)]
+    assert found[0].stdout == found[1].stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ _GRADE = 130
 """Tokens of a grade's question beside the prompt and the response."""
 _CATEGORIES = 280
 """Tokens of the question for a prompt's category beside the prompt."""
+_DENSE = re.compile(r"[\u3000-\u9fff\uac00-\ud7a3\uff00-\uff65]")
+"""Chinese, Japanese and Korean characters, with the marks between them."""
 _BY_RULE = (Number, ChoiceLetter, Answer)
 """Checks that ask no judge."""
 
@@ -91,20 +94,20 @@ def longest(labeler: object) -> int | None:
 
 def size_of(pairs: Sequence[Comparison], most: int | None = None) -> Sizes:
     """How many they are, and how long, each text cut to the most characters that are sent."""
-    texts = [_cut(side.text, p.prompt.language, most) for p in pairs for side in (p.a, p.b)]
+    texts = [_cut(side.text, most) for pair in pairs for side in (pair.a, pair.b)]
     prompt = each([p.prompt for p in pairs], most)
     return Sizes(len(pairs), prompt, sum(texts) / max(len(texts), 1))
 
 
 def size_of_responses(responses: Sequence[Response], most: int | None = None) -> Sizes:
     """How many they are, and how long, each text cut to the most characters that are sent."""
-    texts = [_cut(r.text, r.prompt.language, most) for r in responses]
+    texts = [_cut(r.text, most) for r in responses]
     prompt = each([r.prompt for r in responses], most)
     return Sizes(len(texts), prompt, sum(texts) / max(len(texts), 1))
 
 
-def _cut(text: str, language: str | None, most: int | None) -> float:
-    return tokens(spoken(text)[:most], language)
+def _cut(text: str, most: int | None) -> float:
+    return tokens(spoken(text)[:most])
 
 
 def of_labeler(labeler: Labeler, judge: LanguageModel, pairs: Sizes) -> list[Asked]:
@@ -193,8 +196,7 @@ def categories(prompts: Sequence[Prompt]) -> Work:
 
 def tokens_of(prompts: Sequence[Prompt], most: int | None = None) -> int:
     """Of all their turns, of each prompt at most so many characters."""
-    texts = [("".join(m.content for m in p.messages)[:most], p.language) for p in prompts]
-    return int(sum(tokens(text, language) for text, language in texts))
+    return int(sum(tokens("".join(m.content for m in p.messages)[:most]) for p in prompts))
 
 
 def each(prompts: Sequence[Prompt], most: int | None = None) -> float:
@@ -202,7 +204,7 @@ def each(prompts: Sequence[Prompt], most: int | None = None) -> float:
     return tokens_of(prompts, most) / max(len(prompts), 1)
 
 
-def tokens(text: str, language: str | None) -> float:
-    """About: four characters a token in English, one and a half in Chinese."""
-    chinese = (language or "").lower().startswith("zh")  # also zh-CN, zh_Hant
-    return len(text) / (1.5 if chinese else 4)
+def tokens(text: str) -> float:
+    """About: four characters a token in English, one and a half in Chinese, Japanese and Korean."""
+    dense = 0 if text.isascii() else len(_DENSE.findall(text))
+    return dense / 1.5 + (len(text) - dense) / 4
