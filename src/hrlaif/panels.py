@@ -40,13 +40,19 @@ def together(
 
 
 def coarsest(sources: Iterable[LabelSource]) -> LabelSource:
-    """The source that says how fine the mean of several probabilities is."""
-    return min(sources, key=_LADDER.index)
+    """The source that says how fine the mean of several probabilities is.
+
+    What no judge's answer was read from, such as a check's verdict, is finer than all that was.
+    """
+    return min(sources, key=lambda s: _LADDER.index(s) if s in _LADDER else len(_LADDER))
 
 
 def _evidence(said: dict[str, Preference]) -> Evidence:
     """Means of what stands in every judge's, and the judges' own words and probabilities."""
+    judges = {name: one.prob_a for name, one in said.items()}
     found = {name: one.evidence for name, one in said.items() if one.evidence}
+    if not found:  # of labelers that keep none
+        return Evidence(source="hard", judges=judges)
     first = _mean([one.prob_a_first for one in found.values()])
     second = _mean([one.prob_a_second for one in found.values()])
     return Evidence(
@@ -57,7 +63,7 @@ def _evidence(said: dict[str, Preference]) -> Evidence:
         flipped=None if first is None or second is None else (first - 0.5) * (second - 0.5) < 0,
         rationales=tuple(f"{n}: {text}" for n, one in found.items() for text in one.rationales),
         truncated=any(one.truncated for one in found.values()),
-        judges={name: one.prob_a for name, one in said.items()},
+        judges=judges,
     )
 
 

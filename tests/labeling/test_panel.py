@@ -104,6 +104,25 @@ def test_the_source_of_a_panel_is_the_coarsest_of_its_judges():
     assert together(each[::2], list("xz")).evidence.source == "scored"
 
 
+@pytest.mark.parametrize(
+    ("evidence", "source"),
+    [
+        ((None, None), "hard"),
+        ((Evidence(source="verified"), Evidence(source="verified")), "verified"),
+        ((Evidence(source="verified"), Evidence(source="logprobs")), "logprobs"),
+        ((None, Evidence(source="votes")), "votes"),
+    ],
+)
+def test_labels_that_checks_gave_or_that_say_not_how_they_came_are_read_together(evidence, source):
+    each = [
+        Preference(comparison=comparison(1), prob_a=prob_a, labeler="l", evidence=one)
+        for prob_a, one in zip((0.2, 0.6), evidence, strict=True)
+    ]
+    found = together(each, ["x", "y"])
+    assert found.prob_a == pytest.approx(0.4)
+    assert (found.evidence.source, found.evidence.judges) == (source, {"x": 0.2, "y": 0.6})
+
+
 def test_what_no_judge_can_be_asked_has_its_own_reason():
     [answer] = Panel(others=(B,)).label([comparison(1, texts=("same", "same"))], A)
     assert answer.reason == "identical responses"
