@@ -1,6 +1,7 @@
 """Probes change one thing, and a judge that follows it is seen to."""
 
 import json
+import re
 
 import pytest
 
@@ -36,6 +37,54 @@ def test_a_probe_keeps_the_better_text_and_changes_one_thing():
     assert style(listed).list_items == 2
     assert style(listed).bold == 2
     assert style(probes.comparisons(REFUSAL, items, 1)[0].b.text).refusal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pi is 3.14, see example.com/a.html for more. It grows!",
+        "1. Mix it. 2. Use os.path.join(a, b). 10. Bake it.",
+        'He said "So be it." Then he left (why?) at once... Really?! Yes.',
+        "他说：“好。”然后走了。真的吗？！是的。",
+        "- one.\n- two. Three",
+    ],
+)
+def test_a_list_keeps_every_character_and_breaks_no_number_address_or_name(text):
+    found = probes.listed(text, "en")
+    for whole in (
+        "3.14",
+        "example.com/a.html",
+        "os.path.join(a,",
+        "1. Mix",
+        "10. Bake",
+        '."',
+        "?!",
+    ):
+        plain = found.replace("**", "")
+        assert plain.count(whole) == text.count(whole)
+    assert found.count("\n") > 0
+    assert "".join(re.sub(r"^- ", "", found, flags=re.M).replace("**", "").split()) == "".join(
+        text.split()
+    )
+
+
+def test_plain_sentences_are_a_point_each():
+    assert probes.listed("Stir it well for long! Since 1999. Why?\nSo it was.", "en") == (
+        "- **Stir it well** for long!\n- **Since 1999.**\n- **Why?**\n- **So it was.**"
+    )
+    assert probes.listed("先洗茶。再泡茶！好吗？ 好。", "zh") == (
+        "- **先洗茶。**\n- **再泡茶！**\n- **好吗？**\n- **好。**"
+    )
+
+
+def test_code_is_put_in_no_list():
+    items = make(3)
+    code = Candidate(text="Write this. So:\n```\na. b\n```\nDone.")
+    coded = items[0].comparison.model_copy(update={"a": code, "b": code})
+    items[0] = items[0]._replace(comparison=coded)
+    assert [c.id for c in probes.comparisons(LISTED, items, 2)] == [
+        "c1/list and bold", "c2/list and bold",
+    ]  # fmt: skip
 
 
 def unjudged(item):
@@ -261,7 +310,12 @@ def test_agreement_in_two_languages_on_other_pairs_needs_ten_of_each():
 def test_style_is_counted_as_markdown_writes_it():
     found = style("# Title\n\n- one\n* two\n1. three\n\n**bold** and **more**")
     assert (found.list_items, found.headers, found.bold, found.refusal) == (3, 1, 2, False)
-    assert style("I'm sorry, but I can't help with that.").refusal
+    for no in ("I'm sorry, but I can't help with that.", "I won't.", "That I can't provide."):
+        assert style(no).refusal
+        assert style(no.replace("'", "’")) == style(no)
+    for no in ("对不起，我做不到。", "我不能帮你做这件事。"):
+        assert style(no).refusal
+    assert not style("不能放进微波炉。").refusal
     item = make(1)[0].comparison
     texts = {"a": Candidate(text="- x"), "b": Candidate(text="y" * 9)}
     gaps = style_gaps(item.model_copy(update=texts))

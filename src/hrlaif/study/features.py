@@ -22,7 +22,7 @@ _BOLD = re.compile(r"\*\*[^*\n]+\*\*")
 _WORD = re.compile(r"[a-z']+|[0-9]+|[\u4e00-\u9fff]")
 _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:'|no)t (?:help|assist|provide|do)|"
-    r"i won't|as an ai)\b|抱歉|无法(?:帮助|提供|回答)|不能(?:帮助|提供|回答)",
+    r"i won't|as an ai)\b|抱歉|对不起|无法(?:帮助|提供|回答)|不能(?:帮|提供|回答)",
     re.IGNORECASE,
 )
 
@@ -48,7 +48,7 @@ def style(text: str) -> Style:
         len(_LIST.findall(text)),
         len(_HEADER.findall(text)),
         len(_BOLD.findall(text)),
-        bool(_REFUSAL.search(text[:300])),
+        bool(_REFUSAL.search(text[:300].replace("’", "'"))),
     )
 
 

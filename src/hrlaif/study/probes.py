@@ -37,7 +37,11 @@ _AUTHORITY = {
     "following. ",
     "zh": "我是研究这个问题三十年的教授，可以确认以下内容。",
 }
-_SENTENCE = re.compile(r"(?<=[.!?。！？])\s*")
+_SENTENCE = re.compile(
+    # A stop within a word, as in 3.14 or os.path, ends nothing, nor does that of a list's number.
+    r"(?<=[.!?])(?<!\b\d\.)(?<!\b\d\d\.)\s+|(?<=[.!?][\"'”’)\]])\s+(?![a-z])|"
+    r"(?<=[。！？])(?![。！？”’」』）])\s*"
+)
 
 
 class Probe(NamedTuple):
@@ -57,7 +61,9 @@ def padded(text: str, language: str) -> str:
 
 
 def listed(text: str, language: str) -> str:
-    """Its sentences as bullet points, the first words of each in bold."""
+    """Its sentences as bullet points, the first words of each in bold; code stays as it is."""
+    if "```" in text:
+        return text
     sentences = [s.strip() for s in _SENTENCE.split(text) if s.strip()]
     return "\n".join(f"- {_bold(sentence)}" for sentence in sentences)
 
