@@ -35,6 +35,18 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     assert json.loads(hrlaif.here("calls", ledger, "list", "--json").stdout) == []
 
 
+def test_answers_are_brought_into_a_run_that_is_not_there_yet(hrlaif, ledger, tmp_path):
+    out, run = tmp_path / "calls.jsonl", tmp_path / "runs" / "mine"
+    hrlaif.here("calls", ledger, "export", "-o", out)
+    taken = hrlaif.here("calls", run, "import", "--from", out).stdout
+    assert taken == f"6 new answers in {run / 'ledger.sqlite'}\n"
+    hrlaif.here("init", run)
+    assert {"config.yaml", "ledger.sqlite"} <= {path.name for path in run.iterdir()}
+    other = tmp_path / "other.sqlite"
+    hrlaif.here("calls", other, "import", "--from", out)
+    assert other.is_file()
+
+
 def test_one_call_is_shown_with_what_it_asked_and_was_answered(hrlaif, write, tmp_path):
     path = tmp_path / "ledger.sqlite"
     asked = {"messages": [{"role": "user", "content": "Which?\n1 or 2?"}]}

@@ -97,7 +97,9 @@ def calls(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Look into a ledger of model calls: what they cost, what was asked, what came back."""
-    path = ledger / "ledger.sqlite" if ledger.is_dir() else ledger
+    # Answers may be brought into a run that is not yet there.
+    future = action == "import" and not ledger.exists() and ledger.suffix != ".sqlite"
+    path = ledger / "ledger.sqlite" if ledger.is_dir() or future else ledger
     actions = {
         "cost": lambda: _cost(path, as_json),
         "list": lambda: _list(path, as_json),
