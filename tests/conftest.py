@@ -22,8 +22,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).parents[1]
+
+# A slow or busy machine is no defect of what is tested.
+settings.register_profile("slow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slow")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background so, and children inherit it: Ctrl-C tests need it.

@@ -77,7 +77,7 @@ def label(labeler: Pairwise, judge, comparison: Comparison) -> Preference | Abst
 BIAS = st.floats(-0.49, 0.49)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     texts=st.tuples(st.text(), st.text()),
     known=st.sampled_from([None, 0.0, 0.3, 0.5, 1.0]),
