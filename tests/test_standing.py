@@ -213,6 +213,28 @@ def test_a_price_and_more_time_for_a_remote_judge_leave_all_eight_stages_done(tm
         refuse_changed(tmp_path, asking(**named, votes=3))
 
 
+def test_a_source_that_is_not_found_from_another_folder_is_named_with_it_and_not_to_be_redone(
+    write, tmp_path, monkeypatch
+):
+    write("asked.jsonl", [{"prompt": f"Say {n}."} for n in range(8)])
+    config = Config.parse({**SMALL, "prompts": {"source": "asked.jsonl"}})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "below").mkdir(parents=True)
+    run = tmp_path / "run"
+    made(run, config, *WHOLE)
+    monkeypatch.chdir(run / "below")
+    how, why = standing(run, stage_of(config, "prompts"), config)
+    assert how == "stale"
+    assert why == (
+        f"asked.jsonl is not there, seen from {run / 'below'}: go to the folder where prompts was "
+        "begun, or put it back"
+    )
+    with pytest.raises(StaleRunError, match=r"prompts.source = 'asked.jsonl', now 'other'.*--redo"):
+        refuse_changed(run, Config.parse({**SMALL, "prompts": {"source": "other"}}))
+    monkeypatch.chdir(tmp_path)
+    assert set(states(run, config).values()) == {"done"}
+
+
 def test_weights_of_the_judge_who_chooses_a_checkpoint_are_part_of_the_policy(tmp_path):
     weights = tmp_path / "judge"
     weights.mkdir()

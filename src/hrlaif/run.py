@@ -154,18 +154,25 @@ def refuse_stale(
 ) -> None:
     """Raises StaleRunError naming the first setting or input that differs from the receipt's.
 
-    How long and how often a remote model is tried, and its price and key, may differ.
+    How long and how often a remote model is tried, and its price and key, may differ. Raises
+    HrlaifError naming a file of the same settings that is not there.
     """
     way_out = way_out or f"use a new run folder, or --redo {receipt.stage}"
     given = json.loads(json.dumps(settings))
     old, new = flatten(answering(receipt.settings)), flatten(answering(given))
 
-    # A changed kind explains all other changes below it, so the outermost is named first.
-    def order(name: str) -> tuple[bool, int, str]:
-        return not name.endswith("kind"), name.count("."), name
+    # A changed kind explains all other changes below it, so the outermost is named first; another
+    # path explains that a file is another.
+    def order(name: str) -> tuple[bool, bool, int, str]:
+        return name.startswith("files."), not name.endswith("kind"), name.count("."), name
 
     for name in sorted(old.keys() | new.keys(), key=order):
         if old.get(name) != new.get(name):
+            if name.startswith("files.") and new.get(name) is None:
+                raise HrlaifError(
+                    f"{name.removeprefix('files.')} is not there, seen from {Path.cwd()}: go to "
+                    f"the folder where {receipt.stage} was begun, or put it back"
+                )
             raise StaleRunError(
                 f"{receipt.stage} was begun with {name} = {old.get(name)!r}, "
                 f"now {new.get(name)!r}: {way_out}"
