@@ -1,17 +1,35 @@
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Qwen3MoeConfig
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig
 
 from hrlaif.errors import UsageError
 from hrlaif.training import lora
 from hrlaif.training.lora import Lora
+from hrlaif.transformer.load import load_causal
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 
 
-class NoTokenizer:
-    def save_pretrained(self, folder):
-        """Nothing to save."""
+CHATML = (
+    "{% for m in messages %}<|im_start|> {{ m.role }} {{ m.content }} <|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
+)
+
+
+def tokenizer(template=None):
+    """Words, and as the base models of Qwen an EOS that is not the end of a turn."""
+    specials = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+    words = models.WordLevel(specials | {f"w{n}": n for n in range(3, 64)}, unk_token="w3")
+    backend = Tokenizer(words)
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|endoftext|>",
+        extra_special_tokens=["<|im_start|>", "<|im_end|>"],
+    )
+    made.chat_template = template
+    return made
 
 
 def stirred(model):
@@ -66,7 +84,7 @@ def test_a_merged_and_saved_model_gives_the_trained_outputs(tiny, tmp_path):
     model = tiny()
     lora.attach(model, Lora(rank=4))
     expected = stirred(model)(TOKENS).logits
-    lora.merge_and_save(model, NoTokenizer(), tmp_path / "merged")
+    lora.merge_and_save(model, tokenizer(), tmp_path / "merged")
     assert not lora.has_adapters(model)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     assert loaded.dtype == torch.float32
@@ -76,9 +94,33 @@ def test_a_merged_and_saved_model_gives_the_trained_outputs(tiny, tmp_path):
 def test_a_model_without_adapters_is_saved_in_the_dtype_it_was_trained_in(tiny, tmp_path):
     model = tiny(torch.bfloat16)
     lora.attach(model, None)
-    lora.merge_and_save(model, NoTokenizer(), tmp_path)
+    lora.merge_and_save(model, tokenizer(), tmp_path)
     assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
     assert not (tmp_path / "adapter").exists()
+
+
+def test_other_tools_learn_from_the_saved_folder_where_a_turn_ends(tiny, tmp_path):
+    start, saved, model = tmp_path / "start", tmp_path / "saved", tiny()
+    model.generation_config.eos_token_id = model.config.eos_token_id = 0
+    model.save_pretrained(start)
+    tokenizer(CHATML).save_pretrained(start)
+    loaded = load_causal(start, train=True)
+    before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
+    assert loaded.end_ids == {0, 2}
+    lora.attach(loaded.model, Lora(rank=4))
+    lora.merge_and_save(loaded.model, loaded.tokenizer, saved)
+    plain = AutoModelForCausalLM.from_pretrained(saved)
+    assert plain.generation_config.eos_token_id == [0, 2]
+    assert load_causal(saved).end_ids == loaded.end_ids
+    assert all(torch.equal(weight, before[name]) for name, weight in plain.state_dict().items())
+
+
+def test_one_end_token_is_saved_as_the_one_that_it_was(tiny, tmp_path):
+    model = tiny()
+    model.generation_config.eos_token_id = model.config.eos_token_id = 0
+    lora.merge_and_save(model, tokenizer(), tmp_path)
+    config = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config
+    assert config.eos_token_id == 0
 
 
 def test_experts_without_adapters_are_told_with_the_share_that_has_them(tiny, capsys):

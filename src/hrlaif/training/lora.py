@@ -188,10 +188,16 @@ def merge_and_save(model: Any, tokenizer: Any, folder: Path, *, name: str = "def
 
     Saved as `beside.save` says: weights with their sums in float32, and the adapter in `adapter/`;
     without adapters in the dtype that the model has in memory. What is saved is what was trained;
-    KL references and reports must load this folder, not keep the model that made it.
+    KL references and reports must load this folder, not keep the model that made it. Where the
+    model writes, its generation_config.json names all tokens that end a text, so that other tools
+    stop where it learned to.
     """
+    from hrlaif.llm.chat import end_ids
     from hrlaif.transformer import beside
 
+    if getattr(model, "generation_config", None) is not None:
+        ends = sorted(end_ids(model, tokenizer))
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
     folder.mkdir(parents=True, exist_ok=True)
     beside.save(settle(model, name=name), folder)
     tokenizer.save_pretrained(folder)
