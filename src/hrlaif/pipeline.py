@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from hrlaif import work
 from hrlaif.config import Config
+from hrlaif.errors import UsageError
 from hrlaif.llm import Local, Vllm
 from hrlaif.materials import unused
 from hrlaif.reward.parts import models, of_samples, of_the_run
@@ -142,6 +143,24 @@ def stages(config: Config) -> list[Stage]:
         Stage("report", ("evaluation",), page, (), work.report),
     ]
     return [stage for stage in table if stage.name not in off]
+
+
+def named(config: Config, until: str | None, *, redo: str | None = None) -> list[Stage]:
+    """The stages up to and with `until`, all where it is None.
+
+    Raises UsageError for an unknown name, and for a stage to `redo` that comes after `until`.
+    """
+    found = stages(config)
+    names = [stage.name for stage in found]
+    for name in (until, redo):
+        if name is not None and name not in names:
+            raise UsageError(f"stage {name!r} is none of {', '.join(names)}")
+    wanted = found if until is None else found[: names.index(until) + 1]
+    if redo is not None and redo not in names[: len(wanted)]:
+        raise UsageError(
+            f"--redo {redo}: it comes after --until {until}, so it would not be redone"
+        )
+    return wanted
 
 
 def _teaching(config: Config) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from hrlaif.llm.remote import Remote
 from hrlaif.llm.vllm_server import COMMAND
 from hrlaif.materials import teaches
 from hrlaif.memory import GIB, needed, parameters
-from hrlaif.pipeline import stages
+from hrlaif.pipeline import named
 from hrlaif.pricing import Price, by_votes, row_by_votes, row_of, together, total, usd
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Row
@@ -79,21 +79,24 @@ class Line:
         }
 
 
-def expectations(folder: Path, config: Config, redo: str | None = None) -> Iterator[Line]:
+def expectations(
+    folder: Path, config: Config, redo: str | None = None, until: str | None = None
+) -> Iterator[Line]:
     """A line a stage, from the settings and the prompts and pairs that they name; and the sum.
 
-    Summed is what is left: the first stage that is not done, or `redo`, and all after it.
+    Summed is what is left: the first stage that is not done, or `redo`, and all after it, with
+    `until` as the last. Raises UsageError as `pipeline.named` does.
     """
-    named = read(config)
+    models = read(config)
     pairs = config.labeling.pairs
     outside = {"prompts": tuple(config.prompts.sources), "label": (pairs,) if pairs else ()}
     done: list[Line] = []
     left: list[Line] = []
     anew = False
-    for stage in stages(config):
+    for stage in named(config, until, redo=redo):
         anew = anew or stage.name == redo
         state, why = ("to do", "") if anew else standing(folder, stage, config)
-        works = asked(stage.name, named)
+        works = asked(stage.name, models)
         with using(stage.compute(config)):
             line = Line(
                 name=stage.name,

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from hrlaif.config import Config
-from hrlaif.errors import HrlaifError, Interrupted, TooManyAbstentions, UsageError
+from hrlaif.errors import HrlaifError, Interrupted, TooManyAbstentions
 from hrlaif.failures import Failure, failure, raised
 from hrlaif.llm.call import Totals
 from hrlaif.llm.ledger import Ledger
-from hrlaif.pipeline import Stage, stages
+from hrlaif.pipeline import Stage, named, stages
 from hrlaif.progress import say, spending
 from hrlaif.run import (
     Receipt,
@@ -68,17 +68,6 @@ def run(folder: Path, config: Config, *, until: str | None = None, command: str 
             _not_too_silent(folder, stage, config)
 
 
-def named(config: Config, until: str | None) -> list[Stage]:
-    """The stages up to and with `until`; raises UsageError for an unknown name."""
-    found = stages(config)
-    if until is None:
-        return found
-    names = [stage.name for stage in found]
-    if until not in names:
-        raise UsageError(f"stage {until!r} is none of {', '.join(names)}")
-    return found[: names.index(until) + 1]
-
-
 def redo(
     folder: Path, config: Config, name: str, *, until: str | None = None, command: str = ""
 ) -> None:
@@ -87,15 +76,12 @@ def redo(
     Nothing is forgotten where the same `command` did so before and was stopped: it goes on. Raises,
     with nothing forgotten, what would keep the run from coming to that stage.
     """
-    *before, first = named(config, name)
-    if first not in named(config, until):
-        raise UsageError(
-            f"--redo {name}: it comes after --until {until}, so it would not be redone"
-        )
+    *before, _ = named(config, name)
+    again = named(config, until, redo=name)[len(before) :]
     with only_process(folder):
         for stage in before:
             held(folder, stage, config)
-        if command and _under_way(folder, config, named(config, until)[len(before) :], command):
+        if command and _under_way(folder, config, again, command):
             say(f"--redo {name}: goes on with what this command began")
             return
         for stage in named(config, None)[len(before) :]:

@@ -77,6 +77,20 @@ def test_a_dry_run_sends_and_writes_nothing(hrlaif, finished, tmp_path, server):
     assert not folder.exists()
 
 
+def test_a_dry_run_prices_no_stage_after_until(hrlaif, finished, tmp_path):
+    given = ("run", finished.folder, "--dry-run", "--until", "label")
+    fresh = hrlaif.here(
+        *("run", tmp_path / "run", *given[2:], "--config", finished.config, *finished.set), "--json"
+    )
+    found = json.loads(fresh.stdout)
+    assert [s["stage"] for s in found["stages"]] == ["prompts", "sft", "responses", "label"]
+    assert found["left"]["calls"] == sum(s["calls"] for s in found["stages"]) > 0
+    done = json.loads(hrlaif.here(*given, "--json").stdout)
+    assert (len(done["stages"]), done["left"]["calls"]) == (4, 0)
+    refused = hrlaif.here(*given, "--redo", "policy", code=2)
+    assert "--redo policy: it comes after --until label" in refused.stderr
+
+
 def test_init_writes_a_recipe_once_and_never_over_another(hrlaif, tmp_path):
     folder = tmp_path / "run"
     hrlaif("init", folder, "--recipe", "rlaif")

@@ -94,6 +94,7 @@ def run(
     """Run every stage that is not done yet; the same command resumes after any stop."""
     from hrlaif import running, scoring
     from hrlaif.config import load, refuse_missing_models, with_changes
+    from hrlaif.pipeline import named
     from hrlaif.standing import refuse_changed
 
     file, kept = config or _own(run), _changes(changes, limit)
@@ -101,10 +102,9 @@ def run(
     if only is not None:
         running.run_stage(run, settings, only, command=command())
         return
-    running.named(settings, until)
-    running.named(settings, redo)
+    named(settings, until, redo=redo)
     if dry_run:
-        _print_plan(run, settings, redo=redo, as_json=as_json)
+        _print_plan(run, settings, redo=redo, until=until, as_json=as_json)
         return
     if as_json:
         raise UsageError("run --json goes with --dry-run; `hrlaif status --json` tells of a run")
@@ -226,12 +226,17 @@ def _say_limit(file: Path, changes: list[str], limit: int | None) -> None:
 
 
 def _print_plan(
-    folder: Path, settings: Config, *, redo: str | None = None, as_json: bool = False
+    folder: Path,
+    settings: Config,
+    *,
+    redo: str | None = None,
+    until: str | None = None,
+    as_json: bool = False,
 ) -> None:
     from hrlaif.planning import expectations, notes
     from hrlaif.pricing import in_words_by_votes
 
-    *lines, left = expectations(folder, settings, redo)
+    *lines, left = expectations(folder, settings, redo, until)
     said = notes(settings)
     if as_json:
         stages = [line.row() for line in lines]
