@@ -2,15 +2,20 @@
 
 import json
 import re
+import shutil
 import sqlite3
 import time
 
 import pytest
 
+from hrlaif.cli.study import _trained
 from hrlaif.pages import words
+from hrlaif.records import Candidate, Preference
 from hrlaif.rows import read_rows
 from hrlaif.statistics import Figure, read_calibration
 from hrlaif.study.page import write_page
+
+from .conftest import make
 
 JUDGE = "scripted:accuracy=0.8,obeys=0.5,failure=0.02,position_bias=0.1"
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
@@ -31,8 +36,6 @@ def figures(value, path=""):
 @pytest.fixture(scope="module")
 def made(hrlaif, tmp_path_factory):
     """A study of two judges on sixty pairs."""
-    from .conftest import make
-
     folder = tmp_path_factory.mktemp("study")
     path = folder / "pairs.jsonl"
     with path.open("w") as stream:
@@ -304,6 +307,40 @@ def test_a_reward_model_of_a_language_model_learns_from_the_labels(
     assert (one["learning"]["draws"], one["noise"]["folds"]) == (1, 3)
     # All 8 labels, the same with none, one and two turned round, three folds: each model is kept.
     assert len(list((tmp_path / "o" / "reward_models").iterdir())) <= 8
+
+
+def test_a_reward_model_is_used_again_only_for_the_same_texts_labels_and_weights(
+    tiny_model, tmp_path, monkeypatch
+):
+    trained = []
+
+    def train(settings, preferences, base, folder, *, seed):
+        folder.mkdir(parents=True)
+        (folder / "evaluation.json").write_text("{}")
+        trained.append(folder.name)
+
+    monkeypatch.setattr("hrlaif.reward.train.train", train)
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    labels = [Preference(comparison=i.comparison, prob_a=0.7, labeler="x") for i in make(3)]
+
+    def made(labels):
+        _trained(str(base), tmp_path / "models", 0, (labels, []))
+        return len(trained)
+
+    assert (made(labels), made(labels)) == (1, 1)
+
+    def first(**update):
+        return labels[0].comparison.model_copy(update=update)
+
+    unsaid = labels[0].model_copy(update={"comparison": first(human_preference=None)})
+    assert made([unsaid, *labels[1:]]) == 1  # nothing is learnt from people's word
+    other = labels[0].model_copy(update={"comparison": first(a=Candidate(text="Another."))})
+    assert made([other, *labels[1:]]) == 2
+    assert made([labels[0].model_copy(update={"prob_a": 0.6}), *labels[1:]]) == 3
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    assert (made(labels), made(labels)) == (4, 4)
 
 
 def test_one_order_is_not_chosen_for_what_its_place_gets_right(hrlaif, tmp_path):

@@ -31,7 +31,7 @@ from hrlaif.errors import DataError, TooManyAbstentions, UsageError
 from hrlaif.machine import circumstances
 from hrlaif.progress import say
 from hrlaif.records import Preference, Row
-from hrlaif.run import now, sha256
+from hrlaif.run import now, sha256, sketch
 from hrlaif.settings import Compute, plain
 
 _OF_PEOPLE = ("human_preference", "winner", "votes", "chosen", "gold_preference")
@@ -210,8 +210,8 @@ def _trained(
     from hrlaif.reward.train import train
 
     learnt, asked = rows
-    key = digest([base, seed, [[p.comparison.id, p.prob_a] for p in learnt]])
-    folder = home / key
+    made_of = sketch(Path(base)) if Path(base).exists() else None
+    folder = home / digest([base, made_of, seed, [[_asked(p), p.prob_a] for p in learnt]])
     if not (folder / "evaluation.json").exists():
         train(RewardTraining(heldout_share=0), learnt, base, folder, seed=seed)
     sides = [
@@ -225,6 +225,12 @@ def _trained(
         missing = next(s for s in scores if s.value is None)
         raise DataError(f"{missing.id} has no reward ({missing.reason}): drop that pair")
     return [a - b for a, b in zip(values[::2], values[1::2], strict=True)]
+
+
+def _asked(label: Preference) -> Row:
+    """The comparison without people's word, from which no reward model learns."""
+    unknown = {"human_preference": None, "gold_preference": None}
+    return label.comparison.model_copy(update=unknown).row()
 
 
 def _not_too_silent(row: Row, allowed: float) -> None:
