@@ -123,6 +123,27 @@ def test_a_redo_begins_anew_where_another_command_has_redone_a_later_stage(tmp_p
     assert not checkpoint.exists()
 
 
+def test_labels_redone_with_another_preamble_report_the_price_of_their_own_calls_alone(
+    write, server, tmp_path
+):
+    rows = [{"prompt": f"Say {n}.", "responses": ["Yes.", f"No {n}."]} for n in range(4)]
+    judge = {"kind": "remote", "model": "m", "base_url": server.url, "price": [1000, 1000]}
+    server.answer = lambda body, n: server.top({"1": 0.7, "2": 0.2})  # ten tokens: a cent
+    run = tmp_path / "run"
+    asked = []
+    for preamble in ("base", "detailed", "base"):
+        labeling = {"pairs": str(write("p.jsonl", rows)), "labeler": {"preamble": preamble}}
+        config = Config.parse({**SMALL, "judge": judge, "labeling": labeling})
+        if asked:
+            running.redo(run, config, "label")
+        else:
+            running.run_stage(run, config, "prompts")
+        cost = running.run_stage(run, config, "label").cost
+        asked.append(len(server.calls))
+        assert (cost["calls"], cost["usd"]) == (8, pytest.approx(0.08)), preamble
+    assert asked == [8, 16, 16]
+
+
 def test_of_settings_changed_by_hand_the_stage_that_they_belong_to_is_stale_and_says_why(tmp_path):
     made(tmp_path, Config.parse(SMALL), *WHOLE)
     changed = Config.parse({**SMALL, "reward": {"epochs": 7}})

@@ -84,7 +84,12 @@ def redo(
         if command and _under_way(folder, config, again, command):
             say(f"--redo {name}: goes on with what this command began")
             return
-        for stage in named(config, None)[len(before) :]:
+        forgotten = named(config, None)[len(before) :]
+        if (folder / LEDGER).exists():
+            with Ledger(folder / LEDGER) as ledger:
+                for stage in forgotten:
+                    ledger.begin_anew(stage.name)
+        for stage in forgotten:
             forget(folder, stage.name, stage.writes)
 
 

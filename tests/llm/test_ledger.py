@@ -57,6 +57,27 @@ def test_totals_are_sums_and_an_unknown_cost_is_not_zero(tmp_path):
         assert ledger.totals("score").calls == 0
 
 
+def test_a_stage_begun_anew_counts_what_it_asks_in_all_its_sittings_and_nothing_else(tmp_path):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path, stage="label") as ledger:
+        ledger.record_many([call("a"), call("b"), call("c", status="lost")])
+    with Ledger(path) as ledger:
+        ledger.begin_anew("label")
+        assert (ledger.totals("label").calls, ledger.totals().calls, ledger.spent()) == (0, 2, 0.75)
+    for again in range(2):  # the second sitting finds what the first was told
+        with Ledger(path, stage="label") as ledger:
+            assert ledger.find("a") == '{"answer": "a"}'
+            if not again:
+                ledger.record(call("new"))
+        with Ledger(path, stage="evaluate") as ledger:
+            assert ledger.find("b")  # asked by another stage, it is not of this one again
+    with Ledger(path) as ledger:
+        found = ledger.totals("label")
+        assert (found.calls, found.cost, ledger.spent()) == (2, 0.5, 1.0)
+    listed = {row["stage"]: row["calls"] for row in cost_table(path)}
+    assert listed == {"label": 2, "label, before --redo": 1}
+
+
 def test_the_first_answer_stands_and_both_payments_count(tmp_path):
     with Ledger(tmp_path / "l.sqlite") as ledger:
         ledger.record(call("k"))

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 from uuid import uuid4
 
 from hrlaif.errors import BudgetReached, UsageError
-from hrlaif.llm.ledger_file import LOST
+from hrlaif.llm.ledger_file import LOST, unsynced
 
 _SILENT = 3600.0
 """Seconds without a sign after which a process has ended: longer than any call should take."""
@@ -52,7 +51,7 @@ class Budget:
 
     def open(self, db: sqlite3.Connection) -> None:
         """Makes the table, and books what processes that were killed had set aside."""
-        with _unsynced(db):
+        with unsynced(db):
             for statement in _SCHEMA:
                 db.execute(statement)
             before = time.time() - _SILENT
@@ -64,7 +63,7 @@ class Budget:
         self, db: sqlite3.Connection, worst_case: float, spent: Callable[[], float]
     ) -> None:
         """Raises BudgetReached where this call could lead beyond the maximum."""
-        with _unsynced(db):
+        with unsynced(db):
             others = self._others(db)
             before = spent()
             mine = math.fsum([*self._amounts, worst_case])
@@ -90,14 +89,14 @@ class Budget:
         """Gives a reservation back; while there are others, the file hears of it with the next."""
         self._amounts.remove(worst_case)
         if not self._amounts:
-            with _unsynced(db):
+            with unsynced(db):
                 self._write(db, 0.0)
 
     def close(self, db: sqlite3.Connection) -> None:
         """Leaves nothing set aside."""
         if self._amounts:
             self._amounts.clear()
-            with _unsynced(db):
+            with unsynced(db):
                 self._write(db, 0.0)
 
     def _others(self, db: sqlite3.Connection) -> float:
@@ -110,17 +109,3 @@ class Budget:
             return
         row = (self._owner, self._stage, amount, time.time())
         db.execute("INSERT OR REPLACE INTO reserved VALUES (?, ?, ?, ?)", row)
-
-
-@contextmanager
-def _unsynced(db: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that need not outlast a power cut, so it does not wait for the disk."""
-    db.execute("PRAGMA synchronous = NORMAL")
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        db.execute("PRAGMA synchronous = FULL")

@@ -21,7 +21,7 @@ from uuid import uuid4
 from hrlaif.errors import DataError, UsageError
 from hrlaif.llm.budget import Budget
 from hrlaif.llm.call import NO_CALLS, Call, Totals, totals_of
-from hrlaif.llm.ledger_file import LOST, as_json, connect, plain, telling
+from hrlaif.llm.ledger_file import LOST, as_json, connect, plain, telling, unsynced
 from hrlaif.progress import say
 
 # A key answered twice (two processes at once) keeps its first answer and adds up what was paid; of
@@ -35,7 +35,8 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING response
 """
 _FIND = """
-SELECT response, prompt_tokens, completion_tokens, seconds, COALESCE(cost, 0.0), cost IS NULL
+SELECT response, stage, prompt_tokens, completion_tokens, seconds, COALESCE(cost, 0.0),
+  cost IS NULL
 FROM calls WHERE key = ?
 """
 _TOTALS = f"""
@@ -106,7 +107,7 @@ class Ledger:
         """The answer to this call, if there is one; counts as a hit.
 
         One that is not `readable`, as where a row was cut, is set apart to be asked for again: its
-        cost stays.
+        cost stays. One from before its stage was begun anew is of the stage again.
         """
         with self.file() as db:
             row = db.execute(_FIND, (key,)).fetchone()
@@ -116,7 +117,10 @@ class Ledger:
                 row = None
             self.hits += row is not None
             if row is not None:
-                self.used = self.used.plus(Totals(1, *row[1:]))
+                self.used = self.used.plus(Totals(1, *row[2:]))
+                if row[1] == _earlier(self.stage):
+                    with unsynced(db):
+                        db.execute("UPDATE calls SET stage = ? WHERE key = ?", (self.stage, key))
         return None if row is None else str(row[0])
 
     def record(self, call: Call) -> str:
@@ -176,6 +180,11 @@ class Ledger:
         """Sums over one stage, or over all."""
         with self.file() as db:
             return Totals(*db.execute(_TOTALS, {"stage": stage}).fetchone())
+
+    def begin_anew(self, stage: str) -> None:
+        """Takes what was asked until now out of a stage's totals, but for what it asks again."""
+        with self.file("cannot be written") as db:
+            db.execute("UPDATE calls SET stage = ? WHERE stage = ?", (_earlier(stage), stage))
 
     def reserve(self, worst_case: float | None) -> None:
         """Sets aside what a call may cost before it is sent; `release` it when it has ended.
@@ -245,6 +254,11 @@ class Ledger:
                 )
             with telling(self.path, what):
                 yield self._db
+
+
+def _earlier(stage: str) -> str:
+    """What the calls of a stage are listed as, once it was begun anew."""
+    return f"{stage}, before --redo"
 
 
 _CURRENT: ContextVar[Ledger | None] = ContextVar("ledger", default=None)
