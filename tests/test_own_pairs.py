@@ -1,6 +1,7 @@
 """Pairs of one's own in a run: what is asked at the end is in no training."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -62,6 +63,32 @@ def test_pairs_on_prompts_of_the_test_are_in_no_training(run):
     assert {r.prompt.messages[0].content for r in imitated}.isdisjoint(last)
     ids = {p.id for p in read_prompts(folder)}
     assert {p.comparison.prompt.id for p in told} == ids
+
+
+def test_a_limit_on_prompts_leaves_out_the_other_pairs_of_their_file(run, capsys):
+    config, folder = run
+    few = config.model_copy(update={"prompts": config.prompts.model_copy(update={"train": 6})})
+    prompts(few, folder)
+    found = own_pairs(few, folder)
+    splits = Counter(pair.prompt.split for pair in found)
+    assert splits == {"train": 6, "validation": 8, "test": 12}
+    assert "14 pairs left out, of prompts that prompts.train or" in capsys.readouterr().err
+    told = [Preference(comparison=c, prob_a=1.0, labeler="human/people") for c in found]
+    assert len(held_out(told, share=0.1, seed=0)[0]) == 6
+    imitated = _from_pairs(Sft(source="preferred"), told).responses
+    assert sum(r.prompt.split == "train" for r in imitated) == 6
+
+
+def test_pairs_of_another_file_all_count_and_what_limits_them_is_said(run, write, capsys):
+    config, folder = run
+    rows = [{"prompt": f"Another {n}?", "responses": ["a", "b"]} for n in range(5)]
+    labeling = config.labeling.model_copy(update={"pairs": str(write("others.jsonl", rows))})
+    asked = config.prompts.model_copy(update={"train": 6})
+    few = config.model_copy(update={"labeling": labeling, "prompts": asked})
+    assert len(own_pairs(few, folder)) == 5
+    told = capsys.readouterr().err
+    assert "5 pairs of no prompt of the run" in told
+    assert "labeling.limit and sft.at_most do" in told
 
 
 def test_labels_of_own_pairs_are_stale_where_the_prompts_are_split_anew(run):

@@ -34,7 +34,8 @@ class Labeling(Settings):
     """Which comparisons get which labels."""
 
     pairs: str | None = None
-    """A file of pairs to label instead of the policy's own responses, as in the RLAIF paper."""
+    """A file of pairs to label instead of the policy's own responses, as in the RLAIF paper. Where
+    the prompts come from it too, only pairs of the prompts that were taken count; else all do."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first so many comparisons."""
     pairing: Pairing = Pairing()

@@ -9,6 +9,7 @@ from hrlaif.config import Config
 from hrlaif.errors import DataError, UsageError
 from hrlaif.labeling import Human, Hybrid, Verified
 from hrlaif.llm import Local, Packaged
+from hrlaif.progress import number, say
 from hrlaif.prompts import with_options
 from hrlaif.protocols import Labeler, LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
@@ -99,8 +100,7 @@ def unused(config: Config) -> set[str]:
 def own_pairs(config: Config, folder: Path | None = None) -> list[Comparison]:
     """The pairs of `labeling.pairs`, of which people may have said which is better.
 
-    In the run of `folder` a pair on one of its prompts, by the turns, has that prompt's split and
-    id: what is asked at the end is in no training, in whatever file it stands again.
+    In the run of `folder` they are those of `on_prompts`.
     """
     if not config.labeling.pairs:
         raise UsageError("labeling.pairs: name the file of pairs that people have compared")
@@ -108,13 +108,36 @@ def own_pairs(config: Config, folder: Path | None = None) -> list[Comparison]:
         pairs = comparisons_from(read_rows(config.labeling.pairs))
     except DataError as error:
         raise DataError(f"labeling.pairs: {error}") from None
-    if folder is None:
-        return pairs
-    known = {p.messages: {"id": p.id, "split": p.split} for p in read_prompts(folder)}
+    return pairs if folder is None else on_prompts(config, pairs, read_prompts(folder))
+
+
+def on_prompts(
+    config: Config, pairs: Sequence[Comparison], prompts: Sequence[Prompt]
+) -> list[Comparison]:
+    """Pairs on one of the run's prompts, by the turns, with that prompt's split and id, and others.
+
+    What is asked at the end is in no training, in whatever file it stands again. Others are left
+    out where the run's prompts come from the same file, and only some were taken.
+    """
+    known = {p.messages: {"id": p.id, "split": p.split} for p in prompts}
+    found = [(pair, known.get(with_options(pair.prompt).messages)) for pair in pairs]
+    others = sum(of_the_run is None for _, of_the_run in found)
+    sources = {Path(source).resolve() for source in config.prompts.sources}
+    same = Path(str(config.labeling.pairs)).resolve() in sources
+    if others and same:
+        say(
+            f"labeling.pairs: {number(others, 'pair')} left out, of prompts that prompts.train or "
+            "prompts.categories leaves out"
+        )
+    elif others and config.prompts.train is not None:
+        say(
+            f"labeling.pairs: {number(others, 'pair')} of no prompt of the run, which "
+            "prompts.train does not limit: labeling.limit and sft.at_most do"
+        )
     return [
-        pair.model_copy(update={"prompt": pair.prompt.model_copy(update=of_the_run)})
-        for pair in pairs
-        for of_the_run in [known.get(with_options(pair.prompt).messages, {})]
+        pair.model_copy(update={"prompt": pair.prompt.model_copy(update=of_the_run or {})})
+        for pair, of_the_run in found
+        if of_the_run or not same
     ]
 
 
