@@ -121,6 +121,7 @@ def watch_of(config: Config, folder: Path, reward: Reward, base: str) -> Watch |
         seed=config.seed,
         renewal=renewal,
         grader=config.judge,
+        max_abstentions=config.max_abstentions,
     )
 
 

@@ -24,6 +24,7 @@ from hrlaif.materials import (
     weights,
 )
 from hrlaif.policy import Dpo
+from hrlaif.progress import say
 from hrlaif.protocols import pairs_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import Abstention, Comparison, Preference
@@ -174,6 +175,8 @@ def policy(config: Config, folder: Path) -> Counts:
     watched = read_prompts(folder, "validation")
     where: dict[str, Any] = {"start": begin, "folder": out, "validation": watched}
     counts: dict[str, Any] = {}
+    if part.staleness is not None and part.learns_from != "reward":
+        say("  policy.staleness does nothing here: no reward is raised that could grow stale")
     if isinstance(part.algorithm, Dpo):
         probabilities, share = part.algorithm.probabilities, part.algorithm.heldout_share
         told = [learnt_from(p, probabilities) for p in learnable(config, folder)]
@@ -190,7 +193,12 @@ def policy(config: Config, folder: Path) -> Counts:
     judge = config.evaluation.judge or config.judge
     chosen = candidates.decide(part, out, config.evaluation.labeler, judge)
     candidates.save_chosen(part, begin, out, chosen.chosen)
-    return {"steps": part.steps, "chosen_step": chosen.chosen, **counts}
+    return {
+        "steps": part.steps,
+        "chosen_step": chosen.chosen,
+        "abstained_share": chosen.abstained_share,
+        **counts,
+    }
 
 
 def evaluate(config: Config, folder: Path) -> Counts:

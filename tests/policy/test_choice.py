@@ -83,6 +83,13 @@ def test_an_abstention_is_counted_and_is_in_no_mean() -> None:
     assert choice.candidates[0].win_rate.n == 2
 
 
+def test_the_share_of_abstentions_is_of_what_the_judge_was_asked() -> None:
+    candidates = {5: responses("?", "0.8", "sft"), 10: responses("?", "?", "sft")}
+    assert choose(candidates, BASELINE, ByHand(), JUDGE).abstained_share == 3 / 4
+    same = {5: responses("sft", "sft", "sft")}
+    assert choose(same, BASELINE, ByHand(), JUDGE).abstained_share == 0
+
+
 def test_of_equal_checkpoints_the_earliest_is_chosen() -> None:
     same = responses("0.6", "0.6", "0.6")
     assert choose({30: same, 10: same, 20: same}, BASELINE, ByHand(), JUDGE).chosen == 10

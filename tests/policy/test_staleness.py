@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 
 from hrlaif import scoring
 from hrlaif.config import Config
+from hrlaif.errors import TooManyAbstentions
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.policy import Policy, Staleness, candidates
 from hrlaif.policy.loop import train
 from hrlaif.policy.rollouts import Scorer
 from hrlaif.policy.staleness import Renewal, Watch, agreement, is_stale
-from hrlaif.protocols import LanguageModel
+from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import (
     Abstention,
     Comparison,
@@ -189,11 +190,19 @@ class Learner:
 
 
 def run(
-    how: Policy, prompts: list[Prompt], start: Path, folder: Path, *, learner: Learner | None
+    how: Policy,
+    prompts: list[Prompt],
+    start: Path,
+    folder: Path,
+    *,
+    learner: Learner | None,
+    labeler: Labeler | None = None,
+    max_abstentions: float = 1.0,
 ) -> list[dict[str, Any]]:
     renewal = Renewal(learner.train, learner.at) if learner else None
-    judge, labeler = Scripted(seed=5), Pairwise()
-    watch = Watch(Count(), labeler, judge, folder, seed=1, renewal=renewal)
+    judge, labeler = Scripted(seed=5), labeler or Pairwise()
+    given: dict[str, Any] = {"renewal": renewal, "max_abstentions": max_abstentions}
+    watch = Watch(Count(), labeler, judge, folder, seed=1, **given)
     more: dict[str, Any] = {"validation": prompts[6:], "watch": watch, "seed": 1}
     train(how, prompts[:6], Scorer(watch, judge), start=start, folder=folder, **more)
     return metrics.read(folder / "staleness.jsonl")
@@ -228,6 +237,56 @@ def test_a_stale_reward_learns_from_fresh_labels_and_the_run_goes_on_with_it(
     for row in scored:
         word = "w7" if row["step"] <= 2 else "w5"  # five labels: the word of the new reward
         assert row["reward"] == row["response"].split().count(word)
+
+
+class Silent(Longer):
+    """Of training prompts, which a refresh is labelled on, it judges so many pairs and no more."""
+
+    judged: int = 0
+    taught: tuple[str, ...]
+
+    def label(
+        self, comparisons: Sequence[Comparison], judge: LanguageModel
+    ) -> list[Preference | Abstention]:
+        fresh = [c for c in comparisons if c.prompt.id in self.taught]
+        silent = {c.id for c in fresh[self.judged :]}
+        return [
+            Abstention(comparison=c, labeler="longer", reason="out of words")
+            if c.id in silent
+            else self._one(c)
+            for c in comparisons
+        ]
+
+
+def test_a_refresh_without_any_label_is_none_and_leaves_the_reward_as_it_was(
+    prompts: list[Prompt], start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = settings(then="refresh", refresh_pairs=5, every=1, at_most=1)
+    silent = Silent(taught=tuple(prompt.id for prompt in prompts[:6]))
+    rows = run(how, prompts, start, tmp_path, learner=Learner(), labeler=silent)
+    assert [(row["stale"], row["refreshed"]) for row in rows[1:4]] == [(True, None)] * 3
+    assert not any("fresh_labels" in row for row in rows)
+    assert not list(tmp_path.glob("refresh_*/*"))
+    assert capsys.readouterr().err.count("no fresh pair has a label: the reward stays") == 3
+    for row in metrics.read(tmp_path / "samples.jsonl"):
+        assert row["reward"] == row["response"].split().count("w7")
+
+
+def test_a_labeler_that_is_too_silent_stops_a_refresh_and_is_asked_anew(
+    prompts: list[Prompt], start: Path, tmp_path: Path
+) -> None:
+    how, taught = settings(then="refresh", refresh_pairs=5), tuple(p.id for p in prompts[:6])
+    silent, told = Silent(taught=taught, judged=1), Silent(taught=taught, judged=9)
+    more: dict[str, Any] = {"learner": Learner(), "max_abstentions": 0.5}
+    with pytest.raises(TooManyAbstentions, match=r"4 of 5 fresh pairs .*out of words.* 50% allow"):
+        run(how, prompts, start, tmp_path, labeler=silent, **more)
+    assert not (tmp_path / "refresh_000002" / "preferences.jsonl").exists()
+    rows = run(how, prompts, start, tmp_path, labeler=told, **more)
+    assert [(row["refreshed"], row.get("fresh_labels")) for row in rows] == [
+        (None, None),
+        (2, 5),
+        (None, None),
+    ]
 
 
 @pytest.mark.parametrize("moment", ["in the refresh", "after the refresh"])

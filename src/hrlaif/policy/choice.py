@@ -35,6 +35,13 @@ class Choice(Measured):
     judge: str
     candidates: tuple[CandidateResult, ...]
 
+    @property
+    def abstained_share(self) -> float:
+        """Of all comparisons that the judge was asked about; 0 where it was asked about none."""
+        silent = sum(found.abstained for found in self.candidates)
+        told = sum(found.win_rate.n - found.identical for found in self.candidates)
+        return silent / max(silent + told, 1)
+
 
 def choose(
     candidates: Mapping[int, Sequence[Response]],

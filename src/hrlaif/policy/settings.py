@@ -102,7 +102,8 @@ class Policy(Settings):
     validation: Validation = Validation()
     """How the policy is watched on prompts that it is not trained on."""
     staleness: Staleness | None = None
-    """Null: the judge is not asked during RL whether the reward still says what it would."""
+    """Null: the judge is not asked during RL whether the reward still says what it would. Without
+    effect where no reward is raised: with dpo, and with online_dpo on a judge's labels."""
     checkpoints: Checkpoints = Checkpoints(every=10)
     """How often everything is saved, so that the same command continues bit for bit."""
 
@@ -132,4 +133,5 @@ class Policy(Settings):
     @property
     def renews(self) -> bool:
         """Whether a stale reward learns anew."""
-        return self.staleness is not None and self.staleness.then == "refresh"
+        how, raised = self.staleness, self.learns_from == "reward"
+        return raised and how is not None and how.then == "refresh"

@@ -13,12 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from hrlaif.errors import TooManyAbstentions
 from hrlaif.policy.actor import Actor
 from hrlaif.policy.rollouts import MODEL, Asked, Draw, respond
 from hrlaif.policy.settings import Policy, Staleness
 from hrlaif.progress import say
 from hrlaif.protocols import Labeler, LanguageModel, Reward, pairs_at_once
-from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Score, digest
+from hrlaif.records import (
+    Abstention,
+    Candidate,
+    Comparison,
+    Preference,
+    Response,
+    Row,
+    Score,
+    digest,
+)
 from hrlaif.rows.files import read_rows, write_rows
 from hrlaif.run import map_rows
 from hrlaif.statistics import mean, right
@@ -73,13 +83,16 @@ class Watch:
         seed: int = 0,
         renewal: Renewal | None = None,
         grader: LanguageModel | None = None,
+        max_abstentions: float = 1.0,
     ) -> None:
         """`folder` is the policy's. Without a `renewal` a stale reward is only told.
 
         The `judge` labels; a reward that asks for grades asks the `grader`, where that is another.
+        Above `max_abstentions` of the pairs that are labelled for a refresh, `look` raises
+        TooManyAbstentions.
         """
         self.reward, self.labeler, self.judge = reward, labeler, judge
-        self.grader = grader or judge
+        self.grader, self.max_abstentions = grader or judge, max_abstentions
         self.folder, self.seed, self.renewal = folder, seed, renewal
 
     def score(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Score]:
@@ -119,29 +132,52 @@ class Watch:
         return True
 
     def _refresh(self, renewal: Renewal, seen: Seen, how: Staleness, done: int) -> dict[str, Any]:
-        """New labels of what the policy writes now, and a reward that has learned from them too."""
+        """New labels of what the policy writes now, and a reward that has learned from them too.
+
+        Without any label the reward stays, and that is no refresh.
+        """
         out = self._place(done)
-        path, partial = out / "preferences.jsonl", out / "preferences.jsonl.partial"
+        path = out / "preferences.jsonl"
         if not path.exists():
-            seed = int(digest([self.seed, "refresh", done], length=8), 16)
-            pairs = seen.pairs(seen.trained, how.refresh_pairs, seed, done)
-            rows = map_rows(
-                partial,
-                [compared(a, b) for a, b in pairs],
-                lambda group: self.labeler.label(group, self.judge),
-                chunk=pairs_at_once(self.judge, self.labeler),
-                key=lambda comparison: comparison.id,
-                what="label anew",
-                unit="pairs",
-            )
-            write_rows(path, [row for row in rows if "prob_a" in row])
+            partial = path.with_name("preferences.jsonl.partial")
+            labels = self._labels(seen, how, done, partial)
+            if labels:
+                write_rows(path, labels)
             partial.unlink()
-        some = path.stat().st_size > 0
-        told = [Preference.from_row(row.values) for row in read_rows(path)] if some else []
+            if not labels:
+                say(f"  after {done} steps no fresh pair has a label: the reward stays as it is")
+                return {}
+        told = [Preference.from_row(row.values) for row in read_rows(path)]
         renewal.train(told, out)
         self.reward = renewal.at(out)
         say(f"  the reward has learned from {len(told)} fresh labels; RL goes on with it")
         return {"refreshed": done, "fresh_labels": len(told)}
+
+    def _labels(self, seen: Seen, how: Staleness, done: int, partial: Path) -> list[Row]:
+        """The labeler's word on fresh pairs, saved a chunk at a time; equal texts are not asked.
+
+        Where too many have none, all are asked anew the next time.
+        """
+        seed = int(digest([self.seed, "refresh", done], length=8), 16)
+        pairs = seen.pairs(seen.trained, how.refresh_pairs, seed, done)
+        rows = map_rows(
+            partial,
+            [asked for a, b in pairs if not (asked := compared(a, b)).identical],
+            lambda group: self.labeler.label(group, self.judge),
+            chunk=pairs_at_once(self.judge, self.labeler),
+            key=lambda comparison: comparison.id,
+            what="label anew",
+            unit="pairs",
+        )
+        silent = [row for row in rows if "prob_a" not in row]
+        if len(silent) > self.max_abstentions * len(rows):
+            partial.unlink()
+            raise TooManyAbstentions(
+                f"after {done} steps {len(silent)} of {len(rows)} fresh pairs have no label (the "
+                f"first: {silent[0]['reason']}), more than the {self.max_abstentions:.0%} allowed: "
+                "mend the judge and run the same command, or raise max_abstentions"
+            )
+        return [row for row in rows if "prob_a" in row]
 
     def _place(self, step: int) -> Path:
         return self.folder / f"refresh_{step:06d}"
