@@ -125,6 +125,9 @@ def test_a_reward_that_learns_anew_is_trained_beside_the_policy(count):
     anew = {"reward": {"lora": None}, "policy": {"staleness": {"then": "refresh"}}}
     assert count("policy", base=True, **told) == POLICY + JUDGE + BASE
     assert count("policy", base=True, **anew) == POLICY + JUDGE + BASE * (1 + 12 / 4)
+    labels = {"algorithm": {"kind": "online_dpo", "labels": "judge"}}
+    anew["policy"] |= labels  # no reward is raised that could learn anew
+    assert count("policy", base=True, **anew) == count("policy", base=True, policy=labels)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
