@@ -80,8 +80,8 @@ def run(
     limit: Annotated[
         int | None,
         typer.Option(
-            help="Train on at most this many prompts; later runs too, as `run` keeps "
-            "prompts.train in RUN/config.yaml."
+            help="Train on at most this many prompts, and on pairs of others only from another "
+            "file; later runs too, as `run` keeps prompts.train in RUN/config.yaml."
         ),
     ] = None,
     max_cost: Annotated[
