@@ -48,12 +48,12 @@ class Stage:
         waits = {"batch": False} if self.name == "policy" else {}
         return config.compute.model_copy(update=waits)
 
-    def _weights(self, config: Config) -> set[str]:
+    def _weights(self, config: Config) -> dict[str, str]:
         parts = [reduce(getattr, name.split("."), config) for name in self.settings]
         base = config.reward.base if "reward" in self.settings else None
         rewards = models(config.score) if "score" in self.settings else []
         shards = [name for name in rewards if not (Path(name) / _ONE_FILE).is_file()]
-        return {*_paths(parts), *shards, *([base] if base else [])}
+        return weights_of([*parts, *(Local(path=name) for name in (*shards, base) if name)])
 
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
@@ -72,9 +72,7 @@ class Stage:
         )
         named = [name for part in self.settings for name in outside.get(part, ()) if name]
         hashes = {name: sha256(Path(name)) for name in named if Path(name).is_file()}
-        for path in self._weights(config):
-            if Path(path).exists():
-                hashes[path] = sketch(Path(path))
+        hashes |= self._weights(config)
         found: dict[str, Any] = {"seed": config.seed}
         for name in self.settings:
             whole, _, only = name.partition(".")
@@ -82,6 +80,11 @@ class Stage:
             found[whole] = found.get(whole, {}) | part if only else part
         hashes |= texts_of(found)
         return found | ({"files": hashes} if hashes else {})
+
+
+def weights_of(parts: Any) -> dict[str, str]:
+    """By its path a sketch of each local model that settings name, however deep, if it is there."""
+    return {path: sketch(Path(path)) for path in {*_paths(parts)} if Path(path).exists()}
 
 
 def _paths(value: Any) -> Iterator[str]:

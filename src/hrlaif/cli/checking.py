@@ -31,7 +31,7 @@ from hrlaif.progress import number
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict
 from hrlaif.rows import write_rows
-from hrlaif.settings import Settings, plain
+from hrlaif.settings import Settings
 
 _CHUNK = 64
 
@@ -93,7 +93,7 @@ def check(
     def work(group: Sequence[Response]) -> Sequence[Verdict]:
         return asked.check(group, model)
 
-    settings = {"check": plain(asked), "judge": None if model is None else plain(model)}
+    settings = {"check": asked, "judge": model}
     job = Job(out, "check", settings, responses, computing(base_url, concurrency, max_cost, batch))
     if announced(of_responses(asked, model, items), dry_run, as_json):
         return

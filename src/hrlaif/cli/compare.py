@@ -10,7 +10,7 @@ import typer
 
 from hrlaif.cli.announced import announced
 from hrlaif.cli.compared import several_lines, two_lines
-from hrlaif.cli.jobs import cost_of, guard, held, not_too_silent, replacing, working
+from hrlaif.cli.jobs import cost_of, guard, held, not_too_silent, replacing, weights_read, working
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -164,7 +164,8 @@ def _begin(sides: _Sides, more: Row) -> None:
     # In their order: rows of A against B have the ids of those of B against A.
     settings = {**asked, "files": list(sides.files), **more}
     read = zip(sides.files, sides.responses, strict=True)
-    inputs = texts_of(settings) | {file: held(Path(file), rows) for file, rows in read}
+    inputs = texts_of(settings) | weights_read([sides.labeler, sides.judge])
+    inputs |= {file: held(Path(file), rows) for file, rows in read}
     guard(
         sides.out / "compare.partial.json",
         Receipt(stage="compare", settings=settings, inputs=inputs),

@@ -33,7 +33,7 @@ from hrlaif.cli.options import (
 )
 from hrlaif.progress import number
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
-from hrlaif.settings import Settings, plain
+from hrlaif.settings import Settings
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def label(
     def work(group: Sequence[Comparison]) -> list[Preference | Abstention]:
         return list(asked.label(group, model))
 
-    settings = {"labeler": plain(_settings(asked)), "judge": plain(model)}
+    settings = {"labeler": _settings(asked), "judge": model}
     job = Job(out, "label", settings, pairs, computing(base_url, concurrency, max_cost, batch))
     if announced(of_pairs(asked, model, items), dry_run, as_json):
         return
@@ -133,7 +133,7 @@ def score(
         scored: Sequence[Record] = asked.score(group, model)
         return scored
 
-    settings = {"reward": plain(_settings(asked)), "judge": None if model is None else plain(model)}
+    settings = {"reward": _settings(asked), "judge": model}
     job = Job(out, "score", settings, responses, computing(base_url, concurrency, max_cost, batch))
     size = size_of_responses(items, longest_of_reward(asked))
     if announced([(of_reward(asked, size), model)], dry_run, as_json):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from hrlaif.errors import TooManyAbstentions, UsageError
+from hrlaif.llm import Local
 from hrlaif.llm.ledger import Ledger
 from hrlaif.messages import digest
 from hrlaif.progress import number, say, spending
+from hrlaif.protocols import Reward
 from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
 from hrlaif.rows import read_rows, write_rows
@@ -25,7 +27,7 @@ from hrlaif.run import (
     texts_of,
     write_text,
 )
-from hrlaif.settings import Compute, using
+from hrlaif.settings import Compute, Settings, plain, using
 
 T = TypeVar("T", bound=Record)
 
@@ -33,7 +35,14 @@ T = TypeVar("T", bound=Record)
 class Job:
     """Rows of one file asked and saved a chunk at a time, resumable by the same command."""
 
-    def __init__(self, out: Path, stage: str, settings: Row, source: str, compute: Compute):
+    def __init__(
+        self,
+        out: Path,
+        stage: str,
+        asked: Mapping[str, Settings | None],
+        source: str,
+        compute: Compute,
+    ):
         if out.suffix != ".jsonl":
             raise UsageError(f"-o {out}: name a .jsonl file")
         self.out = out
@@ -44,7 +53,9 @@ class Job:
         self.aside = out.with_name(out.stem + ".abstentions.jsonl")
         self.source = Path(source)
         refuse_overwriting(self.source, self.out, self.aside)
-        self.receipt = Receipt(stage=stage, settings=settings, inputs=texts_of(settings))
+        settings = {name: None if part is None else plain(part) for name, part in asked.items()}
+        inputs = texts_of(settings) | weights_read(asked.values())
+        self.receipt = Receipt(stage=stage, settings=settings, inputs=inputs)
 
     def run(
         self,
@@ -91,6 +102,17 @@ class Job:
 def held(source: Path, items: Sequence[Record]) -> str:
     """sha256 of a file; of what no file holds, standard input or a hub id, a digest of its rows."""
     return sha256(source) if source.is_file() else digest([item.row() for item in items])
+
+
+def weights_read(parts: Iterable[object]) -> dict[str, str]:
+    """By its path a sketch of each local model and reward model that these parts compute with."""
+    from hrlaif.pipeline import weights_of
+    from hrlaif.reward.parts import models
+
+    there = list(parts)
+    rewards = [part for part in there if isinstance(part, Reward)]
+    trained = [Local(path=path) for reward in rewards for path in models(reward)]
+    return weights_of([*there, *trained])
 
 
 def refuse_overwriting(source: Path, *outputs: Path) -> None:
