@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from hrlaif.asking import read
 from hrlaif.config import load
 from hrlaif.labeling.pairing import Pairing, allowed
 from hrlaif.materials import own_pairs, read_prompts
@@ -77,6 +78,7 @@ def test_a_limit_on_prompts_leaves_out_the_other_pairs_of_their_file(run, capsys
     assert len(held_out(told, share=0.1, seed=0)[0]) == 6
     imitated = _from_pairs(Sft(source="preferred"), told).responses
     assert sum(r.prompt.split == "train" for r in imitated) == 6
+    assert read(few).pairs.number == 26  # as many are planned
 
 
 def test_pairs_of_another_file_all_count_and_what_limits_them_is_said(run, write, capsys):

@@ -24,7 +24,7 @@ from hrlaif.estimates import (
     tokens_of,
 )
 from hrlaif.labeling import Human
-from hrlaif.materials import own_pairs, rewarded, unverified
+from hrlaif.materials import on_prompts, own_pairs, rewarded, unverified
 from hrlaif.policy import Dpo
 from hrlaif.prompts import collect
 from hrlaif.protocols import LanguageModel
@@ -62,8 +62,9 @@ class Named(NamedTuple):
 
 def read(config: Config) -> Named:
     """Reads the prompts and the pairs that the settings name."""
-    given = own_pairs(config)[: config.labeling.limit] if config.labeling.pairs else None
-    return Named(config, collect(config.prompts, seed=config.seed), given)
+    prompts = collect(config.prompts, seed=config.seed)
+    own = on_prompts(config, own_pairs(config), prompts) if config.labeling.pairs else None
+    return Named(config, prompts, own[: config.labeling.limit] if own is not None else None)
 
 
 def asked(stage: str, named: Named) -> list[Asked]:
