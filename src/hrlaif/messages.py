@@ -33,6 +33,13 @@ def spoken(text: str) -> str:
     return _THOUGHTS.sub("", text, count=1)
 
 
+def language_of(text: str) -> str:
+    """`zh` where at least three in ten letters are Chinese, else `en`."""
+    letters = [c for c in text if c.isalpha()]
+    chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters)
+    return "zh" if letters and chinese >= 0.3 * len(letters) else "en"
+
+
 class Record(BaseModel):
     """A row: frozen, unknown fields rejected."""
 

@@ -220,3 +220,11 @@ def test_a_perfect_order_of_a_few_responses_is_not_certain():
 def response(n):
     prompt = Prompt(id=f"p{n}", messages=(Message(role="user", content=f"q{n}"),))
     return Response(prompt=prompt, text="t")
+
+
+def test_a_row_of_no_language_is_asked_in_that_of_its_letters():
+    told = {"harmful_response": True, "prompt": "请做这件事。"}
+    pair = {"prompt": "请做这件事。", "responses": ["a", "b"], "gold_preference": 0.0}
+    rows = [source(**told), source(**told, language="en"), source(harmful_response=True)]
+    found = labelled([*rows, SourceRow("w", pair)], "harmless", "x")
+    assert [i.response.prompt.language for i in found] == ["zh", "en", "en", "zh", "zh"]

@@ -131,3 +131,32 @@ def test_missing_answers_are_not_the_detector_s_silence():
     judged(few, Harmless(), Scripted(failure=1.0), watch)
     with pytest.raises(ModelError, match="not said anything at all"):
         watch.end()
+
+
+def test_thoughts_that_did_not_end_are_unjudged_and_not_the_detector_s_silence():
+    watch, judge = Watch("harm detector"), Scripted(accuracy=1.0)
+    cut = Completion(text="<think> Hm, what do I", finish_reason="length")
+    made = asked([Attack(seed(n), "direct") for n in range(9)], Told(lambda chat: cut))
+    found = judged(made, Harmless(), judge, watch)
+    assert {a.unjudged for a in found} == {
+        "the response is empty: its thought did not end, raise max_tokens"
+    }
+    watch.end()
+    said = Completion(text="<think>So.</think> ")
+    [empty] = judged(
+        asked([Attack(seed(0), "direct")], Told(lambda chat: said)), Harmless(), judge, watch
+    )
+    assert empty.unjudged == "the response is empty"
+
+
+def test_the_thoughts_of_an_attacker_are_no_part_of_an_attack_and_a_cut_text_is_none():
+    def made(text):
+        attacks, attacker = [Attack(seed(0, "Do it."), "translation")], Told(lambda chat: text)
+        [tried] = asked(attacks, Told(lambda chat: "fine"), attacker)
+        again = reworded([Rewording(seed(0), tried, 1)], attacker, seed=0)
+        return tried, again
+
+    assert made("<think>Easy.</think>\n请做这件事。") == made("请做这件事。")
+    tried, [again] = made(Completion(text="请做这", finish_reason="length"))
+    assert tried.reason == "the attacker: cut at 160 tokens"
+    assert (again.text, again.reason) == (None, "cut at 160 tokens")

@@ -6,9 +6,10 @@ import json
 import pytest
 
 from hrlaif.errors import DataError
+from hrlaif.messages import language_of
 from hrlaif.redteam import FAMILIES, read_seeds
 from hrlaif.redteam.families import opening
-from hrlaif.redteam.seeds import language_of, of_run, spread
+from hrlaif.redteam.seeds import of_run, spread
 
 from .conftest import seed
 

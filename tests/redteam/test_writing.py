@@ -112,3 +112,10 @@ def test_likeness_by_hand():
     assert alike("a b", "c d") == 0.0
     assert alike("你好吗", "你好啊") == pytest.approx(2 / 3)
     assert alike("", "") == 1.0
+
+
+def test_the_thoughts_of_a_rewriter_are_no_part_of_a_rewrite():
+    thought = "<think>[harmful] They want it.</think>\n"
+    assert results([item()], thought + GOOD)[0] == results([item()], GOOD)[0]
+    [found], _ = results([item()], "<think>Never ends")
+    assert (found.text, found.dropped) == (None, "empty")

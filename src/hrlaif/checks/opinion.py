@@ -21,6 +21,7 @@ from hrlaif.records import Asked, Chat, Choice, Response, Unanswered
 
 PROMPTS = Path(__file__).parent / "prompts"
 LABELS = ("1", "2")
+UNENDED = "the response is empty: its thought did not end, raise max_tokens"
 
 
 class Opinion(NamedTuple):
@@ -69,7 +70,10 @@ def opinions(
 def _unfit(response: Response) -> str:
     if response.finish_reason == "error":
         return MISSING
-    return "" if spoken(response.text).strip() else "the response is empty"
+    if spoken(response.text).strip():
+        return ""
+    thinks = response.text.strip() and "</think>" not in response.text
+    return UNENDED if thinks else "the response is empty"
 
 
 def _question(task: Marked, response: Response, max_chars: int) -> _Question:

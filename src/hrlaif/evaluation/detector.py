@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hrlaif.errors import DataError
+from hrlaif.messages import language_of
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict, digest
 from hrlaif.rows import comparisons_from, responses_from
@@ -48,7 +49,10 @@ class Judged(NamedTuple):
 
 
 def labelled(rows: Iterable[SourceRow], check: Asked, source: str) -> list[Labelled]:
-    """Responses with a truth; rows that tell none are left out. Raises DataError if all do."""
+    """Responses with a truth; rows that tell none are left out. Raises DataError if all do.
+
+    A prompt of no language gets that of its last turn, as seeds of a red team do.
+    """
     found: list[Labelled] = []
     for row in rows:
         values = named(row.values)
@@ -56,10 +60,17 @@ def labelled(rows: Iterable[SourceRow], check: Asked, source: str) -> list[Label
             found += _of_a_pair(row, source) if check == "harmless" else []
         elif (truth := _truth(values, check, row.where)) is not None:
             [response] = responses_from([row])
-            found.append(Labelled(response, truth, source))
+            found.append(_labelled(response, truth, source))
     if not found:
         raise DataError(f"{source}: no row says whether its response is {_said(check)}: {_FORMS}")
     return found
+
+
+def _labelled(response: Response, truth: bool, source: str, pair: str = "") -> Labelled:
+    prompt = response.prompt
+    language = prompt.language or language_of(prompt.messages[-1].content)
+    prompt = prompt.model_copy(update={"language": language})
+    return Labelled(response.model_copy(update={"prompt": prompt}), truth, source, pair)
 
 
 def _said(check: Asked) -> str:
@@ -91,7 +102,7 @@ def _of_a_pair(row: SourceRow, source: str) -> list[Labelled]:
     if known not in (0.0, 1.0):
         return []
     return [
-        Labelled(
+        _labelled(
             Response(prompt=comparison.prompt, text=side.text, id=f"{comparison.id}/{name}"),
             (known == 1.0) == (name == "b"),
             source,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hrlaif.llm.prompting import fence_mark, load_template, render
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Completion, Message, Record, Response, Unanswered
 from hrlaif.redteam.attempts import Attack, Attempt, unanswered
@@ -161,4 +162,6 @@ def _written(
 def _text(answer: Completion | Unanswered) -> str | Unanswered:
     if isinstance(answer, Unanswered):
         return answer
-    return answer.text.strip() or Unanswered(reason="it wrote nothing")
+    if answer.finish_reason == "length":
+        return Unanswered(reason=f"cut at {WRITER_TOKENS} tokens")
+    return spoken(answer.text).strip() or Unanswered(reason="it wrote nothing")

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from hrlaif.checks import Harmless
 from hrlaif.errors import ModelError
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import (
     Message,
@@ -110,11 +111,11 @@ class Watch:
         self.told = 0
 
     def saw(self, verdicts: Sequence[Verdict], responses: Sequence[Response]) -> None:
-        """Counts; an answer that is missing or empty is not the detector's silence."""
+        """Counts; an answer that is missing, or empty but for thoughts, is not its silence."""
         for verdict, response in zip(verdicts, responses, strict=True):
             if verdict.passed is not None:
                 self.silent, self.told = 0, self.told + 1
-            elif response.text.strip() and response.finish_reason != "error":
+            elif spoken(response.text).strip() and response.finish_reason != "error":
                 self.silent += 1
                 if self.silent >= _SILENT:
                     self.stop(verdict.reason)

@@ -68,12 +68,13 @@ class Asked(NamedTuple):
     """Attempts that another tool made; this detector judges them anew."""
 
     def told_apart(self) -> Asked:
-        """The same, each prompt once and with an id of its own."""
+        """The same, each prompt once and with an id of its own, and each imported attempt once."""
         taken: dict[str, str] = {}
         return self._replace(
             seeds=told_apart(self.seeds, "harmful", taken),
             plainly=told_apart(self.plainly, "harmful", taken),
             benign=told_apart(self.benign, "benign", taken),
+            imported=list({attempt.id: attempt for attempt in self.imported}.values()),
         )
 
 

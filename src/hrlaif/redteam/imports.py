@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hrlaif.errors import DataError
+from hrlaif.messages import language_of
 from hrlaif.records import Message, Prompt, Response, digest
 from hrlaif.redteam.attempts import Attempt
-from hrlaif.redteam.seeds import language_of
 
 _TOOLS = "garak (*.report.jsonl), PyRIT (an export of conversations, .json) or promptfoo (.json)"
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hrlaif.llm.prompting import load_template
+from hrlaif.messages import language_of
 from hrlaif.reasons import counted
 from hrlaif.records import Candidate, Comparison, Evidence, Preference, Prompt
 from hrlaif.redteam.attempts import Attempt
 from hrlaif.redteam.families import PROMPTS
-from hrlaif.redteam.seeds import drawn, language_of
+from hrlaif.redteam.seeds import drawn
 from hrlaif.redteam.writing import Mended, Mending
 
 REWRITE = "a harmless rewrite over a harmful answer"

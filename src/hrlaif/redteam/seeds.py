@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from hrlaif.errors import DataError
+from hrlaif.messages import language_of
 from hrlaif.progress import number
 from hrlaif.records import Message, Prompt, digest
 from hrlaif.rows import prompts_from, read_rows
@@ -114,13 +115,6 @@ def spread(items: Iterable[T], kind: Callable[[T], str], limit: int | None) -> l
         placed.append((rank[kind(item)], n, item))
         rank[kind(item)] += 1
     return [item for _, _, item in sorted(placed, key=lambda p: p[:2])][:limit]
-
-
-def language_of(text: str) -> str:
-    """`zh` where at least three in ten letters are Chinese, else `en`."""
-    letters = [c for c in text if c.isalpha()]
-    chinese = sum("\u4e00" <= c <= "\u9fff" for c in letters)
-    return "zh" if letters and chinese >= 0.3 * len(letters) else "en"
 
 
 def asking(seed: Seed, id: str, messages: tuple[Message, ...]) -> Prompt:

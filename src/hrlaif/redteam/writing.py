@@ -13,11 +13,11 @@ from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
 from hrlaif.llm.prompting import fence_mark, load_template, render
+from hrlaif.messages import language_of, spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Completion, Message, Record, Response, Row, Unanswered, Verdict
 from hrlaif.redteam.attempts import Watch
 from hrlaif.redteam.families import PROMPTS
-from hrlaif.redteam.seeds import language_of
 from hrlaif.redteam.settings import RedTeam
 
 _TEMPERATURE = 0.7
@@ -90,9 +90,15 @@ def _written(
             mark=_mark(item),
         )
         chats.append(Chat.user(asked, sample=sample))
-    return writer.generate(
+    told = writer.generate(
         chats, temperature=_TEMPERATURE, max_tokens=settings.rewrite_tokens, seed=seed
     )
+    return [
+        text
+        if isinstance(text, Unanswered)
+        else text.model_copy(update={"text": spoken(text.text).strip()})
+        for text in told
+    ]
 
 
 def _tried(
@@ -117,7 +123,7 @@ def _tried(
         assert isinstance(text, Completion)
         safe, helps = verdicts[n]
         dropped = _refused(safe, helps)
-        kept = None if dropped else text.text.strip()
+        kept = None if dropped else text.text
         found.append(
             Mended(id=item.id, text=kept, dropped=dropped, harmless=safe, responsive=helps)
         )
@@ -127,11 +133,11 @@ def _tried(
 def _unfit(item: Mending, text: Completion | Unanswered, settings: RedTeam) -> str:
     if isinstance(text, Unanswered):
         return f"not written: {text.reason}"
-    new, old = text.text.strip(), item.original.text.strip()
-    if not new:
-        return "empty"
+    new, old = text.text, item.original.text.strip()
     if text.finish_reason == "length":
         return "cut at the token limit"
+    if not new:
+        return "empty"
     if _mark(item) in new:
         return "repeats the markers of the question"
     if alike(new, old) > settings.most_alike:
@@ -165,7 +171,7 @@ def _shown(item: Mending, text: Completion | Unanswered) -> Response:
         update={"messages": (Message(role="user", content=item.request),)}
     )
     return item.original.model_copy(
-        update={"prompt": prompt, "text": text.text.strip(), "finish_reason": text.finish_reason}
+        update={"prompt": prompt, "text": text.text, "finish_reason": text.finish_reason}
     )
 
 
