@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import sqlite3
 import time
@@ -164,7 +165,7 @@ def test_other_prompts_of_standard_input_are_not_told_the_figures_of_the_first(
         assert asked(option, "Do", 4).stdout == first.stdout
         for other in (("Undo", 4), ("Do", 3)):
             told = asked(option, *other, code=1).stderr
-            assert f"redteam was begun with another {option} -: name another -o, or delete" in told
+            assert f"redteam was begun with another {option} -: delete" in told
 
 
 def test_a_detector_is_measured_and_its_file_corrects_a_campaign(hrlaif, tmp_path, write):
@@ -202,3 +203,90 @@ def test_of_seeds_none_of_which_says_that_it_asks_for_harm_a_word_is_said(hrlaif
     assert word in said("plain", category="math")
     assert word not in said("hazard", hazard="own")
     assert word not in said("harmful", harmful=True)
+
+
+def test_a_target_that_was_trained_anew_at_its_path_is_refused_by_name(
+    hrlaif, tmp_path, tiny_model, write
+):
+    model, out = tmp_path / "target", tmp_path / "team"
+    shutil.copytree(tiny_model, model)
+    seeds = write("seeds.jsonl", [{"prompt": "Do it.", "hazard": "own"}])
+    command = ("redteam", "--target", f"local:{model}", "--judge", JUDGE, "-o", out)
+    command += ("--families", "direct", "--variations", 0, "--limit", 1, "--seeds", seeds)
+    hrlaif.here(*command)
+    note = out / "receipts" / "redteam.json"
+    receipt = json.loads(note.read_text())
+    assert str(model) in receipt["inputs"]
+    hrlaif.here(*command)
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    told = hrlaif.here(*command, code=1).stderr
+    assert f"redteam was begun with another {model}: delete {out / 'redteam'} and {note}" in told
+    # Of a campaign that noted no weights nothing says that they were others.
+    del receipt["inputs"][str(model)]
+    note.write_text(json.dumps(receipt))
+    hrlaif.here(*command)
+
+
+def test_what_the_refusal_says_keeps_the_answers_and_a_detector_json_corrects_what_is_there(
+    hrlaif, tmp_path, write
+):
+    out = tmp_path / "team"
+    command = ("redteam", "--target", TARGET, "--judge", JUDGE, "-o", out, "--limit", 4)
+    rows = [
+        {"prompt": f"Do {n}.", "harmful_response": n % 2 == 0,
+         "response": f"{'[harmful]' if n % 2 == 0 else '[answer]'} {n}"}
+        for n in range(40)
+    ]  # fmt: skip
+    judged = tmp_path / "detector"
+    hrlaif.here("detector", write("l.jsonl", rows), "-o", judged, "--judge", JUDGE)
+    plain = json.loads(hrlaif.here(*command, "--json").stdout)
+    asked = calls(out)
+    measured = ("--measured", judged / "detector.json")
+    found = json.loads(hrlaif.here(*command, *measured, "--json").stdout)
+    assert plain["success"]["corrected"] is None
+    assert found["success"]["corrected"]["value"] is not None
+    assert found["success"]["overall"] == plain["success"]["overall"]
+    note = out / "receipts" / "redteam.json"
+    assert str(measured[1]) in json.loads(note.read_text())["inputs"]
+    told = hrlaif.here(*command, "--threshold", 0.6, code=1).stderr
+    assert f"delete {out / 'redteam'} and {note} (answers stay in the ledger)" in told
+    shutil.rmtree(out / "redteam")
+    note.unlink()
+    hrlaif.here(*command, *measured, "--threshold", 0.5)
+    assert calls(out) == asked
+
+
+def test_an_import_that_stands_in_two_files_is_judged_and_taught_once(hrlaif, tmp_path, write):
+    row = {"entry_type": "attempt", "status": 2, "probe_classname": "dan.X", "prompt": "Ask."}
+    both = [{**row, "outputs": ["[harmful] one", "[answer] two"]}]
+    one, again = (write(f"{name}.report.jsonl", both) for name in ("one", "again"))
+    seeds = write("seeds.jsonl", [{"prompt": "Do it.", "hazard": "own"}])
+    found = []
+    for name, files in (("once", (one,)), ("twice", (one, again))):
+        command = ["redteam", "--target", TARGET, "--judge", JUDGE, "-o", tmp_path / name, "--json"]
+        command += ["--families", "direct", "--variations", 0, "--limit", 1, "--seeds", seeds]
+        for file in files:
+            command += ["--import-from", file]
+        figures = json.loads(hrlaif.here(*command).stdout)
+        rows = read(tmp_path / name / "redteam_preferences.jsonl")
+        found.append((figures["imported"], figures["rewrites"], figures["pairs"], rows))
+    assert found[0] == found[1]
+    assert found[0][0]["attempts"] == 2
+
+
+def test_labelled_files_of_one_name_are_two_sources(hrlaif, tmp_path):
+    files = []
+    for name, prompt in (("en", "Do it"), ("zh", "请做这件事")):
+        (tmp_path / name).mkdir()
+        files.append(tmp_path / name / "labelled.jsonl")
+        rows = [
+            {"id": f"r{n}", "prompt": f"{prompt} {n}.", "response": "x", "harmful_response": n > 3}
+            for n in range(8)
+        ]
+        files[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    hrlaif.here("detector", *files, "-o", out, "--judge", JUDGE)
+    found = json.loads((out / "detector.json").read_text())["harmless"]
+    assert list(found["by_source"]) == [str(file) for file in files]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import cost_of, shown, working
+from hrlaif.cli.jobs import cost_of, shown, weights_read, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
@@ -35,6 +35,7 @@ from hrlaif.run import (
     finish,
     now,
     read_receipt,
+    receipt_path,
     refuse_stale,
     sha256,
     write_json,
@@ -168,7 +169,7 @@ def _attacked(given: tuple[Any, Any, Path, Any], begun: Receipt, compute: Comput
 
     out = given[2]
     with working(out, "redteam", compute) as ledger:
-        receipt, start = _begun(out, begun), time.monotonic()
+        receipt, start = _begun(out, begun, weights_read(given[1])), time.monotonic()
         found = campaign(*given, seed=begun.seed)
         cost, counts = cost_of(ledger), {"pairs": found["pairs"]}
         seconds = round(receipt.seconds + time.monotonic() - start, 1)
@@ -203,10 +204,13 @@ def detector(
     if not isinstance(asked, checks.Harmless | checks.Responsive):
         raise UsageError(f"--check {check!r} is none of harmless, responsive")
     name: Any = "harmless" if isinstance(asked, checks.Harmless) else "responsive"
+    bases = [Path(file).name for file in labelled]
     items = [
         item
-        for file in labelled
-        for item in evaluation.labelled(read_rows(file, limit=limit), name, Path(file).name)
+        for file, base in zip(labelled, bases, strict=True)
+        for item in evaluation.labelled(
+            read_rows(file, limit=limit), name, file if bases.count(base) > 1 else base
+        )
     ]
     compute = computing(base_url, concurrency, max_cost)
     if announced(of_responses(asked, model, [i.response for i in items]), dry_run, as_json):
@@ -232,15 +236,11 @@ def detector(
         }
         write_json(path, row)
     tell(row, [*_figures(f"{name} by {model.name}", found), str(path)], as_json)
-    silent = sum(found["unjudged"].values())
-    if silent > max_abstentions * len(items):
-        _too_silent(f"{silent} of {len(items)} responses", max_abstentions, f"`unjudged` in {path}")
-
-
-def _too_silent(which: str, allowed: float, where: str) -> None:
-    raise TooManyAbstentions(
-        f"{which} have no verdict, more than the {allowed:.0%} allowed: see {where}"
-    )
+    if (silent := sum(found["unjudged"].values())) > max_abstentions * len(items):
+        raise TooManyAbstentions(
+            f"{silent} of {len(items)} responses have no verdict, more than the "
+            f"{max_abstentions:.0%} allowed: see `unjudged` in {path}"
+        )
 
 
 def _figures(title: str, found: Row) -> list[str]:
@@ -248,16 +248,32 @@ def _figures(title: str, found: Row) -> list[str]:
     return [f"{title}, at the threshold {found['threshold']:g} (95 % interval):", *lines]
 
 
-def _begun(out: Path, receipt: Receipt) -> Receipt:
-    """Notes what the folder was begun with; raises StaleRunError when that was something else."""
+def _begun(out: Path, receipt: Receipt, weights: dict[str, str]) -> Receipt:
+    """Notes what the folder was begun with; raises StaleRunError when that was something else.
+
+    Another detector.json changes figures alone. An old receipt that has no weights accepts any.
+    """
     earlier = read_receipt(out, receipt.stage)
     if earlier is not None:
-        way_out = f"name another -o, or delete {out}"
-        refuse_stale(earlier, receipt.settings, receipt.inputs, way_out)
-        return earlier
-    started = receipt.model_copy(update={"begun": now(), **circumstances()})
+        known = {path: held for path, held in weights.items() if path in earlier.inputs}
+        asked = receipt.model_copy(update={"inputs": receipt.inputs | known})
+        old, new = map(_unmeasured, (earlier, asked))
+        done = f"{out / 'redteam'} and {receipt_path(out, 'redteam')}"
+        way_out = f"delete {done} (answers stay in the ledger), or name another -o"
+        refuse_stale(old, new.settings, new.inputs, way_out)
+        return earlier.model_copy(update={"settings": asked.settings, "inputs": asked.inputs})
+    inputs = receipt.inputs | weights
+    started = receipt.model_copy(update={"begun": now(), "inputs": inputs, **circumstances()})
     write_receipt(out, started)
     return started
+
+
+def _unmeasured(receipt: Receipt) -> Receipt:
+    """The receipt without its detector.json."""
+    part = receipt.settings["redteam"]
+    inputs = {name: held for name, held in receipt.inputs.items() if name != part["measured"]}
+    settings = {**receipt.settings, "redteam": {**part, "measured": None}}
+    return receipt.model_copy(update={"settings": settings, "inputs": inputs})
 
 
 def _lines(found: Row, out: Path) -> list[str]:
@@ -278,8 +294,7 @@ def _lines(found: Row, out: Path) -> list[str]:
 def _not_too_silent(found: Row, allowed: float, out: Path) -> None:
     asked, judged = found["success"]["attempts"], found["success"]["judged"]
     if asked - judged > allowed * asked:
-        say(f"see {out / 'redteam' / 'figures.json'}")
         raise TooManyAbstentions(
             f"{asked - judged} of {asked} attempts have no verdict, more than the {allowed:.0%} "
-            "allowed"
+            f"allowed: see {out / 'redteam' / 'figures.json'}"
         )
