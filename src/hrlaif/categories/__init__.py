@@ -18,7 +18,8 @@ _ROLES = {"user": "Human", "assistant": "Assistant"}
 def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
     """The same prompts; those without a category get the most probable one, or stay without.
 
-    Of the same turns the judge is asked once: an id may stand for several prompts.
+    Of a long prompt the judge reads the end, and no system turn. Of the same turns it is asked
+    once: an id may stand for several prompts. Two that are equally probable are none.
     """
     unknown = list(dict.fromkeys(p.messages for p in prompts if p.category is None))
     if not unknown:
@@ -30,15 +31,17 @@ def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
     options = "\n".join(f"{letter}. {c['name']}: {c['description']}" for letter, c in pairs)
     chats = []
     for turns in unknown:
-        text, _ = clip(transcript(turns, _ROLES), MAX_CHARS, keep="start")
+        asked = [turn for turn in turns if turn.role != "system"] or turns
+        text, _ = clip(transcript(asked, _ROLES), MAX_CHARS, keep="end")
         data = render(texts["sample"], prompt=text, mark=fence_mark(text), options=options)
         head = f"{texts['preamble'].strip()}\n{texts['data_note'].strip()}"
         chats.append(Chat.user(f"{head}\n\n{data.strip()}\n{texts['ending']}"))
     found = {}
     for turns, choice in zip(unknown, judge.choose(chats, letters), strict=True):
         if isinstance(choice, Choice) and choice.mass >= MASS_FLOOR:
-            best = max(range(len(names)), key=choice.probabilities.__getitem__)
-            found[turns] = names[best]
+            second, best = sorted(range(len(names)), key=choice.probabilities.__getitem__)[-2:]
+            if choice.probabilities[second] < choice.probabilities[best]:
+                found[turns] = names[best]
     return [
         p.model_copy(update={"category": found.get(p.messages)}) if p.category is None else p
         for p in prompts
