@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from hrlaif.attacking import _TURNS
 from hrlaif.config import Config, load
@@ -9,6 +12,8 @@ from hrlaif.llm.prompting import load_template
 from hrlaif.planning import Line, expectations, notes
 from hrlaif.redteam.families import PROMPTS
 from hrlaif.running import run_stage
+
+RECIPES = Path(__file__).parents[1] / "configs"
 
 
 def plan(tmp_path, **values):
@@ -120,7 +125,18 @@ def test_fresh_labels_in_rl_are_counted_in_both_orders(tmp_path):
     }
     # 4 pairs a step, and 5 validation prompts before the first step, after 5 and after 10.
     choice = 2 * 5 * 2
-    assert plan(tmp_path, policy=how)["policy"].work.calls == 2 * (10 * 4 + 3 * 5) + choice
+    found = plan(tmp_path, policy=how)["policy"].work
+    assert found.calls == 2 * (10 * 4 + 3 * 5) + choice
+    watched = {**how, "staleness": {"every": 1, "then": "refresh"}}  # which does nothing here
+    assert plan(tmp_path, policy=watched)["policy"].work == found
+
+
+def test_a_recipe_with_staleness_asks_nothing_of_it_where_the_policy_learns_from_labels(tmp_path):
+    recipe = yaml.safe_load((RECIPES / "rlaif.yaml").read_text("utf-8"))["policy"]
+    labels = {**recipe, "algorithm": "dpo"}
+    assert recipe["staleness"]
+    found = plan(tmp_path, policy=labels)["policy"].work
+    assert found == plan(tmp_path, policy={**labels, "staleness": None})["policy"].work
 
 
 def test_the_best_of_several_demonstrations_costs_a_grade_each(tmp_path):

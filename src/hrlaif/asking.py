@@ -162,7 +162,7 @@ def _in_rl(named: Named) -> list[Asked]:
         scaled = min(of_samples(config.score), drawn)
         size = Sizes(part.steps * step + seen + scaled, prompt, length)
         found.append((of_reward(config.score, size), judge))
-    if part.staleness is not None:
+    if part.staleness is not None and part.learns_from == "reward":
         how = part.staleness
         pairs = how.pairs * (1 + -(-part.steps // how.every))
         pairs += how.refresh_pairs * how.at_most * part.renews
