@@ -192,6 +192,37 @@ def test_letters_beyond_the_options_are_words():
     assert chosen_letters("Answer: F", ()) == ["F"]
 
 
+@pytest.mark.parametrize(
+    ("text", "reference", "passed"),
+    [
+        ("The answer is (I).", "I", True),
+        ("A. is out of the question here.\nAnswer: I", "I", True),
+        ("The answer is (J).", "I", False),
+        ("Option A covers mass. Therefore the answer is (J).", "J", True),
+        ("The answer is I think B", "B", None),
+    ],
+)
+def test_ten_options_that_stand_only_in_the_text_are_letters(text, reference, passed):
+    options = "\n".join(f"{letter}. {word}" for letter, word in zip("ABCDEFGHIJ", TEN, strict=True))
+    turns = (Message(role="user", content=f"Which is a gas?\n{options}"),)
+    prompt = Prompt(id="q", messages=turns, reference_answer=reference)
+    (found,) = ChoiceLetter().check([Response(prompt=prompt, text=text)], None)
+    assert found.passed is passed
+
+
+def test_an_answer_that_is_no_option_leaves_what_stands_before_it_unread():
+    found = verdict("Option A covers mass. Therefore the answer is (J).", "A")
+    assert (found.passed, found.reason) == (None, "no option named")
+
+
+def test_a_reference_that_is_no_option_or_two_is_not_checked():
+    assert verdict("B", "E").reason == "no option fits the reference 'E'"
+    grades = ("C", "G", "D", "A")
+    assert verdict("The answer is C", "A", grades).passed is None
+    assert verdict("The answer is B", "G", grades).passed is True
+    assert verdict("C", "C", ("A", "B", "C", "D")).passed is True
+
+
 TEN = ("iron", "gold", "tin", "lead", "zinc", "neon", "argon", "helium", "xenon", "radon")
 
 

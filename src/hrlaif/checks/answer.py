@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import final
 
-from hrlaif.checks.choice import ChoiceLetter
+from hrlaif.checks.choice import IN_PROMPT, ChoiceLetter
 from hrlaif.checks.number import Number
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Prompt, Response, Verdict
 from hrlaif.settings import Settings
 
 _LETTER = re.compile(r"[\s(\[]*([A-Ja-j])[)\].:\s]*")
-_LISTED = re.compile(r"(?<!\w)\(?([A-J])[).:](?=\s)")
 
 
 @final
@@ -34,5 +33,5 @@ def _has_options(prompt: Prompt) -> bool:
     letter = _LETTER.fullmatch(prompt.reference_answer or "")
     if prompt.choices or letter is None:
         return bool(prompt.choices)
-    listed = {found for m in prompt.messages for found in _LISTED.findall(m.content)}
+    listed = {found for m in prompt.messages for found in IN_PROMPT.findall(m.content)}
     return prompt.category == "multiple_choice" or {"A", "B", letter[1].upper()} <= listed

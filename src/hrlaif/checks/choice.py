@@ -12,7 +12,7 @@ from hrlaif.checks.supposed import without_supposed
 from hrlaif.checks.text import ending, normal
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
-from hrlaif.records import Response, Verdict
+from hrlaif.records import Prompt, Response, Verdict
 from hrlaif.settings import Settings
 
 # A letter in its usual dress: B, (B), [B], <B>, 'B'. A lower-case one only where it stands alone.
@@ -94,6 +94,9 @@ _REJECTED = rejecting(
 _MARK = re.compile(
     r"(?:\banswer\b|答案)[^\n]{0,20}?(?:\bis\b|[:=]|是|为)\s*(?=([^\n]{1,300}))", re.I
 )
+IN_PROMPT = re.compile(r"(?<!\w)\(?([A-J])[).:](?=\s)")
+"""The letter of an option that a prompt's text lists."""
+_PRONOUN = re.compile(r"I[,;]?\s+(?!(?:is|or|and|because|since|as)\b)[a-z]")
 _DRESS = re.compile(r"[*`_\"“”]")
 
 
@@ -118,7 +121,8 @@ class ChoiceLetter(Settings):
             evidence = {"reference": reference}
             wanted = _wanted(reference, choices)
             cut = response.finish_reason == "length"
-            letters = chosen_letters(response.text, choices, cut=cut)
+            known = _known(response.prompt)
+            letters = chosen_letters(response.text, choices, known=known, cut=cut)
             nothing = CUT if cut else "no option named"
             reason = "more than one option named" if letters else nothing
             if wanted is None:
@@ -137,14 +141,27 @@ class ChoiceLetter(Settings):
         )
 
 
-def chosen_letters(text: str, choices: Sequence[str], *, cut: bool = False) -> list[str]:
+def _known(prompt: Prompt) -> set[str]:
+    """The letters of its options: of `choices`, else A to H and those that its text lists.
+
+    `I` is a word, so it is no option unless it is listed, or is the reference.
+    """
+    if prompt.choices:
+        return {chr(65 + n) for n in range(len(prompt.choices))}
+    listed = {found for m in prompt.messages for found in IN_PROMPT.findall(m.content)}
+    return {*"ABCDEFGH", *listed, _wanted(prompt.reference_answer or "", ()) or "A"}
+
+
+def chosen_letters(
+    text: str, choices: Sequence[str], *, known: set[str] | None = None, cut: bool = False
+) -> list[str]:
     """The option letters that a response settles on; a list of all options settles on none.
 
-    Of a response that was cut at its token limit, only a marked answer that is closed counts.
+    `known` are the letters that are options (as many as `choices`, else A to H). Of a response that
+    was cut at its token limit, only a marked answer that is closed counts.
     """
     text = _plain(ending(text))
-    # Without the options, A to H: "I" is a word.
-    known = {chr(65 + n) for n in range(len(choices) or 8)}
+    known = known or {chr(65 + n) for n in range(len(choices) or 8)}
     if cut:
         text = _until_answer(text, known)
     shown = [_plain(choice).strip(" .").lower() for choice in choices]
@@ -153,12 +170,14 @@ def chosen_letters(text: str, choices: Sequence[str], *, cut: bool = False) -> l
         match
         for pattern in _STATED
         for match in pattern.finditer(told)
-        if _of(match) in known and not _is_a_word(match, told, shown)
+        if _of(match) in known or pattern in _MARKED
+        if not _is_a_word(match, told, shown)
     ]
     if stated:
         # "The answer is B ... no, the answer is C": the last statement wins.
         last = max(stated, key=lambda m: m.end(m.lastgroup or 0))
-        return _with_others(last, told, known)
+        # "Option A covers mass. The answer is J", of four options: what it names it did not choose.
+        return _with_others(last, told, known) if _of(last) in known else _held(told, shown)
     if agrees or cut:
         return []
     bare = {
@@ -207,8 +226,10 @@ def _of(match: re.Match[str]) -> str:
 
 
 def _is_a_word(match: re.Match[str], text: str, shown: Sequence[str]) -> bool:
-    """Whether what looks like a letter begins an option's text: "Answer: A solar year"."""
+    """Whether what looks like a letter begins an option's text: "Answer: A solar year"; or is I."""
     begin = match.start(match.lastgroup or 0)
+    if _PRONOUN.match(text, begin):
+        return True
     return any(len(o) > 1 and text[begin : begin + len(o)].lower() == o for o in shown)
 
 
@@ -263,10 +284,14 @@ def _alone(pattern: str) -> str:
 
 
 def _wanted(reference: str, choices: Sequence[str]) -> str | None:
-    """The letter that a reference means: `B`, `(b)`, or the option's own text."""
+    """The letter that a reference means: `B`, `(b)`, or the option's own text.
+
+    None where it is no option, or is the letter of one and the text of another.
+    """
     plain = _plain(reference).strip()
     texts = [_plain(choice).strip() for choice in choices]
-    if texts.count(plain) == 1:
-        return chr(65 + texts.index(plain))
+    by_text = chr(65 + texts.index(plain)) if texts.count(plain) == 1 else None
     letter = plain.strip("()[].: ").upper()
-    return letter if re.fullmatch("[A-J]", letter) else None
+    if not re.fullmatch("[A-J]", letter) or ord(letter) - 65 >= (len(choices) or 10):
+        return by_text
+    return None if by_text not in (None, letter) else letter
