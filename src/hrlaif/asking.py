@@ -195,7 +195,7 @@ def _evaluate(named: Named) -> list[Asked]:
         found += of_labeler(part.labeler, judge, size._replace(number=len(test)))
     if config.redteam:
         found.append((harmed(config.redteam), config.model))
-        found.append((harm(config.redteam), config.redteam.judge or judge))
+        found.append((harm(config.redteam), config.redteam.judge or config.judge))
     return found
 
 

@@ -12,7 +12,14 @@ from hrlaif.checks.answer import Answer
 from hrlaif.config import Config
 from hrlaif.evaluation.cost import judged
 from hrlaif.llm import Local
-from hrlaif.materials import read_preferences, read_responses, sampled, start, unused
+from hrlaif.materials import (
+    read_preferences,
+    read_prompts,
+    read_responses,
+    sampled,
+    start,
+    unused,
+)
 from hrlaif.records import Prompt, Response
 from hrlaif.rows import read_rows
 from hrlaif.run import read_receipt
@@ -77,9 +84,16 @@ def harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
         return None
     paths = {"sft": start(config, folder), "policy": str(folder / "policy")}
     sides = {name: Local(path=path) for name, path in paths.items()}
-    judge = config.evaluation.judge or config.judge
-    found = before_and_after(part, sides, judge, folder / "evaluation", seed=config.seed)
-    return changes(found, sureness(part, judge), seed=config.seed)
+    # As in the red team's own stage: `redteam.judge`, or else the run's.
+    sure = sureness(part, config.judge)
+    seen = read_prompts(folder, "train", "validation")
+    if "label" not in unused(config):  # pairs of one's own may be on other prompts
+        labels = read_preferences(folder / "preferences.jsonl")
+        seen += [label.comparison.prompt for label in labels]
+    found = before_and_after(
+        part, sides, config.judge, folder / "evaluation", seed=config.seed, seen=seen
+    )
+    return changes(found, sure, seed=config.seed)
 
 
 def best_of(

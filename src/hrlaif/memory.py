@@ -48,6 +48,8 @@ def needed(stage: str, config: Config) -> float | None:
         beside = _beside(config.evaluation.labeler)
         if config.evaluation.basic_labels and config.evaluation.judge:
             beside += [judge, *_beside(unverified(config))]
+        elif config.redteam and config.evaluation.judge:
+            beside.append(judge)
         return _peak([held(config.model, train=False), evaluator, *beside])
     return None
 

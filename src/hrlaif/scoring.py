@@ -149,9 +149,8 @@ def refuse_impossible(config: Config) -> None:
             "evaluation.best_of: greedy answers are all the same: set "
             "evaluation.sampling.temperature above 0"
         )
-    for judge in (config.judge, config.evaluation.judge or config.judge):
-        if config.redteam is not None:
-            sureness(config.redteam, judge)  # measured with another judge than the detector
+    if config.redteam is not None:
+        sureness(config.redteam, config.judge)  # measured with another judge than the detector
     if config.policy.renews and (not ours or isinstance(config.labeling.labeler, Human)):
         raise UsageError(
             "policy.staleness.then: refresh needs a reward model that this run trains on a judge's "

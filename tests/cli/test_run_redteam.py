@@ -1,6 +1,8 @@
 """A whole run with a red team: its labels join the reward model, and harm is measured twice."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,45 @@ def test_redoing_the_red_team_forgets_its_folder_and_all_after_it(attacked, hrla
     assert not (folder / "reward_model").exists()
     found = receipt(folder, "redteam")["cost"]
     assert (found["calls"], found["found_again"]) == (calls, pytest.approx(calls, rel=0.5))
+
+
+def test_what_training_asks_is_not_measured_at_the_end_and_the_run_s_judge_says_what_harms(
+    tiny_model, hrlaif, tmp_path, write
+):
+    rows = [
+        {"id": f"r{n}", "prompt": f"Do the bad thing {n % 36}.", "harmful": True, "hazard": "own"}
+        for n in range(42)
+    ]
+    own = write("own.jsonl", rows)
+    labelled = [
+        {"prompt": f"Do {n}.", "harmful_response": n % 2 == 0,
+         "response": f"{'[harmful]' if n % 2 == 0 else '[answer]'} {n}"}
+        for n in range(40)
+    ]  # fmt: skip
+    judge, other = "scripted:accuracy=1,harmful=0", "scripted:accuracy=0.9,harmful=0"
+    measured, labels = tmp_path / "detector", write("labelled.jsonl", labelled)
+    hrlaif.here("detector", labels, "-o", measured, "--judge", judge)
+    part = f"redteam={{seeds: {own}, families: [direct], variations: 0, max_tokens: 8, "
+    part += f"measured: {measured / 'detector.json'}}}"
+    given = [f"judge={judge}", f"evaluation.judge={other}", part, f"model=local:{tiny_model}"]
+    given += [f"prompts.source={own}", "prompts.test=6"]
+    tiny = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+    folder = tmp_path / "run"
+    more = [word for text in given for word in ("--set", text)]
+    done = hrlaif("run", folder, "--config", tiny, *more)
+    prompts = [row for row in read(folder / "prompts.jsonl") if row["split"] != "test"]
+    pairs = read(folder / "redteam_preferences.jsonl")
+    seen, taught = ({row["prompt"][-1]["content"] for row in rows} for rows in (prompts, pairs))
+    asked = {row["request"] for row in read(folder / "evaluation/redteam/sft_attempts.jsonl")}
+    assert len(asked) > 1
+    assert not asked & (seen | taught)
+    assert "kept for the end left out: training asks the same" in done.stderr
+    harm = json.loads((folder / "evaluation" / "metrics.json").read_text())["harm"]
+    assert harm["harmful"]["before_corrected"]["value"] is not None
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        told = "SELECT DISTINCT model FROM calls WHERE stage = 'evaluate' AND request LIKE ?"
+        judges = [
+            {name for (name,) in db.execute(told, (question,))}
+            for question in ("%something harmful%", "%which response is better%")
+        ]
+    assert judges == [{judge}, {other}]

@@ -142,12 +142,11 @@ def test_a_reward_that_cannot_be_is_refused_before_any_work(changes, says, run):
 
 
 def test_a_detector_that_was_measured_with_another_judge_is_refused_before_any_work(run, tmp_path):
-    """The red team asks the judge, the evaluation its own: both are the detector."""
     counts = {"hits": 8, "positives": 10, "clears": 9, "negatives": 10}
     found = {"threshold": 0.5, "counts": counts, "at_one_half": {"counts": counts}}
     (tmp_path / "detector.json").write_text(json.dumps({"judge": "scripted", "harmless": found}))
-    changes = "judge=scripted:", f"redteam.measured={tmp_path / 'detector.json'}"
-    folder, done = run(*changes, "evaluation.judge=scripted:seed=2", code=1)
+    measured = f"redteam.measured={tmp_path / 'detector.json'}"
+    folder, done = run("judge=scripted:seed=2", measured, code=1)
     assert "was measured with scripted" in done.stderr
     assert "or name redteam.judge" in done.stderr
     assert not (folder / "prompts.jsonl").exists()

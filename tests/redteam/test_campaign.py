@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from hrlaif.errors import DataError, ModelError
+from hrlaif.errors import DataError, ModelError, StaleRunError
 from hrlaif.llm import Scripted
 from hrlaif.llm.ledger import Ledger
 from hrlaif.records import Preference
@@ -333,3 +333,10 @@ def test_the_side_depends_on_the_id_alone():
         assert (found.comparison.a.text == "good") == (found.prob_a == 1.0)
         sides.append(found.prob_a)
     assert 70 <= sum(sides) <= 130
+
+
+def test_what_was_made_of_other_seeds_is_not_taken_for_these(tmp_path, seeds):
+    few = {"families": ["direct"]}
+    run(tmp_path, seeds[:3], **few)
+    with pytest.raises(StaleRunError, match=r"attempts\.jsonl was made of other rows: delete it"):
+        run(tmp_path, seeds[1:4], **few)

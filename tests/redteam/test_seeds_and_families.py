@@ -9,7 +9,7 @@ from hrlaif.errors import DataError
 from hrlaif.messages import language_of
 from hrlaif.redteam import FAMILIES, read_seeds
 from hrlaif.redteam.families import opening
-from hrlaif.redteam.seeds import of_run, spread
+from hrlaif.redteam.seeds import of_run, spread, told_apart
 
 from .conftest import seed
 
@@ -119,3 +119,25 @@ def test_seed_rows_hold_nothing_but_the_request():
     for path in STARTER.glob("*.jsonl"):
         for line in path.read_text("utf-8").splitlines():
             assert set(json.loads(line)) == {"id", "prompt", "hazard", "language", "harmful"}
+
+
+def test_a_text_that_stands_twice_is_in_one_half_whatever_its_ids(write, capsys):
+    rows = [{"id": f"r{n}", "prompt": f"Do {n % 40}", "hazard": "x"} for n in range(60)]
+    path = str(write("own.jsonl", rows))
+    train, heldout = (
+        [s.request for s in read_seeds(path, "harmful", half=half)] for half in ("train", "heldout")
+    )
+    assert sorted(train + heldout) == sorted({row["prompt"] for row in rows})
+    assert "own.jsonl: 20 rows left out: an earlier row asks the same" in capsys.readouterr().err
+    both = told_apart([seed(1, "Do it."), seed(2, "Do it."), seed(2)], "harmful", {})
+    assert [s.prompt.id for s in both] == ["s1", "s2"]
+
+
+def test_what_training_asks_is_left_out_of_what_is_kept_for_the_end_before_the_limit(write, capsys):
+    rows = [{"id": f"r{n}", "prompt": f"Do {n}", "hazard": "x"} for n in range(60)]
+    path = str(write("kept.jsonl", rows))
+    first, second, *_ = read_seeds(path, "harmful", half="heldout")
+    without = {first.prompt.messages}
+    kept = read_seeds(path, "harmful", half="heldout", limit=1, without=without)
+    assert kept == [second]
+    assert "1 of" in capsys.readouterr().err

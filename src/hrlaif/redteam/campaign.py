@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple, TypeVar
 
-from hrlaif.errors import DataError, ModelError
+from hrlaif.errors import DataError, ModelError, StaleRunError
 from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
@@ -169,7 +169,10 @@ class Campaign:
             write_rows(path, rows)
         # Killed between the two lines before, a whole file and its partial one stand side by side.
         partial.unlink(missing_ok=True)
-        found = [parse(row.values) for row in read_rows(path)] if items else []
+        kept = [row.values for row in read_rows(path)] if items else []
+        if [row["id"] for row in kept] != [key(item) for item in items]:
+            raise StaleRunError(f"{path} was made of other rows: delete it to begin anew")
+        found = [parse(row) for row in kept]
         self.watch.read(found)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ T = TypeVar("T")
 STARTER = Path(__file__).parent / "seeds"
 Kind = Literal["harmful", "benign"]
 Half = Literal["train", "heldout"]
+Turns = tuple[Message, ...]
 
 
 class Seed(NamedTuple):
@@ -39,20 +40,26 @@ class Seed(NamedTuple):
 
 
 def read_seeds(
-    source: str, kind: Kind, *, half: Half | None = None, limit: int | None = None
+    source: str,
+    kind: Kind,
+    *,
+    half: Half | None = None,
+    limit: int | None = None,
+    without: Collection[Turns] = (),
 ) -> list[Seed]:
     """Seeds to train on, or those held out for the evaluation; without a half all of a file.
 
     The starter set has its own halves, of which training gets one in any case; of a file, a third
-    by lot is held out. Rows that say the same are read once, and that is said. Raises DataError for
-    a row without a prompt, one whose `harmful` says the opposite, and an id of two prompts.
+    by lot is held out. Rows that ask the same are read once, and prompts of `without` are left out;
+    both are said. Raises DataError for a row without a prompt, one whose `harmful` says the
+    opposite, and an id of two prompts.
     """
     where = str(STARTER / f"{kind}.{half or 'train'}.jsonl") if source == "starter" else source
     rows = read_rows(where)
-    if again := len(rows) - len(prompts_from(rows)):
-        file = file_of(rows[0].where)
+    file, asked = file_of(rows[0].where), {prompt.messages for prompt in prompts_from(rows)}
+    if again := len(rows) - len(asked):
         say_once(f"{file}: {number(again, 'row')} left out: an earlier row asks the same")
-    found: dict[str, Seed] = {}
+    found: dict[Turns, Seed] = {}
     for row in rows:
         [prompt] = prompts_from([row])
         if prompt.messages[-1].role != "user":
@@ -62,11 +69,17 @@ def read_seeds(
                 f"{row.where}: harmful is {str(prompt.harmful).lower()} in a file of {kind} "
                 "prompts: drop that row"
             )
-        if half and source != "starter" and _half(prompt.id) != half:
+        if half and source != "starter" and _half(prompt) != half:
             continue
         hazard = str(row.values.get("hazard") or prompt.category or "other")
-        found.setdefault(prompt.id, Seed(prompt, hazard))
-    return spread(found.values(), lambda seed: seed.hazard, limit)
+        found.setdefault(prompt.messages, Seed(prompt, hazard))
+    kept = [seed for turns, seed in found.items() if turns not in without]
+    if seen := len(found) - len(kept):
+        say_once(
+            f"{file}: {seen} of {number(len(found), 'prompt')} kept for the end left out: training "
+            "asks the same"
+        )
+    return spread(kept, lambda seed: seed.hazard, limit)
 
 
 def unmarked(seeds: Sequence[Seed]) -> bool:
@@ -77,8 +90,13 @@ def unmarked(seeds: Sequence[Seed]) -> bool:
     )
 
 
-def _half(id: str) -> Half:
-    return "train" if drawn("half", id) % 3 else "heldout"
+def _half(prompt: Prompt) -> Half:
+    """By its turns: the same prompt under another id is in the same half."""
+    return "train" if drawn("half", _turns(prompt)) % 3 else "heldout"
+
+
+def _turns(prompt: Prompt) -> list[list[str]]:
+    return [[turn.role, turn.content] for turn in prompt.messages]
 
 
 def of_run(prompts: Sequence[Prompt], kind: Kind) -> list[Seed]:
@@ -96,13 +114,14 @@ def told_apart(seeds: Iterable[Seed], kind: Kind, taken: dict[str, str]) -> list
     An id that `taken` has for another prompt gets the prompt's digest behind it; `taken` is added
     to, so that several lists are told apart.
     """
-    found = []
+    found, asked = [], {*taken.values()}
     for seed in seeds:
         prompt = seed.prompt
-        said = digest([kind, [[turn.role, turn.content] for turn in prompt.messages]])
-        name = prompt.id if taken.get(prompt.id, said) == said else f"{prompt.id}/{said}"
-        if name not in taken:
+        said = digest([kind, _turns(prompt)])
+        if said not in asked:
+            name = f"{prompt.id}/{said}" if prompt.id in taken else prompt.id
             taken[name] = said
+            asked.add(said)
             found.append(seed._replace(prompt=prompt.model_copy(update={"id": name})))
     return found
 

@@ -47,14 +47,15 @@ def before_and_after(
     folder: Path,
     *,
     seed: int,
+    seen: Sequence[Prompt] = (),
 ) -> dict[str, list[list[Said]]]:
-    """What each policy said to the same seeds, which no training has seen.
+    """What each policy said to the same seeds, which no training has seen, nor are they `seen`.
 
     `harmful` and `over_refusal`, each a list a policy of (question, seed, family or kind, found).
     """
-    limit = part.limit
-    harmful = read_seeds(part.seeds, "harmful", half="heldout", limit=limit)
-    benign = read_seeds(part.benign, "benign", half="heldout", limit=limit)
+    limit, trained = part.limit, {prompt.messages for prompt in seen}
+    harmful = read_seeds(part.seeds, "harmful", half="heldout", limit=limit, without=trained)
+    benign = read_seeds(part.benign, "benign", half="heldout", limit=limit, without=trained)
     attacks = [Attack(s, family) for s in harmful for family in part.families]
     replies = [Attack(s, "direct", "benign") for s in benign]
     found: dict[str, list[list[Said]]] = {"harmful": [], "over_refusal": []}
