@@ -66,6 +66,13 @@ def test_pairs_on_prompts_of_the_test_are_in_no_training(run):
     assert {p.comparison.prompt.id for p in told} == ids
 
 
+def test_the_prompts_of_pairs_hold_their_options_as_those_of_the_run_do(run):
+    config, folder = run
+    asked = {p.messages for p in read_prompts(folder)}
+    assert {pair.prompt.messages for pair in own_pairs(config, folder)} == asked
+    assert sum("A. one\nB. two" in turns[0].content for turns in asked) == 14
+
+
 def test_a_limit_on_prompts_leaves_out_the_other_pairs_of_their_file(run, capsys):
     config, folder = run
     few = config.model_copy(update={"prompts": config.prompts.model_copy(update={"train": 6})})

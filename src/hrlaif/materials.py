@@ -9,8 +9,8 @@ from hrlaif.config import Config
 from hrlaif.errors import DataError, UsageError
 from hrlaif.labeling import Human, Hybrid, Verified
 from hrlaif.llm import Local, Packaged
+from hrlaif.llm.prompting import with_options
 from hrlaif.progress import number, say
-from hrlaif.prompts import with_options
 from hrlaif.protocols import Labeler, LanguageModel, texts_at_once
 from hrlaif.records import Comparison, Preference, Prompt, Response, Row
 from hrlaif.reward.parts import of_samples, of_the_run
@@ -100,7 +100,8 @@ def unused(config: Config) -> set[str]:
 def own_pairs(config: Config, folder: Path | None = None) -> list[Comparison]:
     """The pairs of `labeling.pairs`, of which people may have said which is better.
 
-    In the run of `folder` they are those of `on_prompts`.
+    Their prompts hold their options, as a run's do. In the run of `folder` they are those of
+    `on_prompts`.
     """
     if not config.labeling.pairs:
         raise UsageError("labeling.pairs: name the file of pairs that people have compared")
@@ -108,6 +109,7 @@ def own_pairs(config: Config, folder: Path | None = None) -> list[Comparison]:
         pairs = comparisons_from(read_rows(config.labeling.pairs))
     except DataError as error:
         raise DataError(f"labeling.pairs: {error}") from None
+    pairs = [pair.model_copy(update={"prompt": with_options(pair.prompt)}) for pair in pairs]
     return pairs if folder is None else on_prompts(config, pairs, read_prompts(folder))
 
 
@@ -120,7 +122,7 @@ def on_prompts(
     out where the run's prompts come from the same file, and only some were taken.
     """
     known = {p.messages: {"id": p.id, "split": p.split} for p in prompts}
-    found = [(pair, known.get(with_options(pair.prompt).messages)) for pair in pairs]
+    found = [(pair, known.get(pair.prompt.messages)) for pair in pairs]
     others = sum(of_the_run is None for _, of_the_run in found)
     sources = {Path(source).resolve() for source in config.prompts.sources}
     same = Path(str(config.labeling.pairs)).resolve() in sources

@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hrlaif.labeling
+from hrlaif.categories import categorize
+from hrlaif.checks import Harmless, SameAnswer
 from hrlaif.errors import UsageError
+from hrlaif.labeling import Pairwise
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
-from hrlaif.records import Message
+from hrlaif.records import Candidate, Comparison, Message, Prompt, Response, Unanswered
+from hrlaif.reward import Direct
 
 PROMPTS = Path(hrlaif.labeling.__file__).parent / "prompts"
 ENGLISH = {"user": "Human", "assistant": "Assistant"}
@@ -62,3 +66,43 @@ def test_a_language_has_its_own_file_or_the_english_one():
 def test_an_unknown_task_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match=r"task 'poems' is none of .*'general'"):
         load_template(PROMPTS, "poems", None)
+
+
+class Keeps:
+    """A judge that says nothing of its own, and keeps what it is asked."""
+
+    name, chunk = "keeps", 8
+
+    def __init__(self):
+        self.asked = []
+
+    def choose(self, chats, choices, *, seed=0):
+        self.asked += [chat.messages[-1].content for chat in chats]
+        return [Unanswered(reason="silent") for _ in chats]
+
+
+@pytest.mark.parametrize("who", ["pairwise", "same_answer", "harmless", "grade", "category"])
+def test_a_judge_reads_options_that_a_row_has_apart_and_reads_none_twice(who):
+    def asked(text):
+        prompt = Prompt(
+            id="q",
+            messages=said(("user", text)),
+            choices=("oxygen", "iron"),
+            reference_answer="A",
+        )
+        response, judge = Response(prompt=prompt, text="The first."), Keeps()
+        sides = (Candidate(text=text) for text in ("The first.", "The second."))
+        pair = Comparison(id="c", prompt=prompt, a=next(sides), b=next(sides))
+        {
+            "pairwise": lambda: Pairwise().label([pair], judge),
+            "same_answer": lambda: SameAnswer().check([response], judge),
+            "harmless": lambda: Harmless().check([response], judge),
+            "grade": lambda: Direct().score([response], judge),
+            "category": lambda: categorize([prompt], judge),
+        }[who]()
+        assert judge.asked
+        return [chat.count("oxygen") for chat in judge.asked]
+
+    apart = asked("Which is a gas?")
+    assert set(apart) == {1}
+    assert asked("Which is a gas?\nA. oxygen\nB. iron") == apart

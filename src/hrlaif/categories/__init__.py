@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.llm.prompting import (
+    clip,
+    fence_mark,
+    load_template,
+    render,
+    transcript,
+    with_options,
+)
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Choice, Prompt
 
@@ -21,7 +28,9 @@ def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
     Of a long prompt the judge reads the end, and no system turn. Of the same turns it is asked
     once: an id may stand for several prompts. Two that are equally probable are none.
     """
-    unknown = list(dict.fromkeys(p.messages for p in prompts if p.category is None))
+    shown = [with_options(p).messages for p in prompts]
+    whose = list(zip(shown, prompts, strict=True))
+    unknown = list(dict.fromkeys(turns for turns, p in whose if p.category is None))
     if not unknown:
         return list(prompts)
     texts = load_template(Path(__file__).parent, "categorize", "en")
@@ -43,6 +52,6 @@ def categorize(prompts: Sequence[Prompt], judge: LanguageModel) -> list[Prompt]:
             if choice.probabilities[second] < choice.probabilities[best]:
                 found[turns] = names[best]
     return [
-        p.model_copy(update={"category": found.get(p.messages)}) if p.category is None else p
-        for p in prompts
+        p.model_copy(update={"category": found.get(turns)}) if p.category is None else p
+        for turns, p in whose
     ]

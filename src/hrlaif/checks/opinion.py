@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from hrlaif.errors import UsageError
-from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.llm.prompting import clip, fence_mark, load_template, question_text, render
 from hrlaif.llm.scripted_texts import Marked, known
 from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
@@ -79,7 +79,7 @@ def _unfit(response: Response) -> str:
 def _question(task: Marked, response: Response, max_chars: int) -> _Question:
     prompt = response.prompt
     texts = load_template(PROMPTS, task, prompt.language)
-    context, cut = clip(transcript(prompt.messages, texts["roles"]), max_chars, keep="end")
+    context, cut = clip(question_text(prompt, texts["roles"]), max_chars, keep="end")
     answer, cut_answer = clip(spoken(response.text), max_chars, keep="start")
     data = render(
         texts["sample"], prompt=context, response=answer, mark=fence_mark(context, answer)

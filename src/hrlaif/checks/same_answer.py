@@ -16,7 +16,7 @@ from hrlaif.checks.cut import CUT
 from hrlaif.checks.marks import until_answer
 from hrlaif.checks.text import ending, normal
 from hrlaif.errors import UsageError
-from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.llm.prompting import clip, fence_mark, load_template, question_text, render
 from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
@@ -58,7 +58,7 @@ class SameAnswer(Settings):
     def _question(self, response: Response, swapped: bool) -> Chat:
         prompt, reference = response.prompt, response.prompt.reference_answer or ""
         texts = load_template(PROMPTS, "same_answer", prompt.language)
-        context, _ = clip(transcript(prompt.messages, texts["roles"]), self.max_chars, keep="end")
+        context, _ = clip(question_text(prompt, texts["roles"]), self.max_chars, keep="end")
         given, _ = clip(spoken(response.text), self.max_chars, keep="end")
         first, second = (given, reference) if swapped else (reference, given)
         mark = fence_mark(context, first, second)

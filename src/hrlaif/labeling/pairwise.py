@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Self, final
 from pydantic import Field, model_validator
 
 from hrlaif.llm.own_texts import named
-from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.llm.prompting import clip, fence_mark, load_template, question_text, render
 from hrlaif.messages import spoken
 from hrlaif.panels import coarsest
 from hrlaif.protocols import LanguageModel
@@ -222,7 +222,7 @@ class Pairwise(Settings):
         """The question with a shown first, up to and including the reminder after the data."""
         prompt = comparison.prompt
         texts = load_template(PROMPTS, self.task, prompt.language)
-        context, cut = clip(transcript(prompt.messages, texts["roles"]), self.max_chars, keep="end")
+        context, cut = clip(question_text(prompt, texts["roles"]), self.max_chars, keep="end")
         first, cut_first = clip(spoken(comparison.a.text), self.max_chars, keep="start")
         second, cut_second = clip(spoken(comparison.b.text), self.max_chars, keep="start")
         mark = fence_mark(context, first, second)

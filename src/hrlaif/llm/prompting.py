@@ -16,7 +16,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from hrlaif.errors import UsageError
 from hrlaif.llm import own_texts
 from hrlaif.messages import spoken
-from hrlaif.records import Asked, Chat, Message, Response, digest
+from hrlaif.records import Asked, Chat, Message, Prompt, Response, digest
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
 
@@ -83,6 +83,32 @@ def transcript(messages: Sequence[Message], roles: Mapping[str, str]) -> str:
     return "\n\n".join(f"{_named(names[m.role])}{m.content}" for m in messages)
 
 
+def question_text(prompt: Prompt, roles: Mapping[str, str]) -> str:
+    """What a judge reads of a prompt: its turns, with the options that the row has apart."""
+    return transcript(with_options(prompt).messages, roles)
+
+
+def with_options(prompt: Prompt) -> Prompt:
+    """Lettered options after the question, where the row has them apart from its text."""
+    last = prompt.messages[-1]
+    if not prompt.choices or _listed(prompt.choices, last.content):
+        return prompt
+    lines = [f"{chr(65 + n)}. {choice}" for n, choice in enumerate(prompt.choices)]
+    message = Message(role=last.role, content="\n".join([last.content, *lines]))
+    return prompt.model_copy(update={"messages": (*prompt.messages[:-1], message)})
+
+
+def _listed(choices: Sequence[str], text: str) -> bool:
+    """Whether all options stand in the text, one after the other, each as a whole."""
+    at = 0
+    for choice in choices:
+        found = re.compile(rf"(?<!\w){re.escape(choice.strip())}(?!\w)").search(text, at)
+        if found is None:
+            return False
+        at = found.end()
+    return True
+
+
 def _named(role: str) -> str:
     """`Human: `, and with the full-width colon `用户：`, which needs no space."""
     return f"{role}：" if _is_chinese(role) else f"{role}: "
@@ -97,7 +123,7 @@ def about_one(texts: Mapping[str, Any], response: Response, max_chars: int) -> C
 
     Longer prompts lose their beginning, longer responses their end, visibly.
     """
-    context, _ = clip(transcript(response.prompt.messages, texts["roles"]), max_chars, keep="end")
+    context, _ = clip(question_text(response.prompt, texts["roles"]), max_chars, keep="end")
     shown, _ = clip(spoken(response.text), max_chars, keep="start")
     # The mark is drawn from the prompt alone, so samples of one prompt share their beginning.
     mark = fence_mark(context, inside=[shown])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self, final
 
 from pydantic import Field, model_validator
 
 from hrlaif.errors import DataError
+from hrlaif.llm.prompting import with_options
 from hrlaif.records import Message, Prompt
 from hrlaif.rows import prompts_from, read_rows
 from hrlaif.settings import Settings
@@ -125,24 +124,3 @@ def _mixed(source: str, half: str, settings: Prompts, seed: int) -> list[Prompt]
         coin.shuffle(group)
         rounds += [(n, coin.random(), prompt) for n, prompt in enumerate(group)]
     return [prompt for _, _, prompt in sorted(rounds, key=lambda r: r[:2])]
-
-
-def with_options(prompt: Prompt) -> Prompt:
-    """Lettered options after the question, where the row has them apart from its text."""
-    last = prompt.messages[-1]
-    if not prompt.choices or _listed(prompt.choices, last.content):
-        return prompt
-    lines = [f"{chr(65 + n)}. {choice}" for n, choice in enumerate(prompt.choices)]
-    message = Message(role=last.role, content="\n".join([last.content, *lines]))
-    return prompt.model_copy(update={"messages": (*prompt.messages[:-1], message)})
-
-
-def _listed(choices: Sequence[str], text: str) -> bool:
-    """Whether all options stand in the text, one after the other, each as a whole."""
-    at = 0
-    for choice in choices:
-        found = re.compile(rf"(?<!\w){re.escape(choice.strip())}(?!\w)").search(text, at)
-        if found is None:
-            return False
-        at = found.end()
-    return True

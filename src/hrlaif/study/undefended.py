@@ -13,7 +13,7 @@ from typing import final
 
 from pydantic import Field
 
-from hrlaif.llm.prompting import clip, transcript
+from hrlaif.llm.prompting import clip, question_text
 from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import (
@@ -54,7 +54,7 @@ class Undefended(Settings):
         ]
 
     def _question(self, comparison: Comparison) -> Chat:
-        shown, _ = clip(transcript(comparison.prompt.messages, _ROLES), self.max_chars, keep="end")
+        shown, _ = clip(question_text(comparison.prompt, _ROLES), self.max_chars, keep="end")
         texts = [spoken(side.text) for side in (comparison.a, comparison.b)]
         first, second = (clip(text, self.max_chars, keep="start")[0] for text in texts)
         text = (
