@@ -65,6 +65,8 @@ _RESULTS = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[-+$€£¥\s]*[\d.,/]*\d")
+_SO_ZH = re.compile(r"所以|因此")
+_RESULTS_ZH = re.compile(r"[共剩答得即需还总]|结果|等于|就是|只[有要]|因为|由于|其中")
 _IN_BRACKETS = re.compile(r"\([^()]*$")
 _DASH = re.compile(r"-\s")
 
@@ -98,6 +100,16 @@ def without_reason(sentence: str) -> str | None:
             return head
         return sentence if any(CONCLUDES.match(clause) for clause in later) else None
     return sentence
+
+
+def says_another(sentence: str) -> bool:
+    """Whether a clause without a result follows a Chinese conclusion: "所以多8元，小明有3元"."""
+    so = _SO_ZH.search(sentence)
+    drawn = sentence[so.end() :] if so else ""
+    told = [clause for clause in COMMA.split(drawn) if numbers_in(clause)]
+    if len(told) < 2 or "=" in drawn or _RESULTS_ZH.search(told[-1]):
+        return False
+    return numbers_in(told[-1])[-1] != numbers_in(told[-2])[-1]
 
 
 def qualifies(between: str, rest: str) -> bool:

@@ -15,6 +15,7 @@ from hrlaif.checks.clauses import (
     REASON,
     UNCLEAR,
     only_explains,
+    says_another,
     sentences,
     without_reason,
 )
@@ -168,6 +169,8 @@ def _weakly_told(line: str) -> Span | None:
 def _of_sentence(sentence: str, percent: Percent) -> Final:
     """What a sentence with a number says without its reasons."""
     kept, whole = without_reason(sentence), _read(_equation(sentence), percent)
+    if says_another(sentence):
+        return Final(None, UNCLEAR, sentence)
     if kept is None:
         return whole if "=" in sentence else Final(None, UNCLEAR, sentence)
     told = _read(_equation(kept), percent)

@@ -43,6 +43,10 @@ _IN_THE_LAST_LINE = (
     ),
     re.compile(r"(?:结果|[总一]共|共计|合计|等于)\s*(?:是|为|有|:|=)*\s*(?=([^\n]{1,300}))"),
 )
+# "The answer would be 84 if both sides were counted" says what it is not.
+_WOULD = re.compile(r"\b(?:would|could|might)\b|^就?[会将]", re.IGNORECASE)
+_IF = re.compile(r"\b(?:if|unless)\b|如果|假如|要是|除非", re.IGNORECASE)
+_BREAK = re.compile(r"[.!?;](?=\s)|[\n。；！？]")
 _ASIDE = re.compile(r"\d[^()]*\([^()]*$")
 _BEFORE = re.compile(
     r"(?=(?<![\w.,])([-$€£¥]?\d[\d,./ ]{0,30}?[\w%]{0,12})\s+(?:is|as)\s+(?:the|my|our)\s+"
@@ -113,7 +117,17 @@ def _boxes(text: str) -> Iterator[tuple[int, Span]]:
 def _marks(text: str) -> Iterator[tuple[int, Span]]:
     for pattern in _MARKED:
         for match in pattern.finditer(text):
-            yield match.end(), Span(match[1])
+            if not _supposes(text, match):
+                yield match.end(), Span(match[1])
     for match in _BEFORE.finditer(text):
         begin = match.start()
         yield begin, Span(match[1], text[max(0, begin - _MOST_BEFORE) : begin])
+
+
+def _supposes(text: str, mark: re.Match[str]) -> bool:
+    """Whether a mark says what the answer would be if something else were so."""
+    begin, end = mark.span()
+    if not _WOULD.search(mark[0]) and not _WOULD.match(mark[1]):
+        return False
+    before = _BREAK.split(text[max(0, begin - MOST_CHARACTERS) : begin])[-1]
+    return _IF.search(before + _BREAK.split(text[end : end + MOST_CHARACTERS])[0]) is not None
