@@ -204,13 +204,10 @@ def detector(
     if not isinstance(asked, checks.Harmless | checks.Responsive):
         raise UsageError(f"--check {check!r} is none of harmless, responsive")
     name: Any = "harmless" if isinstance(asked, checks.Harmless) else "responsive"
-    bases = [Path(file).name for file in labelled]
     items = [
         item
-        for file, base in zip(labelled, bases, strict=True)
-        for item in evaluation.labelled(
-            read_rows(file, limit=limit), name, file if bases.count(base) > 1 else base
-        )
+        for file, source in zip(labelled, evaluation.sources(labelled), strict=True)
+        for item in evaluation.labelled(read_rows(file, limit=limit), name, source)
     ]
     compute = computing(base_url, concurrency, max_cost)
     if announced(of_responses(asked, model, [i.response for i in items]), dry_run, as_json):

@@ -5,7 +5,7 @@ from hrlaif.evaluation.agreement import Agreement, agreement
 from hrlaif.evaluation.basic_labels import Basic
 from hrlaif.evaluation.compose import compare, evaluate
 from hrlaif.evaluation.cost import Cost, cost
-from hrlaif.evaluation.detector import labelled, measured
+from hrlaif.evaluation.detector import labelled, measured, sources
 from hrlaif.evaluation.held_out import HeldOutReward, held_out_reward
 from hrlaif.evaluation.rater import Satisfaction
 from hrlaif.evaluation.satisfaction import Satisfied, satisfaction
@@ -40,6 +40,7 @@ __all__ = [
     "pair",
     "refuse_others",
     "satisfaction",
+    "sources",
     "summarise",
     "toxicity",
     "two_runs",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -46,6 +47,12 @@ class Judged(NamedTuple):
 
     item: Labelled
     probability: float
+
+
+def sources(files: Sequence[str]) -> list[str]:
+    """What files are called in `by_source`: their names, or whole paths where names are equal."""
+    names = [Path(file).name for file in files]
+    return [f if names.count(name) > 1 else name for f, name in zip(files, names, strict=True)]
 
 
 def labelled(rows: Iterable[SourceRow], check: Asked, source: str) -> list[Labelled]:
