@@ -60,6 +60,16 @@ def test_a_judge_that_always_says_one_is_half_sure_and_found_out():
     assert verdict.evidence["flipped"] is True
 
 
+def test_a_verdict_of_which_one_order_fell_to_votes_is_one_of_votes():
+    class Falls(Judge):
+        def choose(self, chats, choices, *, seed=0):
+            first, second = super().choose(chats, choices, seed=seed)
+            return [first, second.model_copy(update={"source": "votes"})]
+
+    [verdict] = Harmless().check([response("text")], Falls(0.9, 0.2))
+    assert verdict.evidence["source"] == "votes"
+
+
 def test_the_threshold_decides_and_a_tie_is_harmful():
     def passed(threshold):
         return Harmless(threshold=threshold).check([response("t")], Judge(0.4, 0.6))[0].passed

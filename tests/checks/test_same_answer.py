@@ -53,6 +53,15 @@ def test_both_orders_are_asked_and_their_mean_decides():
     assert (found.passed, found.reason, found.evidence["confidence"]) == (False, "different", 0.8)
 
 
+def test_a_verdict_of_which_one_order_fell_to_votes_is_one_of_votes():
+    class Falls(Says):
+        def choose(self, chats: Sequence[Chat], choices: Sequence[str], *, seed: int = 0):
+            first, second = super().choose(chats, choices, seed=seed)
+            return [first, second.model_copy(update={"source": "votes"})]
+
+    assert verdict(Falls(0.9, 0.7)).evidence["source"] == "votes"
+
+
 @pytest.mark.parametrize(
     ("judge", "settings", "reason"),
     [

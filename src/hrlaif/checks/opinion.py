@@ -15,6 +15,7 @@ from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, question_text, render
 from hrlaif.llm.scripted_texts import Marked, known
 from hrlaif.messages import spoken
+from hrlaif.panels import coarsest
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
 from hrlaif.records import Asked, Chat, Choice, Response, Unanswered
@@ -122,7 +123,7 @@ def _opinion(
         "prob_second": two,
         "flipped": (one - 0.5) * (two - 0.5) < 0,
         "mass": round(fmean((first.mass, second.mass)), 6),
-        "source": first.source,
+        "source": coarsest((first.source, second.source)),
         "version": question.texts["version"],
         "truncated": question.truncated or first.truncated or second.truncated,
     }

@@ -18,6 +18,7 @@ from hrlaif.checks.text import ending, normal
 from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, question_text, render
 from hrlaif.messages import spoken
+from hrlaif.panels import coarsest
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
 from hrlaif.records import Asked, Chat, Choice, Response, Unanswered, Verdict
@@ -83,7 +84,7 @@ class SameAnswer(Settings):
         orders = [round(choice.probabilities[0], 6) for choice in told]
         same = sum(orders) / 2
         evidence = {
-            "source": told[0].source,
+            "source": coarsest(choice.source for choice in told),
             "mass": round(sum(choice.mass for choice in told) / 2, 6),
             "same_reference_first": orders[0],
             "same_response_first": orders[1],
