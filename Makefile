@@ -41,8 +41,9 @@ bench: $(VENV)/.installed-dev  ## side by side with peers, equality first (hours
 	for work in labels direct_reward generation reward_training rl_step algorithms linear_cost; do \
 	  $(BIN)/python benchmarks/$$work.py || exit 1; done
 
-docs: $(VENV)/.installed  ## docs/settings.md and docs/commands.md, from the code
+docs: $(VENV)/.installed  ## settings.md and commands.md from the code, the study's tables from its pages
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/study/tables.py
 
 clean:
 	rm -rf $(VENV)

@@ -59,6 +59,14 @@ def test_the_pages_of_settings_and_commands_are_those_of_the_code(tmp_path, hrla
         assert written == (tmp_path / name).read_text("utf-8"), "run `make docs`"
 
 
+def test_the_tables_of_the_study_are_those_of_its_pages(tmp_path):
+    folder = REPOSITORY / "docs" / "study"
+    subprocess.run([sys.executable, folder / "tables.py", tmp_path], check=True)
+    written = (folder / "tables.md").read_text("utf-8")
+    assert written == (tmp_path / "tables.md").read_text("utf-8"), "run `make docs`"
+    assert (tmp_path / "agreement.svg").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_to_files_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
