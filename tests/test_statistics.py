@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hrlaif.statistics import difference, entropy_floor, lc_minimal, lc_ratio, mean, wilson
+from hrlaif.statistics.logistic import fit
 
 
 def test_nothing_is_unknown_and_not_zero():
@@ -107,6 +108,49 @@ def test_the_ratio_estimator_of_two_groups_is_two_thirds_by_hand():
     found = lc_ratio(*two_groups())
     assert found.win_rate.value == pytest.approx(2 / 3, abs=1e-6)
     assert found.phi.value == pytest.approx(math.log(4), abs=1e-5)
+
+
+@pytest.mark.parametrize(("baselines", "policies"), [([0, 0], [1500, 2500]), ([1], [450])])
+def test_an_empty_or_tiny_baseline_leaves_the_ratio_estimate_at_the_likeliest(baselines, policies):
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(1)
+    baseline = rng.integers(300, 900, 96).astype(float)
+    lengths = baseline * rng.uniform(0.5, 2.0, 96)
+    wins = (rng.random(96) < 1 / (1 + np.exp(2 - 1.5 * (lengths / baseline - 1)))).astype(float)
+    many = len(baselines)
+    baseline[:many], lengths[:many], wins[:many] = baselines, policies, 1.0
+    ratio = lengths / np.maximum(baseline, 1) - 1
+
+    def loss(beta):
+        z = beta[0] * ratio + beta[1]
+        return (np.logaddexp(0, z) - wins * z).sum()
+
+    likeliest = minimize(loss, [1.0, -1.0], method="Nelder-Mead", options={"xatol": 1e-8}).x
+    found = lc_ratio(wins, lengths, baseline).win_rate
+    assert found.value == pytest.approx(1 / (1 + math.exp(-likeliest[1])), abs=1e-4)
+    assert found.low < found.value < found.high
+    assert found.high - found.low > 0.1
+
+
+def test_equal_fits_come_to_rest_where_wins_are_told_apart_and_ratios_are_huge():
+    ratios = np.array([100_000.0, 3.0, 2.5, 0.9, 0.5, 0.2])
+    x, y = np.column_stack([ratios, np.ones(6)]), (ratios > 1).astype(float)
+    [beta] = fit(x, y, np.ones((1, 6)))
+    slope = ((1 / (1 + np.exp(-(x @ beta))) - y) @ x) + 1e-6 * beta
+    assert np.abs(slope).max() < 1e-8
+
+
+def test_a_steep_effect_of_nearly_equal_ratios_is_not_called_separated():
+    rng = np.random.default_rng(3)
+    baseline = rng.integers(300, 900, 60).astype(float)
+    lengths = baseline * (1 + rng.normal(0, 0.02, 60))
+    wins = (rng.random(60) < 1 / (1 + np.exp(-40 * (lengths / baseline - 1)))).astype(float)
+    found = lc_ratio(wins, lengths, baseline)
+    assert found.phi.value > 10
+    assert found.flags == ()
+    told = lc_ratio((lengths > baseline).astype(float), lengths, baseline)
+    assert any(flag.startswith("separated") for flag in told.flags)
 
 
 def test_equal_lengths_leave_the_raw_win_rate_and_say_so():

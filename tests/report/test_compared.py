@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from hrlaif.cli.compared import several_lines
 from hrlaif.errors import DataError
 from hrlaif.report import write_comparison
 
@@ -104,6 +105,15 @@ def test_a_model_beats_another_by_what_the_other_loses(compared):
     assert won["low"] > 0.5
     assert f'<span class="won">{100 * won["value"]:.1f} %' in matrix
     assert f'<span class="lost">{100 * (1 - won["value"]):.1f} %' in matrix
+
+
+def test_what_to_know_of_a_win_rate_at_equal_difficulty_is_said_beside_it(compared):
+    out, found = compared(4, 12, 40, 90)
+    found["with_difficulty"]["models"]["m40"]["flags"] = ["separated"]
+    (out / "compare.json").write_text(json.dumps(found), "utf-8")
+    page = write_comparison(out).read_text("utf-8")
+    assert "Note: m40: separated." in page.split("At equal length and difficulty")[1]
+    assert "  m40: separated" in several_lines(found)
 
 
 def test_with_one_baseline_alone_the_two_best_did_not_meet_and_the_page_says_so(compared):

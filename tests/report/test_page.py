@@ -136,6 +136,21 @@ def test_the_headline_shows_the_win_rate_with_its_interval(run):
     assert "12,345" in page
 
 
+def test_what_to_know_of_each_estimator_is_beside_its_figure_once(run):
+    file = run / "evaluation/metrics.json"
+    metrics = json.loads(file.read_text("utf-8"))
+    alike = "every comparison had the same result"
+    metrics["win_rate"]["length_controlled"]["flags"] = [alike]
+    ratio = {"win_rate": FIGURE, "flags": [alike, "separated"]}
+    metrics["win_rate"]["length_ratio"] = ratio
+    document(file, metrics)
+    page = write(run).read_text("utf-8")
+    assert re.findall("Note: (.*?)</p>", page) == [
+        f"length-controlled: {alike}.",
+        "at equal length ratio: separated.",
+    ]
+
+
 def test_a_stage_without_calls_costs_nothing_and_only_a_price_not_known_is_unknown(run):
     (run / "evaluation/metrics.json").unlink()
     nothing = {"stage": "reward", "cost": {"calls": 0, "usd": 0.0, "unpriced_calls": 0}}

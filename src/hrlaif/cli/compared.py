@@ -80,7 +80,8 @@ def _difficulty(found: Row) -> list[str]:
     if not known:
         return []
     rows = [[f"over {first}", "at equal length and difficulty (lc_difficulty)"]]
-    return _table([*rows, *([name, _short(one["win_rate"])] for name, one in known.items())])
+    table = _table([*rows, *([name, _short(one["win_rate"])] for name, one in known.items())])
+    return [*table, *(f"  {name}: {flag}" for name, one in known.items() for flag in one["flags"])]
 
 
 def _identical(counts: Row) -> list[str]:

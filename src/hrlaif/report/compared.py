@@ -166,7 +166,8 @@ def _pairs(found: Row) -> list[Row]:
 def _difficulty(found: Row) -> Row:
     known = found["with_difficulty"]["models"]
     rows = [(name, f) for name, one in known.items() if (f := figure(one["win_rate"]))]
-    return {"over": next(iter(found["models"])), "rows": rows}
+    flags = [f"{name}: {flag}" for name, one in known.items() for flag in one.get("flags") or ()]
+    return {"over": next(iter(found["models"])), "rows": rows, "flags": flags}
 
 
 def _samples(names: list[str], run: Run) -> Row:

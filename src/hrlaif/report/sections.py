@@ -93,13 +93,22 @@ def win_rates(run: Run, charts: Charts, of: str = "policy") -> Row:
             lengths, unit=f"{of} preferred, %", alt="Raw and length-controlled win rates"
         ),
         "phi": figure(minimal.get("phi")),
-        "flags": [str(flag) for flag in minimal.get("flags") or []],
+        "flags": _flags(won),
         "characters": (figure(size.get("baseline")), figure(size.get("policy"))),
         "same_position": figure(won.get("same_position")),
         "identical": number(won.get("identical")),
         "asked": number(won.get("asked")),
         "abstentions": pairs(won.get("abstentions")),
     }
+
+
+def _flags(won: Row) -> list[str]:
+    """What a reader has to know before trusting an estimator, each flag once."""
+    said: dict[str, str] = {}
+    for key, name in _ESTIMATORS:
+        for flag in (won.get(key) or {}).get("flags") or []:
+            said.setdefault(str(flag), f"{name}: {flag}")
+    return list(said.values())
 
 
 def learning(run: Run, charts: Charts) -> Row:

@@ -35,6 +35,7 @@ from hrlaif.statistics.figures import (
     interval,
     mean,
     numbered,
+    within,
 )
 from hrlaif.statistics.logistic import fit, sigmoid
 
@@ -197,7 +198,11 @@ def _controlled(
             interval(f.value or 0.0, r, n=y.size, clusters=count)
             for f, r in zip(found, several, strict=True)
         ]
-    flags = _flags(whole[0], rate, raw)
+    found[-1] = within(found[-1], 0.0, 1.0)
+    pull = 1.0
+    if estimator == "lc_ratio":  # of the range that a tanh has by itself
+        pull = float(np.minimum(np.abs(feature(np.ones((1, y.size)))), 1.0).mean())
+    flags = _flags(whole[0] * np.r_[pull, np.ones(whole.shape[1] - 1)], rate, raw)
     if np.ptp(y) == 0:
         # Resampling equal results shows no spread; Wilson's interval of the raw share does.
         found[-1] = Figure(value=rate, low=raw.low, high=raw.high, n=y.size)

@@ -9,6 +9,8 @@ from hrlaif.statistics.figures import Floats
 RIDGE = 1e-6
 _STEPS = 200
 _CLOSE = 1e-8
+_HALVINGS = 40
+_FALL = 1e-4  # of the fall that the slope promises, the least share that a step has to keep
 
 
 def fit(
@@ -17,22 +19,39 @@ def fit(
     """Coefficients [B, K] of y ~ sigmoid(x beta), one fit for each row of weights [B, N].
 
     x is [N, K], or [B, N, K] where features differ by resample; y [N] or [B, N] is in [0, 1].
-    Minimises the weighted cross-entropy plus ridge/2 |beta|^2 by Newton steps that move no logit
-    by more than 1, which keeps the objective falling. `start` [1, K] or [B, K] saves steps.
+    Minimises the weighted cross-entropy plus ridge/2 |beta|^2 by Newton steps, each halved until
+    the objective falls. `start` [1, K] or [B, K] saves steps. Raises ArithmeticError where 200
+    steps do not reach the minimum.
     """
     count, width = weights.shape[0], x.shape[-1]
     beta: Floats = np.zeros((count, width)) + (0.0 if start is None else start)
+    z = logits(x, beta)
+    now = _loss(z, beta, y, weights, ridge)
     for _ in range(_STEPS):
-        p = sigmoid(logits(x, beta))
-        slope = _through(weights * (p - y), x) + ridge * beta
-        curve = _curvature(weights * p * (1 - p), x) + ridge * np.eye(width)
+        p, q = sigmoid(z), sigmoid(-z)
+        slope = _through(weights * ((1 - y) * p - y * q), x) + ridge * beta
+        curve = _curvature(weights * p * q, x) + ridge * np.eye(width)
         step = np.asarray(np.linalg.solve(curve, slope[:, :, None])[:, :, 0], np.float64)
-        moved = np.abs(logits(x, step)).max(1, keepdims=True)
-        beta = beta - step / np.maximum(moved, 1.0)
+        moved = logits(x, step)
+        least, size = _FALL * (slope * step).sum(1), np.ones((count, 1))
+        for _ in range(_HALVINGS):
+            then = _loss(z - size * moved, beta - size * step, y, weights, ridge)
+            worse = then > now - size[:, 0] * least + 1e-12 * now
+            if not worse.any():
+                break
+            size[worse] /= 2
+        beta, now = beta - size * step, then
+        z = logits(x, beta)
         # In logits: what moves none, as all strengths together do, may never come to rest.
-        if moved.max() < _CLOSE:
-            break
-    return beta
+        if np.abs(size * moved).max(initial=0.0) < _CLOSE:
+            return beta
+    raise ArithmeticError(f"a logistic fit of {x.shape[-2]} rows has not come to rest")
+
+
+def _loss(z: Floats, beta: Floats, y: Floats, weights: Floats, ridge: float) -> Floats:
+    """What `fit` minimises, [B], of logits z [B, N] and coefficients beta [B, K]."""
+    each = np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))
+    return np.asarray((weights * each).sum(1) + ridge / 2 * (beta**2).sum(1))
 
 
 def logits(x: Floats, beta: Floats) -> Floats:
@@ -43,8 +62,9 @@ def logits(x: Floats, beta: Floats) -> Floats:
 
 
 def sigmoid(z: Floats) -> Floats:
-    """1 / (1 + exp(-z)) without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
+    """1 / (1 + exp(-z)) without overflow, exact where it is near 0."""
+    small = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
 def logit(p: Floats) -> Floats:
