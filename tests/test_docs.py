@@ -1,3 +1,5 @@
+import json
+import os
 import re
 import subprocess
 import sys
@@ -65,6 +67,65 @@ def test_the_tables_of_the_study_are_those_of_its_pages(tmp_path):
     written = (folder / "tables.md").read_text("utf-8")
     assert written == (tmp_path / "tables.md").read_text("utf-8"), "run `make docs`"
     assert (tmp_path / "agreement.svg").stat().st_size > 10_000
+
+
+STAND_IN = """#!/bin/sh
+echo "hrlaif $*" >> called
+case "$1 $3" in
+"calls import") ;;
+"calls export") touch "$6" ;;
+*) mkdir -p "$4" && echo "hrlaif $*" | tee "$4/study.json" > "$4/study.html" ;;
+esac
+case "$*" in *"${FAILS:-nothing}"*) exit 3 ;; esac
+"""
+
+
+@pytest.fixture
+def remade(tmp_path):
+    """run.sh of the study with an `hrlaif` that only notes its arguments: exit code, all calls."""
+    (tmp_path / "hrlaif").write_text(STAND_IN)
+    (tmp_path / "hrlaif").chmod(0o755)
+
+    def run(**settings):
+        script = REPOSITORY / "docs" / "study" / "run.sh"
+        settings = {**os.environ, "HRLAIF": "./hrlaif", **settings}
+        done = subprocess.run(["sh", script, "data", "out"], cwd=tmp_path, env=settings)
+        return done.returncode, (tmp_path / "called").read_text("utf-8").splitlines()
+
+    return run
+
+
+def test_the_study_is_remade_by_the_commands_in_its_pages(remade, tmp_path):
+    answers = tmp_path / "out" / "pandalm" / "answers.jsonl.gz"
+    answers.parent.mkdir(parents=True)
+    answers.touch()
+    code, calls = remade()
+    assert code == 0
+    folder = REPOSITORY / "docs" / "study"
+    pages = sorted(folder.rglob("study.json"))
+    for page in pages:
+        command = json.loads(page.read_text("utf-8"))["about"]["command"]
+        assert (tmp_path / "out" / page.relative_to(folder)).read_text().strip() == command
+    assert len([call for call in calls if call.startswith("hrlaif study")]) == len(pages) == 18
+    ledger = "hrlaif calls runs/study/pandalm/ledger.sqlite"
+    assert calls[0] == f"{ledger} import --from out/pandalm/answers.jsonl.gz"
+    assert calls[4] == f"{ledger} export --answers-only -o out/pandalm/answers.jsonl.gz"
+
+
+def test_further_ways_are_asked_of_each_judge_alone_and_none_twice(remade):
+    code, calls = remade(VARIANTS="detailed-rationale,detailed-2shot-rationale")
+    ways = [call.split(" --variants ")[1].split()[0] for call in calls if " --variants " in call]
+    assert code == 0
+    assert all("detailed-2shot-rationale" in ways[n] for n in range(18) if n % 3 != 1)
+    assert not any("rationale" in ways[n] for n in range(1, 18, 3))
+    assert all(len(set(names.split(","))) == len(names.split(",")) for names in ways)
+
+
+def test_answers_of_a_study_that_was_stopped_are_kept(remade, tmp_path):
+    code, calls = remade(FAILS="autoj_eval_p/pairs.jsonl.gz")
+    assert code == 3
+    assert calls[-1].startswith("hrlaif calls runs/study/auto_j/ledger.sqlite export")
+    assert not (tmp_path / "out" / "auto_j" / "study.json").exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
