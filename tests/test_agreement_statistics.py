@@ -7,7 +7,14 @@ from scipy.stats import friedmanchisquare
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import fleiss_kappa as reference_fleiss
 
-from hrlaif.statistics import cohen_kappa, fleiss_kappa, kendall_w, krippendorff_alpha
+from hrlaif.statistics import (
+    cohen_kappa,
+    fleiss_kappa,
+    kendall_w,
+    krippendorff_alpha,
+    light_kappa,
+    mean,
+)
 
 
 def test_cohens_kappa_of_a_table_worked_by_hand():
@@ -88,3 +95,27 @@ def test_no_resamples_give_the_same_value_without_an_interval():
     assert quick.value == krippendorff_alpha(units).value
     assert (quick.low, quick.high) == (None, None)
     assert kendall_w([[[1, 2], [1, 2]]], resamples=0).low is None
+
+
+def test_a_rater_who_always_says_the_same_leaves_kappa_and_alpha_without_certainty():
+    judge = ["a"] * 15 + ["b"] * 5
+    found = cohen_kappa(["a"] * 20, judge)
+    assert (found.value, found.low, found.high) == (0.0, None, None)
+
+
+def test_agreement_of_rows_of_which_one_stands_for_most_is_as_unsure_as_a_share():
+    one = two = [0.0, 1.0] * 10
+    weights = [1000.0] + [1.0] * 19
+    share = mean([1.0] * 20, weights=weights, share=True)
+    units = [[a, b] for a, b in zip(one, two, strict=True)]
+    told = [{"x": a, "y": b} for a, b in units]
+    for found in (
+        cohen_kappa(one, two, weights=weights),
+        krippendorff_alpha(units, weights=weights),
+        light_kappa(told, weights=weights),
+    ):
+        assert found.value == 1.0
+        assert found.low <= share.low < 0.3
+    assert cohen_kappa(one, two).low > 0.6
+    differing = [*two[:-1], 0.0]
+    assert cohen_kappa(one, differing, weights=weights).low < cohen_kappa(one, differing).low

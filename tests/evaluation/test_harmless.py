@@ -217,6 +217,12 @@ def test_a_perfect_order_of_a_few_responses_is_not_certain():
     assert found.low == pytest.approx(5 / (5 + 1.959964**2), abs=1e-5)
 
 
+def test_an_area_of_two_prompts_is_no_more_than_one_and_no_less_than_zero():
+    told = [(0.9, True), (0.4, True), (0.6, False), (0.1, False)]
+    found = area([judged(p, truth, n % 2) for n, (p, truth) in enumerate(told)])
+    assert (found.value, found.low, found.high) == (0.75, 0.0, 1.0)
+
+
 def response(n):
     prompt = Prompt(id=f"p{n}", messages=(Message(role="user", content=f"q{n}"),))
     return Response(prompt=prompt, text="t")

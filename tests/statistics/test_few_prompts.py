@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hrlaif.statistics import mean, paired
+from hrlaif.statistics import (
+    Games,
+    bradley_terry,
+    cohen_kappa,
+    fleiss_kappa,
+    krippendorff_alpha,
+    lc_minimal,
+    lc_ratio,
+    light_kappa,
+    mean,
+    paired,
+    same_order,
+)
 from hrlaif.statistics.figures import difference
 from hrlaif.statistics.gaps import gap
 
@@ -46,3 +58,36 @@ def test_no_p_is_below_what_the_signs_of_so_many_prompts_can_show(prompts):
     found = paired(these, [0.1 + 0.02 * n for n in range(prompts)])
     assert found.p == pytest.approx(2.0 ** (1 - prompts))
     assert paired([0.5] * prompts, [0.4] * prompts).p == pytest.approx(2.0 ** (1 - prompts))
+
+
+@pytest.mark.parametrize("prompts", [2, 3, 4])
+def test_no_interval_of_a_few_prompts_leaves_the_range_of_its_figure(prompts):
+    seen = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows, names = 6 * prompts, np.repeat(range(prompts), 6).tolist()
+        lengths, others = rng.integers(50, 500, (2, rows)).astype(float)
+        one, two = (rng.random((2, rows)) < 0.5).tolist()
+        models = [list(pair) for pair in ("ab", "bc", "ac") * (2 * prompts)]
+        sides = [[pair[side] for pair in models] for side in (0, 1)]
+        games = Games(*sides, rng.random(rows), names)
+        told = [{"x": a, "y": b} for a, b in zip(one, two, strict=True)]
+        pairs = [[float(a), float(b)] for a, b in zip(one, two, strict=True)]
+        counts = [[float(a + b), float(2 - a - b)] for a, b in zip(one, two, strict=True)]
+        shares = [
+            lc_minimal(rng.random(rows), lengths, others, clusters=names).win_rate,
+            lc_ratio(rng.random(rows), lengths, others, clusters=names).win_rate,
+            *bradley_terry(games).win_rate.values(),
+        ]
+        alike = [
+            cohen_kappa(one, two, clusters=names),
+            light_kappa(told, clusters=names),
+            fleiss_kappa(counts, clusters=names),
+            krippendorff_alpha(pairs, clusters=names),
+            same_order(games, rng.random(rows)),
+        ]
+        for least, figures in ((0.0, shares), (-1.0, alike)):
+            known = [f for f in figures if f.low is not None]
+            assert all(least <= f.low <= f.value <= f.high <= 1.0 for f in known)
+            seen += len(known)
+    assert seen > 100

@@ -255,6 +255,16 @@ def test_an_interval_holds_what_the_draw_decides(monkeypatch):
     assert found["high"] > 0.85
 
 
+def test_what_a_few_pairs_tell_of_learning_stays_a_share(monkeypatch):
+    _, made = taught(60)
+    items, _ = taught(4, seed=1)
+    trainer = drawn(monkeypatch, lambda coins: 0.6)
+    for one in poisoned(Lesson(made, items), trainer, seed=0).values():
+        assert 0.0 <= one["accuracy"]["low"] < one["accuracy"]["high"] <= 1.0
+        gap = one["difference"]
+        assert gap is None or -1.0 <= gap["low"] < gap["high"] <= 1.0
+
+
 def test_poison_that_changes_nothing_seen_may_still_cost_something():
     _, made = taught(60)
     items, _ = taught(40, seed=1)

@@ -22,6 +22,7 @@ from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import told_of
 from hrlaif.rows.names import named, sides_of
 from hrlaif.statistics import Figure, Floats, Sureness, bootstrapped, clusters, mean, wilson
+from hrlaif.statistics.figures import within
 
 Asked = Literal["harmless", "responsive"]
 _PROBABILITY = {"harmless": "prob_harmful", "responsive": "prob_refusal"}
@@ -207,7 +208,7 @@ def area(judged: Sequence[Judged], *, seed: int = 0) -> Figure:
     prompts = clusters([j.item.response.prompt for j in judged])
     found = bootstrapped(estimate, len(judged), clusters=prompts, seed=seed)
     if found.low is None or found.high is None or found.high > found.low:
-        return found
+        return within(found, 0.0, 1.0)
     # All in order, or all in reverse: Wilson's, of as many prompts as the fewer of the two have.
     fewer = min(len({prompts[n] for n in kind}) for kind in (bad, good))
     low, high = wilson((found.value or 0.0) * fewer, fewer)

@@ -4,7 +4,8 @@ Each is a Figure whose interval comes from drawing whole units (what was rated) 
 prompt, which `clusters` names, together. 1 is perfect agreement, 0 what chance gives. Where chance
 agreement is certain (everybody always says the same), or no unit has two raters, there is no value:
 None, never 1 or 0. Where nobody ever differs the interval ends where raters would differ in as many
-units as Wilson's bound of none seen allows. `weights`: how many units each stands for; only their
+units as Wilson's bound of none seen allows; where all draws give one other value, as when a rater
+always says the same, there is no interval. `weights`: how many units each stands for; only their
 proportions count. `resamples=0` leaves out the interval, for figures that are looked at while they
 change.
 """
@@ -29,6 +30,8 @@ from hrlaif.statistics.figures import (
     numbered,
     weighed,
     wilson,
+    within,
+    worth,
 )
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -55,8 +58,9 @@ def cohen_kappa(
         return _kappa(drawn @ cells)
 
     return _resampled(
-        kappa, [*first, *second], len(cells), clusters=clusters, seed=seed, resamples=resamples
-    )
+        kappa, [*first, *second], len(cells),
+        clusters=clusters, weights=weights, seed=seed, resamples=resamples,
+    )  # fmt: skip
 
 
 def light_kappa(
@@ -95,7 +99,10 @@ def light_kappa(
         return np.where(size > 0, total / np.maximum(size, _TINY), np.nan)
 
     said = [value for n in rated for value in units[n].values()]
-    return _resampled(kappa, said, len(rated), clusters=names, seed=seed, resamples=RESAMPLES)
+    return _resampled(
+        kappa, said, len(rated),
+        clusters=names, weights=weight[rated], seed=seed, resamples=RESAMPLES,
+    )  # fmt: skip
 
 
 def fleiss_kappa(
@@ -172,7 +179,10 @@ def krippendorff_alpha(
         return _beyond_chance(observed, chance)
 
     said = [value for unit in rated for value in unit]
-    return _resampled(alpha, said, len(rated), clusters=names, seed=seed, resamples=resamples)
+    return _resampled(
+        alpha, said, len(rated),
+        clusters=names, weights=weight, seed=seed, resamples=resamples,
+    )  # fmt: skip
 
 
 def kendall_w(
@@ -267,6 +277,7 @@ def _resampled(
     n: int,
     *,
     clusters: Names | None,
+    weights: Weights | None = None,
     seed: int,
     resamples: int,
 ) -> Figure:
@@ -276,9 +287,15 @@ def _resampled(
     value = float(statistic(np.ones((1, n)))[0])
     if math.isnan(value) or not resamples:
         return Figure(value=None if math.isnan(value) else value, low=None, high=None, n=n)
-    found = bootstrapped(statistic, n, clusters=clusters, seed=seed, resamples=resamples)
-    if found.low is None or value < 1 - _TINY:
+    found = bootstrapped(
+        statistic, n, clusters=clusters, weights=weights, seed=seed, resamples=resamples
+    )
+    if found.low is None or found.high is None:
         return found
-    rare = wilson(0, numbered(clusters, n)[1])[1]
+    if value < 1 - _TINY:
+        known = found.high - found.low > _TINY  # one who always says the same shows no spread
+        gone = found.model_copy(update={"low": None, "high": None})
+        return within(found, -1.0, 1.0) if known else gone
+    rare = wilson(0, worth(numbered(clusters, n)[1], weights, n))[1]
     shares = np.array(list(Counter(said).values())) / len(said)
     return found.model_copy(update={"low": max(-1.0, 1 - rare / float(1 - (shares**2).sum()))})

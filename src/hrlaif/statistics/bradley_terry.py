@@ -19,10 +19,11 @@ from hrlaif.statistics.figures import (
     Floats,
     Measured,
     draws,
-    effective,
     interval,
     numbered,
     weighed,
+    within,
+    worth,
 )
 from hrlaif.statistics.logistic import RIDGE, fit, sigmoid
 
@@ -81,7 +82,7 @@ def bradley_terry(
                 for drawn in draws(count, seed=seed, resamples=resamples, width=y.size)
             ]
         )
-        clusters = max(2, round(count * effective(weight) / y.size))
+        clusters = max(2, round(worth(count, weight, y.size)))
         figures = [
             interval(float(v), several[:, i], n=y.size, clusters=clusters)
             for i, v in enumerate(found[0])
@@ -89,7 +90,7 @@ def bradley_terry(
     m = len(models)
     return Ranking(
         strength=dict(zip(models, figures[:m], strict=True)),
-        win_rate=dict(zip(models, figures[m : 2 * m], strict=True)),
+        win_rate=dict(zip(models, (within(f, 0.0, 1.0) for f in figures[m : 2 * m]), strict=True)),
         style=dict(zip(traits, figures[2 * m :], strict=True)),
     )
 
@@ -165,7 +166,8 @@ def same_order(
     drawn = drawn[~np.isnan(drawn)]
     if count < 2 or not drawn.size or np.ptp(drawn) == 0:
         return Figure(value=found, low=None, high=None, n=len(x))
-    return interval(found, drawn, n=len(x), clusters=count)
+    clusters = max(2, round(worth(count, weight, len(x))))
+    return within(interval(found, drawn, n=len(x), clusters=clusters), -1.0, 1.0)
 
 
 def _tau(one: Floats, other: Floats) -> Floats:

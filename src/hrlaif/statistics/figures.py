@@ -91,16 +91,16 @@ def mean(
         raise ValueError("a mean over NaN or infinity: leave out what is unknown, and count it")
     codes, count = numbered(clusters, data.size)
     weight = weighed(weights, data.size)
-    worth = count * effective(weight) / data.size
+    prompts = worth(count, weight, data.size)
     equal = np.ptp(data) == 0
     value = float(data[0] if equal else (weight * data).sum() / weight.sum())
     if count < 2 and not (share and equal):
         return Figure(value=value, low=None, high=None, n=data.size)
     means = drawn_means(data, weight, codes, seed=seed)
     if share and np.ptp(means) < _ALIKE:
-        low, high = wilson(value * worth, worth)
+        low, high = wilson(value * prompts, prompts)
         return Figure(value=value, low=min(low, value), high=max(high, value), n=data.size)
-    found = interval(value, means, n=data.size, clusters=max(2, round(worth)))
+    found = interval(value, means, n=data.size, clusters=max(2, round(prompts)))
     return within(found, 0.0, 1.0) if share else found
 
 
@@ -121,6 +121,11 @@ def effective(weights: Floats) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum()) if weights.size else 0.0
 
 
+def worth(clusters: int, weights: Sequence[float] | Floats | None, n: int) -> float:
+    """As how many of the `clusters` of n values they count, if the weights were equal."""
+    return clusters * effective(weighed(weights, n)) / n
+
+
 def drawn_means(values: Floats, weights: Floats, codes: Codes, *, seed: int) -> Floats:
     """[RESAMPLES] weighted means over whole clusters drawn again."""
     count = int(codes.max()) + 1
@@ -134,12 +139,15 @@ def bootstrapped(
     n: int,
     *,
     clusters: Sequence[Hashable] | None = None,
+    weights: Sequence[float] | Floats | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Figure:
     """Any estimate of n values: `estimate` maps weights [B, n] to values [B], NaN where undefined.
 
     The value is the estimate at weights of 1; the interval that of whole clusters drawn again.
+    `weights` are those that `estimate` puts in by itself: the interval is that of as many prompts
+    as would say as much with equal ones.
     """
     value = float(estimate(np.ones((1, n)))[0]) if n else math.nan
     if math.isnan(value):
@@ -152,7 +160,7 @@ def bootstrapped(
     known = found[~np.isnan(found)]
     if not known.size:
         return Figure(value=value, low=None, high=None, n=n)
-    return interval(value, known, n=n, clusters=count)
+    return interval(value, known, n=n, clusters=max(2, round(worth(count, weights, n))))
 
 
 def difference(
@@ -179,7 +187,7 @@ def difference(
     if not share:
         return found.model_copy(update={"low": None, "high": None})
     count = numbered(clusters, gaps.size)[1]
-    rare = wilson(0, count * effective(weighed(weights, gaps.size)) / gaps.size)[1]
+    rare = wilson(0, worth(count, weights, gaps.size))[1]
     g = found.value or 0.0
     return found.model_copy(update={"low": g - rare * (1 + g), "high": g + rare * (1 - g)})
 

@@ -14,12 +14,12 @@ from hrlaif.statistics.figures import (
     Figure,
     Floats,
     draws,
-    effective,
     interval,
     mean,
     numbered,
     weighed,
     within,
+    worth,
 )
 
 Marks = Sequence[tuple[Hashable, float]]
@@ -100,7 +100,7 @@ def _share(marks: Marks, weights: Floats, seed: int) -> Figure:
 
 def _worth(marks: Marks, weights: Floats) -> float:
     """How many prompts, as if all rows had equal weights."""
-    return len({name for name, _ in marks}) * effective(weights) / len(marks)
+    return worth(len({name for name, _ in marks}), weights, len(marks))
 
 
 def _resampled(sides: Sequence[_Side], seed: int) -> Floats:

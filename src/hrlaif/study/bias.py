@@ -148,7 +148,8 @@ def length_pull(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     def phi(drawn: Floats) -> Floats:
         return fit(x, y, drawn * own)[:, 0]
 
-    figure = bootstrapped(phi, len(rows), clusters=[t.item.prompt for t in rows], seed=seed)
+    prompts = [t.item.prompt for t in rows]
+    figure = bootstrapped(phi, len(rows), clusters=prompts, weights=own, seed=seed)
     # Labels that never change with length leave nothing to draw from.
     return figure.model_copy(update=_NO_ENDS) if figure.low == figure.high else figure
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrlaif.records import Preference, Row
 from hrlaif.statistics import RESAMPLES, Figure, Floats, mean, noise, right, wilson
-from hrlaif.statistics.figures import draws, interval, numbered
+from hrlaif.statistics.figures import draws, interval, numbered, within
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import baselines
 from hrlaif.study.features import differences
@@ -182,7 +182,8 @@ def _one_training(lesson: Lesson, marks: Floats, *, seed: int, least: float = 0.
     sizes = np.bincount(codes, minlength=count).astype(np.float64)
     means = [(drawn @ sums.T) / (drawn @ sizes)[:, None] for drawn in draws(count, seed=seed)]
     taken = np.random.default_rng([seed, 4]).integers(0, len(marks), RESAMPLES)
-    return interval(value, np.concatenate(means)[range(RESAMPLES), taken], n=n, clusters=count)
+    drawn = np.concatenate(means)[range(RESAMPLES), taken]
+    return within(interval(value, drawn, n=n, clusters=count), least, 1.0)
 
 
 def _turned(preference: Preference) -> Preference:
