@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import json
 import os
 import platform
 import shlex
@@ -16,6 +18,30 @@ _LIBRARIES = ("hrlaif", "torch", "transformers", "peft", "numpy", "pydantic")
 def command() -> str:
     """What was typed, so that every figure stands beside its command."""
     return shlex.join(["hrlaif", *sys.argv[1:]])
+
+
+def install(extra: str) -> str:
+    """The command that adds an extra of this package to the Python that runs, as one line.
+
+    It installs from where this package came: the clone, or what pip has noted.
+    """
+    python = shlex.join([sys.executable, "-m"])
+    first = "" if importlib.util.find_spec("pip") else f"{python} ensurepip && "
+    return f"{first}{python} pip install {shlex.join(_source(extra))}"
+
+
+def _source(extra: str) -> list[str]:
+    clone = Path(__file__).resolve().parents[2]
+    if (clone / "pyproject.toml").is_file():
+        return ["-e", f"{clone}[{extra}]"]
+    try:
+        noted = importlib.metadata.distribution("hrlaif").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        noted = None
+    found = json.loads(noted or "{}")
+    tool = found.get("vcs_info", {}).get("vcs")
+    url = "".join([f"{tool}+" if tool else "", found.get("url", "")])
+    return [f"hrlaif[{extra}] @ {url}" if url else f"hrlaif[{extra}]"]
 
 
 def circumstances() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Number(Settings):
     """`unit`: "42%" is 42, in responses and references; `hundredths`: it is 0.42."""
     symbolic: Symbolic | None = None
     """Set (`{}` is enough), math-verify compares what is no plain number, such as "2\\sqrt{3}":
-    `pip install 'hrlaif[math]'`. Left out, such answers have no verdict."""
+    `pip install -e '.[math]'` in the clone. Left out, such answers have no verdict."""
 
     def check(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Verdict]:
         """One verdict a response; the judge is not asked."""

@@ -23,6 +23,7 @@ from hrlaif.checks.clauses import UNCLEAR
 from hrlaif.checks.final import UNSETTLED
 from hrlaif.checks.plain import SEVERAL
 from hrlaif.errors import UsageError
+from hrlaif.machine import install
 from hrlaif.records import Verdict
 from hrlaif.settings import Settings
 
@@ -50,7 +51,7 @@ class Symbolic(Settings):
         `answers` are the parts of the responses that state their answers.
         """
         if importlib.util.find_spec("math_verify") is None:
-            raise UsageError("symbolic needs math-verify: pip install 'hrlaif[math]'")
+            raise UsageError(f"symbolic needs math-verify: `{install('math')}`")
         todo = {
             n: (str(v.evidence["reference"]), answer)
             for n, (v, answer) in enumerate(zip(verdicts, answers, strict=True))
@@ -120,7 +121,7 @@ class _Workers:
         if self._ask(None, _START) is None:
             self._stop()
             raise UsageError(
-                "symbolic: math-verify does not start: pip install 'hrlaif[math]', and raise "
+                f"symbolic: math-verify does not start: `{install('math')}`, and raise "
                 f"symbolic.megabytes above {self.limits.megabytes}"
             )
 

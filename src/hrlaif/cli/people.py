@@ -10,6 +10,7 @@ import typer
 from hrlaif.cli.jobs import refuse_overwriting
 from hrlaif.cli.options import Limit
 from hrlaif.errors import DataError, UsageError
+from hrlaif.machine import install
 from hrlaif.progress import number, say
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _need_extra() -> None:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError:
-        raise UsageError("vote needs `pip install 'hrlaif[human]'`") from None
+        raise UsageError(f"vote needs `{install('human')}`") from None
 
 
 def _folder(file: str) -> Path:

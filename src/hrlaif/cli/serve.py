@@ -20,6 +20,7 @@ from hrlaif.cli.options import (
 )
 from hrlaif.errors import UsageError
 from hrlaif.llm.ledger import Ledger
+from hrlaif.machine import install
 from hrlaif.progress import say
 from hrlaif.settings import using
 
@@ -98,7 +99,7 @@ def _need_extra() -> None:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError:
-        raise UsageError("serve needs `pip install 'hrlaif[serve]'`") from None
+        raise UsageError(f"serve needs `{install('serve')}`") from None
 
 
 def _try(reward: Any, judge: Any) -> None:

