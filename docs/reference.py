@@ -20,6 +20,7 @@ from hrlaif.cli import app
 from hrlaif.config import Config
 from hrlaif.settings import Settings, kind_of, one_of
 
+_REQUIRED = "required"
 NOTE = "<!-- Written by `make docs`: change the docstrings instead. -->"
 
 
@@ -29,37 +30,68 @@ def settings_page() -> str:
         "# Settings",
         NOTE,
         "",
-        "What `config.yaml` may hold. `--set a.b=value` changes one, `hrlaif plan RUN` shows what",
-        "comes of them. A part with a `kind` may be one of several, or a class of your own as",
-        '`kind: "module:Class"`. Where a part has one line only, its kind is enough: `judge:',
-        "packaged:NAME`.",
+        "What `config.yaml` may hold; each setting that it does not name is as here.",
+        "`--set a.b=value` changes one, `hrlaif plan RUN` shows what they cost. A part with a",
+        '`kind` may be one of several, or a class of your own as `kind: "module:Class"`. Where a',
+        "part has one line only, its kind is enough: `judge: packaged:NAME`.",
     ]
-    lines += _section(Config, "", {})
+    lines += _section(Config, None, "", {})
     return "\n".join(lines) + "\n"
 
 
-def _section(cls: type[Settings], path: str, shown: dict[type[Settings], str]) -> Iterator[str]:
-    rows, below = [], []
-    for name, field in cls.model_fields.items():
+_Shown = dict[type[Settings], tuple[str, dict[str, str]]]
+"""Where the settings of a class are listed, and with which defaults."""
+
+
+def _section(part: type[Settings], default: object, path: str, shown: _Shown) -> Iterator[str]:
+    """The settings of a part, with the defaults that are in force at this path."""
+    rows, below, said = [], [], _defaults(part, default)
+    for name, field in part.model_fields.items():
         kinds = [*_parts(field)]
-        below.append((f"{path}.{name}" if path else name, kinds))
+        below.append((f"{path}.{name}" if path else name, kinds, _value(part, default, name)))
+        if kinds[1:] and isinstance(below[-1][2], Settings):
+            said[name] = f"`{kind_of(below[-1][2])}`, below"
         text = " ".join((field.description or _about(kinds[0])).split())
-        default = _default(field.get_default(call_default_factory=True, validated_data={}))
-        rows.append(f"| `{name}` | {default} | {text} |")
+        rows.append(f"| `{name}` | {said[name]} | {text} |")
     yield ""
     yield from ["| setting | default | |", "|---|---|---|", *rows] if rows else ["No settings."]
-    for where, kinds in below:
-        known = [part for part in kinds if part in shown]
+    for where, kinds, own in below:
+        known = [kind for kind in kinds if kind in shown]
         if known:
-            names = ", ".join(f"`{kind_of(part.model_construct())}`" for part in known)
+            names = ", ".join(f"`{kind_of(kind.model_construct())}`" for kind in known)
             what = f"{names}: as" if len(kinds) > 1 else "As"
-            yield from ["", f"## {where}", "", f"{what} under `{shown[known[0]]}`."]
-        for part in kinds:
-            if part not in shown:
-                shown[part] = where
-                title = f"{where}: {kind_of(part.model_construct())}" if kinds[1:] else where
-                yield from ["", f"## {title}", "", _about(part)]
-                yield from _section(part, where, shown)
+            others = "".join(_others(kind, own, shown[kind][1]) for kind in known)
+            yield from ["", f"## {where}", "", f"{what} under `{shown[known[0]][0]}`{others}."]
+        for kind in kinds:
+            if kind not in shown:
+                shown[kind] = where, _defaults(kind, own)
+                title = f"{where}: {kind_of(kind.model_construct())}" if kinds[1:] else where
+                yield from ["", f"## {title}", "", _about(kind)]
+                yield from _section(kind, own, where, shown)
+
+
+def _others(part: type[Settings], default: object, listed: dict[str, str]) -> str:
+    """`, but `samples` is `1``: where the defaults at one path are not those listed at another."""
+    own = _defaults(part, default)
+    given = [
+        f"`{name}` is {own[name]}"
+        for name in own
+        if own[name] not in (listed[name], _REQUIRED)  # it is required wherever it is no default
+    ]
+    return f", but {', '.join(given)}" if given else ""
+
+
+def _defaults(part: type[Settings], default: object) -> dict[str, str]:
+    """Each setting of a part and what it is when it is not given."""
+    return {name: _default(_value(part, default, name)) for name in part.model_fields}
+
+
+def _value(part: type[Settings], default: object, name: str) -> Any:
+    """The default of a setting: as its block's own default has it, else as its class."""
+    if type(default) is part:
+        return getattr(default, name)
+    field = part.model_fields[name]
+    return field.get_default(call_default_factory=True, validated_data={})
 
 
 def _about(part: type[Settings]) -> str:
@@ -87,7 +119,7 @@ def _default(value: Any) -> str:
     if value is None:
         return "empty"
     if repr(value) == "PydanticUndefined":
-        return "required"
+        return _REQUIRED
     return f"`{json.dumps(value)}`"
 
 

@@ -9,7 +9,7 @@ from hrlaif.errors import ModelError, UsageError
 from hrlaif.labeling import Human, Hybrid, Pairwise
 from hrlaif.llm import Local, Packaged, Scripted
 from hrlaif.policy import Rloo
-from hrlaif.settings import kind_of
+from hrlaif.settings import Settings, kind_of
 
 
 @pytest.fixture
@@ -33,6 +33,23 @@ def test_an_empty_file_is_the_defaults(load):
 def test_each_recipe_is_a_configuration(name, load):
     found = load(config.recipe(name))
     assert type(found.labeling.labeler) is {"rlhf": Human, "hrlaif": Hybrid}.get(name, Pairwise)
+
+
+def partly(part):
+    """Each setting of a configuration alone, as it is by default, in the blocks around it."""
+    for name in type(part).model_fields:
+        below = getattr(part, name)
+        yield {name: below}
+        if isinstance(below, Settings):
+            yield from ({name: one} for one in partly(below))
+
+
+def test_one_setting_of_a_block_changes_no_other():
+    default = config.Config()
+    given = [*partly(default)]
+    assert {"sft": {"optimizer": {"schedule": "linear"}}} in given
+    for one in given:
+        assert config.Config.parse(one) == default, one
 
 
 def test_a_configuration_survives_yaml(load):

@@ -61,6 +61,23 @@ def test_the_pages_of_settings_and_commands_are_those_of_the_code(tmp_path, hrla
         assert written == (tmp_path / name).read_text("utf-8"), "run `make docs`"
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("sft.optimizer", "| `learning_rate` | `0.0005` |"),
+        ("sft.optimizer", "| `warmup_steps` | `2` |"),
+        ("reward.optimizer", "but `learning_rate` is `0.0002`, `warmup_steps` is `5`."),
+        ("policy.optimizer", "but `learning_rate` is `0.0002`, `warmup_steps` is `0`."),
+        ("policy.checkpoints", "but `every` is `10`."),
+        ("evaluation.sampling", "but `samples` is `1`."),
+        ("judge", 'but `name` is `"packaged:qwen2.5-coder-1.5b-instruct"`.'),
+    ],
+)
+def test_the_page_of_settings_has_the_defaults_in_force(path, says):
+    page = (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
+    assert says in page.partition(f"\n## {path}\n")[2].partition("\n## ")[0]
+
+
 def test_the_tables_of_the_study_are_those_of_its_pages(tmp_path):
     folder = REPOSITORY / "docs" / "study"
     subprocess.run([sys.executable, folder / "tables.py", tmp_path], check=True)

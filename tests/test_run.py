@@ -193,7 +193,7 @@ def test_other_settings_are_refused_by_name(tmp_path):
         go_on(tmp_path, receipt(**old), receipt(**new))
     assert str(error.value) == (
         "label was begun with labeling.labeler.kind = 'pairwise', now 'hybrid': "
-        "use a new run folder, or --redo label"
+        "set it back, use a new run folder, or --redo label"
     )
 
 

@@ -35,6 +35,24 @@ def refused(values: dict[str, Any]) -> str:
     return str(error.value)
 
 
+@final
+class Outer(Settings):
+    inner: Inner = Inner(steps=7)
+    labeler: AnyLabeler = Pairwise(task="reasoning")
+
+
+def test_a_block_that_is_given_in_part_keeps_the_default_of_its_field():
+    assert Outer.parse({"inner": {}}) == Outer()
+    assert Outer.parse({"labeler": {"shots": 0}}) == Outer()
+    assert Outer.parse({"inner": {"steps": 2}}).inner.steps == 2
+    found = Outer.parse({"labeler": {"kind": "pairwise", "preamble": "detailed"}}).labeler
+    assert found == Pairwise(task="reasoning", preamble="detailed")
+
+
+def test_a_block_of_another_kind_has_the_defaults_of_that_kind():
+    assert Outer.parse({"labeler": {"kind": "human"}}).labeler == Human()
+
+
 LABELERS = ["human", "hybrid", "pairwise", "verified"]
 
 

@@ -175,7 +175,7 @@ def refuse_stale(
                 )
             raise StaleRunError(
                 f"{receipt.stage} was begun with {name} = {old.get(name)!r}, "
-                f"now {new.get(name)!r}: {way_out}"
+                f"now {new.get(name)!r}: set it back, {way_out}"
             )
     for name in sorted(receipt.inputs.keys() | inputs.keys()):
         if receipt.inputs.get(name) != inputs.get(name):

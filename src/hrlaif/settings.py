@@ -18,6 +18,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_core import core_schema
 
@@ -25,9 +26,26 @@ from hrlaif.errors import UsageError
 
 
 class Settings(BaseModel):
-    """A frozen part of the configuration; unknown keys are refused with a suggestion."""
+    """A frozen part of the configuration; unknown keys are refused with a suggestion.
+
+    What a block leaves unsaid is as in the default of its field, and not of its class.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        found = dict(values)
+        for name, field in cls.model_fields.items():
+            own, given = field.default, values.get(name)
+            if not isinstance(own, Settings) or not isinstance(given, Mapping):
+                continue
+            if given.get("kind") in (None, kind_of(own)):  # another kind has other settings
+                found[name] = {n: getattr(own, n) for n in own.model_fields_set} | dict(given)
+        return found
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> Self:

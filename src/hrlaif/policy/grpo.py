@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from hrlaif.policy.algorithm import Credit, Rollouts
 from hrlaif.policy.kl import Kl
@@ -24,8 +24,7 @@ class Grpo(Settings):
     """
 
     kl: Kl = Kl(beta=0.04, place="loss", estimator="k3")
-    """How the policy is kept close to the SFT policy; the paper's, also in what is left unsaid (but
-    k1 with `place: reward`)."""
+    """How the policy is kept close to the SFT policy; the paper's (but k1 with `place: reward`)."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the responses of a step; 1 is the paper's."""
     minibatches: int = Field(default=1, ge=1)
@@ -42,15 +41,14 @@ class Grpo(Settings):
 
     uses_values: ClassVar[bool] = False
 
-    @field_validator("kl", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _the_paper_s(cls, given: Any) -> Any:
-        # `kl: {beta: 0.1}` changes the weight, and not also the paper's place. k3 is the loss's: in
-        # the reward k1 alone has the KL's gradient.
-        if not isinstance(given, Mapping):
-            return given
-        estimator = "k1" if given.get("place") == "reward" else "k3"
-        return {"beta": 0.04, "place": "loss", "estimator": estimator, **given}
+    def _k1_in_the_reward(cls, values: Any) -> Any:
+        # k3 is the loss's: in the reward k1 alone has the KL's gradient.
+        kl = values.get("kl") if isinstance(values, Mapping) else None
+        if isinstance(kl, Mapping) and kl.get("place") == "reward":
+            return {**values, "kl": {"estimator": "k1", **kl}}
+        return values
 
     def credit(self, rollouts: Rollouts) -> Credit:
         """A = (R - mean R of the prompt) / deviation, the same for each token of a response."""
