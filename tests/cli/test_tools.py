@@ -66,6 +66,22 @@ def test_one_call_is_shown_with_what_it_asked_and_was_answered(hrlaif, write, tm
     assert "no key begins" in hrlaif.here("calls", path, "show", "--key", "%", code=2).stderr
 
 
+def test_calls_are_found_by_the_file_that_was_written_from_them(hrlaif, ledger, tmp_path):
+    out = tmp_path / "out.jsonl"
+    cost = hrlaif.here("calls", ledger, "--json").stdout
+    assert json.loads(cost)[0]["calls"] == 6
+    assert hrlaif.here("calls", out, "--json").stdout == cost
+    out.unlink()  # it may still be under way
+    assert hrlaif.here("calls", out, "--json").stdout == cost
+
+
+def test_what_is_no_ledger_is_not_to_be_moved_away(hrlaif, ledger, tmp_path):
+    for given in (tmp_path / "pairs.jsonl", tmp_path):
+        told = hrlaif.here("calls", given, code=1).stderr
+        assert "with OUT.ledger.sqlite beside it" in told
+        assert "move it away" not in told
+
+
 @pytest.mark.parametrize("action", ["list", "cost", "batches"])
 def test_a_ledger_that_holds_nothing_says_so(action, hrlaif, ledger):
     gone = hrlaif.here("calls", ledger, "prune", "--model", "scripted").stdout

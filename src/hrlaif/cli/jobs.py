@@ -75,10 +75,10 @@ class Job:
         self.receipt.inputs[str(self.source)] = held(self.source, items)
         with only_process(self.out.parent, f".{self.out.name}.lock", file=self.out):
             guard(self.note, self.receipt, self.partial, f"delete {self.partial}, or")
-            ledger_path = self.out.with_name(self.out.stem + ".ledger.sqlite")
+            path = ledger_beside(self.out)
             with (
                 using(self.compute),
-                Ledger(ledger_path, stage=self.stage, max_cost=self.compute.max_cost) as ledger,
+                Ledger(path, stage=self.stage, max_cost=self.compute.max_cost) as ledger,
                 spending(lambda: dollars(ledger)),
             ):
                 rows = map_rows(
@@ -97,6 +97,11 @@ class Job:
         self.partial.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
         return counted(row["reason"] or "no reason given" for row in silent)
+
+
+def ledger_beside(out: Path) -> Path:
+    """The ledger of the calls that a file was written from."""
+    return out.with_name(out.stem + ".ledger.sqlite")
 
 
 def held(source: Path, items: Sequence[Record]) -> str:

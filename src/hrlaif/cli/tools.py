@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hrlaif.cli.jobs import refuse_overwriting
+from hrlaif.cli.jobs import ledger_beside, refuse_overwriting
 from hrlaif.errors import ModelError, UsageError
 from hrlaif.progress import inert, number
 
@@ -68,7 +68,9 @@ def models(
 
 
 def calls(
-    ledger: Annotated[Path, typer.Argument(help="A ledger.sqlite, or a run folder.")],
+    ledger: Annotated[
+        Path, typer.Argument(help="A folder or file that a command wrote, or its ledger.sqlite.")
+    ],
     action: Annotated[
         str,
         typer.Argument(
@@ -97,9 +99,7 @@ def calls(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Look into a ledger of model calls: what they cost, what was asked, what came back."""
-    # Answers may be brought into a run that is not yet there.
-    future = action == "import" and not ledger.exists() and ledger.suffix != ".sqlite"
-    path = ledger / "ledger.sqlite" if ledger.is_dir() or future else ledger
+    path = _ledger_of(ledger, future=action == "import")
     actions = {
         "cost": lambda: _cost(path, as_json),
         "list": lambda: _list(path, as_json),
@@ -113,6 +113,18 @@ def calls(
     if action not in actions:
         raise UsageError(f"calls {action!r} is none of {', '.join(actions)}")
     print(inert(actions[action]()))
+
+
+def _ledger_of(given: Path, *, future: bool) -> Path:
+    """The ledger of a folder or of a file that a command wrote, else what was given.
+
+    In the future, answers may be brought into a run that is not there yet.
+    """
+    beside = ledger_beside(given)
+    if given.suffix != ".sqlite" and beside.is_file():
+        return beside
+    inside = given.is_dir() or (future and not given.exists() and given.suffix != ".sqlite")
+    return given / "ledger.sqlite" if inside else given
 
 
 def _cost(path: Path, as_json: bool) -> str:

@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS batched (
 """
 _PASSING = ("full", "disk I/O", "locked", "readonly", "unable to open")
 _WAIT = "is the disk full, or held by another program, or protected? The same command goes on"
+_NAMES = (
+    "give a folder that holds a ledger.sqlite, or the OUT of `hrlaif label`, score or check, with "
+    "OUT.ledger.sqlite beside it"
+)
 _MOVE = "move it away to begin a new ledger (its answers would be asked again)"
 
 
@@ -47,14 +51,16 @@ def telling(path: Path, what: str = "cannot be used") -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        move = _WAIT if any(words in str(error) for words in _PASSING) else _MOVE
+        move = _MOVE if path.suffix == ".sqlite" else f"is it a ledger? If not, {_NAMES}"
+        if any(words in str(error) for words in _PASSING):
+            move = _WAIT
         raise DataError(f"the ledger {path} {what} ({error}): {move}") from None
 
 
 def connect(path: Path, *, must_exist: bool = False) -> sqlite3.Connection:
     """Opens a ledger file; raises DataError naming the file and the move when it cannot be used."""
     if must_exist and not path.is_file():
-        raise DataError(f"there is no ledger {path}: give the ledger.sqlite of a run folder")
+        raise DataError(f"there is no ledger {path}: {_NAMES}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(
