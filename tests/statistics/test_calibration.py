@@ -6,6 +6,7 @@ import pytest
 from hrlaif.errors import DataError
 from hrlaif.statistics import (
     Calibration,
+    all_right,
     brier,
     ece,
     isotonic,
@@ -114,6 +115,26 @@ def test_calibration_takes_most_of_a_sure_judges_error_away():
 def test_a_judge_that_is_wrong_more_often_than_right_is_made_indifferent():
     said, outcome, _ = judged(6, slope=-1.0)
     assert temperature(said, outcome).apply(0.99) == 0.5
+
+
+def test_a_few_labels_that_are_all_right_make_no_map_certain():
+    said, truth = [0.52, 0.55, 0.47, 0.51, 0.60, 0.5], [1.0, 1.0, 0.0, 1.0, 1.0, 0.0]
+    assert all_right(said, truth)
+    for found in (temperature(said, truth), isotonic(said, truth)):
+        assert 0.55 < found.apply(0.55) < 0.95
+    assert isotonic(said, truth).apply(0.6) == pytest.approx(6 / 7)  # Platt's target of five
+    many = temperature(said * 100, truth * 100)
+    assert many.apply(0.55) > 0.97
+
+
+@pytest.mark.parametrize("truth", [[1.0, 1.0, 0.0, 0.0], [1.0, 0.9, 0.0, 1.0]])
+def test_a_wrong_label_or_a_shared_truth_leaves_the_likeliest_map(truth):
+    said = [0.6, 0.7, 0.3, 0.8]
+    assert not all_right(said, truth)
+    x = np.log(np.array(said) / (1 - np.array(said)))
+    slope = temperature(said, truth).slope
+    p = 1 / (1 + np.exp(-slope * x))
+    assert ((p - truth) * x).sum() == pytest.approx(0, abs=1e-4)
 
 
 def test_brier_is_in_its_interval_in_at_least_93_percent_of_400_seeds():

@@ -113,11 +113,16 @@ def test_a_page_warns_of_few_pairs_and_says_what_is_allowed(hrlaif, write, tmp_p
     told = "labels {}, without the defence {}, single grades {}".format(*counts)
     assert f"one of the two responses more: {told}." in page
     assert "carry no information" not in page
+    known = "None of these labels is wrong: the map rests on no error"
+    assert (known in page) == judge["calibration"]["all_right"]
     judge["calibration"]["slope"] = 0.0
     (tmp_path / "study.json").write_text(json.dumps(row))
     page = write_page(tmp_path).read_text()
     assert "the labels carry no information as calibrated" in page
     assert "surer than it may be" not in page
+    judge["calibration"]["all_right"] = not judge["calibration"]["all_right"]
+    (tmp_path / "study.json").write_text(json.dumps(row))
+    assert (known in write_page(tmp_path).read_text()) == judge["calibration"]["all_right"]
 
 
 def test_the_headline_is_of_a_judge_and_never_of_a_rule(hrlaif, rows, tmp_path):

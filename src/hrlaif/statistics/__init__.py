@@ -20,6 +20,7 @@ from hrlaif.statistics.bradley_terry import (
 from hrlaif.statistics.calibration import (
     Bin,
     Calibration,
+    all_right,
     brier,
     ece,
     isotonic,
@@ -80,6 +81,7 @@ __all__ = [
     "Ranking",
     "Sureness",
     "against_base",
+    "all_right",
     "bootstrapped",
     "bounded",
     "bradley_terry",

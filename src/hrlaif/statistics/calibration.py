@@ -1,7 +1,8 @@
 """When the judge says 80 %, is it right in 80 %? Calibration error, and what mends it.
 
 Guo et al., arXiv 1706.04599 (temperature), Zadrozny and Elkan, KDD 2002 (isotonic), Nguyen and
-O'Connor, EMNLP 2015 (bins of equal mass).
+O'Connor, EMNLP 2015 (bins of equal mass). Where no label is wrong the likeliest map is certainty:
+there it is fitted to Platt's targets (Advances in Large Margin Classifiers, 1999).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hrlaif.statistics.figures import (
     Floats,
     Measured,
     draws,
+    effective,
     mean,
     numbered,
     student,
@@ -166,8 +168,8 @@ def temperature(
 
     A judge that is wrong more often than right gets slope 0: every label becomes 0.5.
     """
-    x = logit(np.asarray(p, np.float64))[:, None]
-    slope = float(fit(x, np.asarray(y, np.float64), weighed(weights, len(x))[None])[0, 0])
+    x, weight = logit(np.asarray(p, np.float64))[:, None], weighed(weights, len(p))
+    slope = float(fit(x, _targets(p, y, weight), weight[None])[0, 0])
     return Calibration(method="temperature", slope=max(0.0, slope), n=len(x))
 
 
@@ -178,15 +180,34 @@ def isotonic(
 
     Every (p, y) also counts as (1 - p, 1 - y), so that swapping a and b mirrors the label.
     """
-    said = np.concatenate([np.asarray(p, np.float64), 1 - np.asarray(p, np.float64)])
-    found = np.concatenate([np.asarray(y, np.float64), 1 - np.asarray(y, np.float64)])
+    one, own = np.asarray(p, np.float64), weighed(weights, len(p))
+    outcome = _targets(p, y, own)
+    said, found = np.concatenate([one, 1 - one]), np.concatenate([outcome, 1 - outcome])
     knots, inverse = np.unique(said.round(12), return_inverse=True)
-    weight = np.tile(weighed(weights, len(said) // 2), 2)
+    weight = np.tile(own, 2)
     sizes = np.asarray(np.bincount(inverse, weights=weight), np.float64)
     values = pooled(np.bincount(inverse, weights=weight * found) / sizes, sizes)
     return Calibration(
         method="isotonic", x=tuple(knots.tolist()), y=tuple(values.tolist()), n=len(said) // 2
     )
+
+
+def all_right(p: Sequence[float] | Floats, y: Sequence[float] | Floats) -> bool:
+    """True where every p but those of 0.5 names its outcome, and that is 0 or 1.
+
+    No slope is then large enough to be the likeliest.
+    """
+    side, truth = np.sign(np.asarray(p, np.float64) - 0.5), np.asarray(y, np.float64)
+    return bool(side.any() and (side * (2 * truth - 1) == np.abs(side)).all())
+
+
+def _targets(p: Sequence[float] | Floats, y: Sequence[float] | Floats, weights: Floats) -> Floats:
+    """What a map is fitted to [N]: y, but of n labels that are all right (n + 1) / (n + 2)."""
+    truth = np.asarray(y, np.float64)
+    if not all_right(p, truth):
+        return truth
+    n = effective(weights[np.asarray(p, np.float64) != 0.5])
+    return np.where(truth > 0.5, n + 1, 1.0) / (n + 2)
 
 
 def pooled(values: Floats, weights: Floats) -> Floats:

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Calibration, brier, ece, isotonic, reliability, temperature
+from hrlaif.statistics import (
+    Calibration,
+    all_right,
+    brier,
+    ece,
+    isotonic,
+    reliability,
+    temperature,
+)
 from hrlaif.study.agreement import Scored
 from hrlaif.study.labels import Answer
 
@@ -31,6 +39,7 @@ def calibrate(dev: Scored, test: Scored, *, judge: str, labeler: str, seed: int)
     figures |= {name: quality(test, c, seed=seed) for name, c in maps.items()}
     figures["slope"] = maps["temperature"].slope
     figures["fitted_to"] = len(dev.rows)
+    figures["all_right"] = all_right(said, truth)
     return Fitted(maps, figures)
 
 

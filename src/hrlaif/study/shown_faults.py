@@ -118,6 +118,7 @@ def calibration(one: Row, charts: Charts) -> Row:
         "maps": [one for one in maps if one["bins"]],
         "slope": number(found["slope"]),
         "fitted": found["fitted_to"],
+        "all_right": found.get("all_right"),
     }
 
 
