@@ -275,7 +275,7 @@ def test_a_judge_compares_whole_pairs_only() -> None:
     judged = {"algorithm": {"kind": "online_dpo", "labels": "judge"}}
     assert Policy.parse(judged).learns_from == "judge"
     for sampling in ({"samples_per_prompt": 3}, {"truncated_reward": -1.0}):
-        with pytest.raises(UsageError, match="sampling"):
+        with pytest.raises(UsageError, match=r"policy\.sampling"):
             Policy.parse({**judged, "sampling": sampling})
 
 

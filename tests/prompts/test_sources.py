@@ -54,6 +54,17 @@ def test_more_training_prompts_keep_the_fewer_ones_and_the_test():
     assert split(many, "test") == split(few, "test")
 
 
+def test_prompts_that_are_not_used_are_counted_aloud(tmp_path, capsys):
+    path = source(tmp_path, count=400)
+    found = collect(Prompts(source=path, train=168), seed=0)
+    assert len(split(found, "train")) == 168
+    said = f"160 prompts of {path} not used: prompts.train is 168 (null: all)\n"
+    assert capsys.readouterr().err == said
+    collect(Prompts(source=path), seed=0)
+    collect(Prompts(source=path, train=328), seed=0)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_without_a_test_source_gives_up_a_share(tmp_path):
     settings = Prompts(source=source(tmp_path), test=9, validation=6)
     found = collect(settings, seed=0)

@@ -121,13 +121,17 @@ class Policy(Settings):
         if alone and isinstance(self.algorithm, (Rloo, Grpo, OnlineDpo)):
             raise ValueError(
                 f"{kind_of(self.algorithm)} learns from how the responses to a prompt compare, and "
-                "one alone teaches nothing: set sampling.samples_per_prompt to 2 or more, or take "
-                "reinforce or ppo"
+                "one alone teaches nothing: set policy.sampling.samples_per_prompt to 2 or "
+                "more, or take reinforce or ppo"
             )
         if self.learns_from == "judge" and self.sampling.samples_per_prompt % 2:
-            raise ValueError("a judge compares pairs: sampling.samples_per_prompt must be even")
+            raise ValueError(
+                "a judge compares pairs: policy.sampling.samples_per_prompt must be even"
+            )
         if self.learns_from == "judge" and self.sampling.truncated_reward is not None:
-            raise ValueError("a judge's labels take no sampling.truncated_reward: leave it empty")
+            raise ValueError(
+                "a judge's labels take no policy.sampling.truncated_reward: leave it empty"
+            )
         return self
 
     @property

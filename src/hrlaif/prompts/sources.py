@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from hrlaif.errors import DataError
 from hrlaif.llm.prompting import with_options
+from hrlaif.progress import number, say
 from hrlaif.records import Message, Prompt
 from hrlaif.rows import prompts_from, read_rows
 from hrlaif.settings import Settings
@@ -50,7 +51,10 @@ class Prompts(Settings):
 
 
 def collect(settings: Prompts, *, seed: int) -> list[Prompt]:
-    """Train, validation and test prompts, each spread evenly over the categories of a source."""
+    """Train, validation and test prompts, each spread evenly over the categories of a source.
+
+    Says how many are left out where `train` is fewer than there are.
+    """
     own_test = settings.source == "starter" or settings.test_source is not None
     pool = _in_shares(settings, seed)
     if own_test:
@@ -61,14 +65,19 @@ def collect(settings: Prompts, *, seed: int) -> list[Prompt]:
     seen = {p.messages for p in test}
     pool = [p for p in pool if p.messages not in seen]
     validation, train = pool[: settings.validation], pool[settings.validation :]
+    unused = len(train[settings.train :]) if settings.train else 0
     train = train[: settings.train]
+    named = " and ".join(settings.sources)
     if not train:
         raise DataError(
-            f"{' and '.join(settings.sources)} has too few prompts: of {len(pool) + len(test)}, "
+            f"{named} has too few prompts: of {len(pool) + len(test)}, "
             f"{settings.validation} for validation and {settings.test} for the test leave none to "
             "train on; name a larger source or ask for fewer, with prompts.validation and "
             "prompts.test"
         )
+    if unused:
+        left = number(unused, "prompt")
+        say(f"{left} of {named} not used: prompts.train is {settings.train} (null: all)")
     splits = (("train", train), ("validation", validation), ("test", test))
     return [p.model_copy(update={"split": name}) for name, group in splits for p in group]
 
@@ -93,9 +102,9 @@ def _in_shares(settings: Prompts, seed: int) -> list[Prompt]:
     than one prompt away from its share, of eight two.
     """
     placed = []
-    for number, (source, weight) in enumerate(settings.sources.items()):
+    for place, (source, weight) in enumerate(settings.sources.items()):
         prompts = _mixed(source, "train", settings, seed)
-        placed += [((k + 0.5) / weight, number, source, p) for k, p in enumerate(prompts)]
+        placed += [((k + 0.5) / weight, place, source, p) for k, p in enumerate(prompts)]
     found: dict[tuple[Message, ...], Prompt] = {}
     ids: set[str] = set()
     for _, _, source, prompt in sorted(placed, key=lambda one: one[:2]):
