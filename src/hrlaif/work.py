@@ -205,6 +205,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
     """Compares the policy with the one before RL on test prompts that no stage has seen."""
     from hrlaif.evaluation import Basic, Toxic, toxicity
     from hrlaif.evaluation import evaluate as measure
+    from hrlaif.pages.values import verdicts
 
     out, part = folder / "evaluation", config.evaluation
     out.mkdir(exist_ok=True)
@@ -234,7 +235,7 @@ def evaluate(config: Config, folder: Path) -> Counts:
     won = metrics["win_rate"]
     return {
         "prompts": len(asked),
-        "win_rate": won["overall"],
+        "win_rate": won["overall"] if verdicts(won) else None,
         "abstained_share": won["abstained_share"],
     }
 

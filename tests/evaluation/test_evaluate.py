@@ -78,6 +78,7 @@ def test_a_run_s_evaluation_by_a_silent_judge_counts_it_and_states_no_win_rate(f
     config = load(finished.config, [*finished.set[1::2], *silent])
     counts = run_stage(folder, config, "evaluate").counts
     assert counts["abstained_share"] == 1.0
+    assert counts["win_rate"] is None
     won = json.loads((folder / "evaluation" / "metrics.json").read_text())["win_rate"]
     assert won["identical"] + won["abstentions"]["scripted failure"] == won["asked"]
     assert won["statement"] == "Too few verdicts to say anything."
