@@ -62,7 +62,7 @@ def test_a_grade_that_is_not_given_is_aside_with_its_reason(hrlaif, responses, t
     hrlaif.here("score", responses, "-o", out, "--judge", "scripted:failure=1", code=3)
     assert out.read_bytes() == b""
     aside = read(tmp_path / "scores.abstentions.jsonl")
-    assert [row["value"] for row in aside] == [None] * 9
+    assert [(row["id"], row["value"]) for row in aside] == [(f"r{n}", None) for n in range(9)]
     assert {row["reason"] for row in aside} == {"scripted failure"}
 
 

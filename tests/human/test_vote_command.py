@@ -71,6 +71,17 @@ def test_other_rows_or_rules_in_the_same_folder_are_refused(hrlaif, serve, pairs
     assert "begun with other items" in hrlaif("vote", pairs, "--write", code=1).stderr
 
 
+def test_files_of_models_whose_names_hold_a_dot_have_each_their_folder(hrlaif, write, tmp_path):
+    for n, name in enumerate(("gpt-4.1.jsonl", "gpt-4.5.JSONL", "pairs.tar.jsonl.gz")):
+        path = write("in.jsonl", [{"prompt": f"Q{n}", "responses": ["x", "y"]}])
+        text = path.read_bytes()
+        given = path.rename(tmp_path / name)
+        given.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+        hrlaif.here("vote", given, "--write")
+    folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert folders == {"gpt-4.1.votes", "gpt-4.5.votes", "pairs.tar.votes"}
+
+
 def bytes_of(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

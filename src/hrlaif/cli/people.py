@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,8 @@ Source = Annotated[
     str, typer.Argument(help="Pairs, preferences, responses, or a run folder.", show_default=False)
 ]
 Out = Annotated[
-    Path | None, typer.Option("-o", "--out", help="The folder to write; FILE's name, .votes.")
+    Path | None,
+    typer.Option("-o", "--out", help="The folder to write; default: FILE's name with .votes."),
 ]
 Modes = Annotated[
     list[str] | None,
@@ -142,8 +144,9 @@ def _folder(file: str) -> Path:
     path = Path(file)
     if path.is_dir():
         return path / "votes"
-    name = path.name.partition(".")[0] if path.is_file() else "votes"
-    return path.with_name(f"{name}.votes") if path.is_file() else Path(f"{name}.votes")
+    # A dot in a model's name is no ending: gpt-4.1.jsonl and gpt-4.5.jsonl are two studies.
+    name = re.sub(r"(\.(jsonl|json|csv|tsv|parquet))?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    return path.with_name(f"{name}.votes") if path.is_file() else Path("votes.votes")
 
 
 def _refuse_losing(file: str, folder: Path, beside: str | None) -> None:
