@@ -169,6 +169,18 @@ def test_another_baseline_is_refused_before_anything_is_asked(hrlaif, sides, wri
     assert not (tmp_path / "two").exists()
 
 
+def test_a_comparison_of_equal_texts_alone_is_refused_before_anything_is_asked(
+    hrlaif, sides, write, tmp_path
+):
+    a, b = sides
+    same = write("same.jsonl", [json.loads(row) for row in a.read_text().splitlines()])
+    hrlaif.here("compare", a, same, "-o", tmp_path / "one", "--judge", "scripted:")
+    other = ("compare", a, b, "-o", tmp_path / "two", "--judge", "scripted:")
+    told = hrlaif.here(*other, "--against", tmp_path / "one", code=1)
+    assert "holds no verdict against these baseline responses" in told.stderr
+    assert not (tmp_path / "two").exists()
+
+
 def test_an_answer_that_two_baselines_share_on_other_prompts_alone_is_none_in_common(
     hrlaif, sides, write, tmp_path
 ):

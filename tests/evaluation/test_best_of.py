@@ -55,5 +55,11 @@ def test_the_best_are_compared_with_the_first_answers(tmp_path):
     assert 0 < found["win_rate"]["value"] < 1
     assert found["win_rate"]["n"] == 4
     rows = (tmp_path / "comparisons.jsonl").read_text().splitlines()
+    silent = Scripted(failure=1.0)
+    unsaid = best_of(baseline, responses, scores, (Pairwise(), silent), tmp_path / "silent")
+    assert (unsaid["win_rate"], unsaid["length_controlled"]) == (None, None)
+    same = [rs[2] for rs, _ in lists]
+    tied = best_of(same, responses, scores, (Pairwise(), Scripted()), tmp_path / "same")
+    assert (tied["win_rate"], tied["length_controlled"]) == (None, None)
     assert len(rows) == 4
     assert all('"first ' in row and " 2" in row for row in rows)

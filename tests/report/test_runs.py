@@ -6,7 +6,10 @@ import pytest
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation import two_runs
+from hrlaif.pages.charts import Charts
 from hrlaif.report import side_by_side, told, write_runs
+from hrlaif.report.hybrid import satisfied
+from hrlaif.report.load import Run
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -21,7 +24,7 @@ def sides(before, after):
 
 @pytest.fixture
 def run(tmp_path):
-    def make(name, won, *, before=0.4, wins=(), judge="judge"):
+    def make(name, won, *, before=0.4, wins=(), judge="judge", equal=0, start="x"):
         folder = tmp_path / name
         (folder / "evaluation").mkdir(parents=True)
         (folder / "receipts").mkdir()
@@ -37,7 +40,7 @@ def run(tmp_path):
             },
         }
         (folder / "evaluation/metrics.json").write_text(json.dumps(metrics), "utf-8")
-        side = {"text": "x", "model": "m"}
+        side = {"text": start, "model": "m"}
         rows = [
             {
                 "id": f"p{n}",
@@ -50,6 +53,11 @@ def run(tmp_path):
             }
             for n, win in enumerate(wins)
         ]
+        for n in range(equal):  # answers that every policy gives, so that no judge is asked
+            same = {"text": f"{n}", "model": "m"}
+            shared = {"id": f"e{n}", "prompt_id": f"e{n}", "a": same, "b": same, "reason": "-"}
+            rows.append({**shared, "prompt": [{"role": "user", "content": f"e{n}"}]})
+            rows[-1]["labeler"] = judge
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "evaluation/comparisons.jsonl").write_text(lines, "utf-8")
         receipt = {"stage": "label", "begun": "2026-01-01T10:00:00Z", "seconds": 60}
@@ -92,6 +100,38 @@ def test_win_rates_are_subtracted_prompt_by_prompt_where_that_means_something(ru
     other = run("c", 0.7, wins=[0.6] * 9, judge="another")
     [row] = side_by_side([first, other], two_runs)["differences"]
     assert "only verdicts of one judge" in row["reason"]
+
+
+def test_a_run_without_a_verdict_has_no_win_rate_and_is_not_subtracted(run, tmp_path):
+    first, second = run("a", 0.5, equal=10), run("b", 0.7, wins=[0.6] * 9, equal=10)
+    file = first / "evaluation/metrics.json"
+    metrics = json.loads(file.read_text("utf-8"))
+    metrics["win_rate"] |= {"asked": 24, "identical": 10, "abstentions": {"refused": 14}}
+    file.write_text(json.dumps(metrics), "utf-8")
+    found = side_by_side([first, second], two_runs)
+    assert told(found)[0] == ["preferred to the policy before RL", "", "", "70.0 % (60.0 to 80.0)"]
+    assert [row["won"][0] for row in found["categories"]] == [None, None]
+    assert [won for _, won, _ in satisfied(Run(first), Charts())["categories"]] == [None]
+    [row] = found["differences"]
+    assert row["reason"].startswith("Too few verdicts to compare with")
+    page = write_runs(found, tmp_path / "table.html").read_text("utf-8")
+    assert "50.0 %" not in page.split("Side by side")[1].split("satisfied")[0]
+
+
+def test_a_difference_says_on_how_few_comparisons_it_stands(run, tmp_path):
+    a, b = (run(name, 0.5, wins=[0.6] * 21, start=name) for name in "ab")
+    for folder, win in ((a, 0.9), (b, 0.4)):
+        file = folder / "evaluation/comparisons.jsonl"
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        for row in rows[:3]:  # of two policies before RL, these answers alone are the same
+            row["a"]["text"], row["prob_a"] = "4", 1 - win
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    found = side_by_side([a, b], two_runs)
+    [row] = found["differences"]
+    assert (row["difference"]["n"], row["unmatched"]) == (3, 36)
+    page = write_runs(found, tmp_path / "table.html").read_text("utf-8")
+    assert "on 3 comparisons" in page
+    assert "Left out, with a verdict in one of the two alone: 36." in page
 
 
 def test_the_page_shows_categories_and_adds_no_element_of_a_text(run, tmp_path):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation.compose import compare
+from hrlaif.pages.values import verdicts
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.records import Response, Row, Score
 from hrlaif.statistics import mean
@@ -69,19 +70,21 @@ def best_of(
 ) -> Row:
     """Win rate over the baseline of the best drawn responses, with the reward that they reach.
 
+    The win rate is None where nobody said which of two different texts is better.
     `baseline` has one response a prompt; those of prompts without a scored one are left out.
     Writes folder/compare.json and folder/comparisons.jsonl.
     """
     found = pick(drawn, scores)
     prompts = {r.prompt.id for r in found.responses}
     shown = [r for r in baseline if r.prompt.id in prompts]
-    compared = compare(shown, found.responses, *asked, folder, seed=seed)
+    won = compare(shown, found.responses, *asked, folder, seed=seed)["win_rate"]
+    judged = verdicts(won) != 0
     known = [s.value for s in scores if s.value is not None]
     n = max(len(list(group)) for _, group in groupby(drawn, key=lambda r: r.prompt.id))
     return {
         "n": n,
-        "win_rate": compared["win_rate"]["overall"],
-        "length_controlled": compared["win_rate"]["length_controlled"]["win_rate"],
+        "win_rate": won["overall"] if judged else None,
+        "length_controlled": won["length_controlled"]["win_rate"] if judged else None,
         "reward": mean(found.rewards, seed=seed).row(),
         "reward_of_all": mean(known, clusters=_prompts(drawn, scores), seed=seed).row(),
         "most_kl": most_kl(n),

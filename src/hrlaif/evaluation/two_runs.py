@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation.win_rate import Answer, answer_from, won
 from hrlaif.progress import number
 from hrlaif.protocols import Labeler, LanguageModel
-from hrlaif.records import Comparison
+from hrlaif.records import Comparison, Preference
 from hrlaif.rows import read_rows
-from hrlaif.statistics import Figure, Measured, Paired, clusters, paired
+from hrlaif.statistics import NOTHING, Figure, Measured, Paired, clusters, paired
 
-_Wins = dict[tuple[str, str], tuple[str, float, str]]
+
+class _Win(NamedTuple):
+    prompt: str
+    share: float
+    labeler: str
+    judged: bool
+    """Not a tie of two equal texts, of which nobody was asked."""
+
+
+_Wins = dict[tuple[str, str], _Win]
 
 
 @final
@@ -40,7 +49,8 @@ def refuse_others(
     """
     answers = _answers(others)
     wins = _wins(answers)
-    if not wins.keys() & {_key(one) for one in pairs}:
+    judged = {key for key, win in wins.items() if win.judged}
+    if not judged & {_key(one) for one in pairs}:
         if any(_of_several(answer.comparison) for answer in answers):
             raise DataError(f"{others} compares several models: give the folder of one of two")
         raise DataError(
@@ -52,7 +62,7 @@ def refuse_others(
 
 
 def _one_judge(mine: set[str], these: Path | str, wins: _Wins, others: Path) -> None:
-    theirs = {labeler for _, _, labeler in wins.values()}
+    theirs = {win.labeler for win in wins.values()}
     if mine != theirs or len(mine) != 1:
         raise DataError(
             f"{these} is judged by {_named(mine)} and {others} by {_named(theirs)}: "
@@ -63,21 +73,24 @@ def _one_judge(mine: set[str], these: Path | str, wins: _Wins, others: Path) -> 
 def two_runs(these: Path, others: Path, *, seed: int = 0) -> TwoRuns:
     """The difference of two folders that `compare`, or a run's evaluation, wrote.
 
+    It is not known where all that one of the two says of the common ones are ties of equal texts.
     Raises DataError where they share no comparison, or the judge or the question is not the same.
     """
     mine, theirs = _wins(_answers(these)), _wins(_answers(others))
     common = [key for key in mine if key in theirs]
     if not common:
         raise DataError(f"{these} and {others} share no comparison: compare on the same prompts")
-    judges = {labeler for _, _, labeler in mine.values()}
+    judges = {win.labeler for win in mine.values()}
     _one_judge(judges, these, theirs, others)
     found = paired(
-        [mine[key][1] for key in common],
-        [theirs[key][1] for key in common],
-        clusters=[mine[key][0] for key in common],
+        [mine[key].share for key in common],
+        [theirs[key].share for key in common],
+        clusters=[mine[key].prompt for key in common],
         share=True,
         seed=seed,
     )
+    if not all(any(wins[key].judged for key in common) for wins in (mine, theirs)):
+        found = Paired(difference=NOTHING, p=None)
     unmatched = len(mine) + len(theirs) - 2 * len(common)
     return TwoRuns(
         difference=found.difference,
@@ -92,7 +105,9 @@ def _statement(found: Paired, others: Path, unmatched: int) -> str:
     gap = found.difference
     alone = f" Left out: {number(unmatched, 'verdict')} of one of the two alone."
     rest = alone if unmatched else ""
-    if gap.value is None or gap.low is None or gap.high is None or found.p is None:
+    if gap.value is None:
+        return f"Too few verdicts to compare with {others}.{rest}"
+    if gap.low is None or gap.high is None or found.p is None:
         return f"Too few prompts to compare with {others}.{rest}"
     value, low, high = (100 * x for x in (gap.value, gap.low, gap.high))
     shown = f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, p {found.p:.3f})"
@@ -113,10 +128,10 @@ def _answers(folder: Path) -> list[Answer]:
 
 
 def _wins(answers: Sequence[Answer]) -> _Wins:
-    """By comparison and baseline text: the prompt, the win, and who said so."""
+    """By comparison and baseline text."""
     prompts = clusters([answer.comparison.prompt for answer in answers])
     return {
-        _key(answer.comparison): (prompt, win, answer.labeler)
+        _key(answer.comparison): _Win(prompt, win, answer.labeler, isinstance(answer, Preference))
         for answer, prompt in zip(answers, prompts, strict=True)
         if (win := won(answer)) is not None
     }

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from hrlaif.pages.charts import Charts
-from hrlaif.pages.values import figure, number
+from hrlaif.pages.values import figure, number, verdicts
 from hrlaif.reasons import counted
 from hrlaif.records import Row
 from hrlaif.report.load import Run, pairs
@@ -43,7 +43,8 @@ def satisfied(run: Run, charts: Charts) -> Row:
     metrics = run.json("evaluation/metrics.json")
     found = metrics.get("satisfaction") or {}
     rate = found.get("rate") or {}
-    won = dict(pairs((metrics.get("win_rate") or {}).get("by_category")))
+    compared = metrics.get("win_rate") or {}
+    won = dict(pairs(compared.get("by_category"))) if verdicts(compared) != 0 else {}
     shares = dict(pairs(found.get("by_category")))
     figures = [
         (name, f)

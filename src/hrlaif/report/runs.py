@@ -14,7 +14,7 @@ from hrlaif.errors import DataError
 from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
 from hrlaif.pages.render import render, save
-from hrlaif.pages.values import figure, number
+from hrlaif.pages.values import figure, number, verdicts
 from hrlaif.records import Row
 from hrlaif.report.load import Run, pairs
 from hrlaif.report.receipts import paid
@@ -63,7 +63,7 @@ def side_by_side(folders: Sequence[Path], subtract: Callable[[Path, Path], Any])
     """
     runs = [_run(folder) for folder in folders]
     names = _names(folders)
-    found = [run.json("evaluation/metrics.json") for run in runs]
+    found = [_told(run) for run in runs]
     before = [{m.title: _at(metrics, m.before) for m in _MEASURES} for metrics in found]
     after = [{m.title: _at(metrics, m.after) for m in _MEASURES} for metrics in found]
     columns = list(zip(names, after, strict=True))
@@ -133,6 +133,15 @@ def _run(folder: Path) -> Run:
     return Run(folder)
 
 
+def _told(run: Run) -> Row:
+    """The evaluation of a run; where nobody gave a verdict it has no win rate."""
+    metrics = run.json("evaluation/metrics.json")
+    won = metrics.get("win_rate") or {}
+    if verdicts(won) == 0:
+        return {**metrics, "win_rate": {"characters": won.get("characters")}}
+    return metrics
+
+
 def _names(folders: Sequence[Path]) -> list[str]:
     short = [folder.resolve().name for folder in folders]
     return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
@@ -170,7 +179,10 @@ def _difference(name: str, subtract: Callable[[Path, Path], Any], folder: Path, 
         told = subtract(folder / "evaluation", first / "evaluation")
     except DataError as error:
         return {"run": name, "reason": str(error)}
-    return {"run": name, "difference": told.difference.row(), "p": told.p}
+    if told.difference.value is None:
+        return {"run": name, "reason": told.statement}
+    found = {"difference": told.difference.row(), "p": told.p, "unmatched": told.unmatched}
+    return {"run": name, **found}
 
 
 def _spent(run: Run) -> Row:
