@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -175,11 +176,15 @@ def _quickest(
 
 
 def _differences(numbers: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Of each arm but the first: its largest difference from the first."""
-    (_, first), *others = numbers.items()
-    return {
-        arm: max(abs(a - b) for a, b in zip(found, first, strict=True)) for arm, found in others
-    }
+    """Of each arm but the first: its largest difference from the first; infinite with a NaN."""
+    (name, first), *others = numbers.items()
+    largest = {}
+    for arm, found in others:
+        if len(found) != len(first):
+            sys.exit(f"{arm} gives {len(found)} numbers and {name} {len(first)}")
+        gaps = [abs(a - b) for a, b in zip(found, first, strict=True)]
+        largest[arm] = math.inf if any(map(math.isnan, gaps)) else max(gaps)
+    return largest
 
 
 def _summary(rounds: Mapping[str, list[dict[str, Any]]], arm: str) -> dict[str, Any]:
