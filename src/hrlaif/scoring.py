@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.labeling import Human
-from hrlaif.labeling.calibrated import calibrated, calibrations
-from hrlaif.materials import learnable, read_responses, start
+from hrlaif.labeling.calibrated import calibrated, calibrations, refuse_unfitting
+from hrlaif.materials import learnable, read_responses, start, unused
+from hrlaif.policy import Dpo
 from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Preference, Response, Row, Score
 from hrlaif.redteam import sureness
@@ -126,7 +127,10 @@ def watch_of(config: Config, folder: Path, reward: Reward, base: str) -> Watch |
 
 
 def refuse_impossible(config: Config) -> None:
-    """Raises UsageError, before any work, where the reward cannot become what was asked for."""
+    """Raises UsageError, before any work, where the reward cannot become what was asked for.
+
+    And DataError where a calibration is missing or no map.
+    """
     ours = of_the_run(config.score)
     alone = any(
         isinstance(p, Ensemble) and p.path == RUN and not p.others for p in parts(config.score)
@@ -156,6 +160,11 @@ def refuse_impossible(config: Config) -> None:
             "policy.staleness.then: refresh needs a reward model that this run trains on a judge's "
             "labels: set it to say, or score to learned"
         )
+    if "label" not in unused(config):
+        how = config.policy.algorithm
+        learner = how if isinstance(how, Dpo) else config.reward
+        maps = calibrations(config.labeling.calibrations)
+        refuse_unfitting(config.labeling.labeler, config.judge, maps, learner.probabilities)
 
 
 def _settings(part: object) -> Settings:

@@ -157,6 +157,15 @@ def test_a_configuration_that_does_not_fit_the_work_is_not_kept(hrlaif, finished
         (["run", "RUN", "--redo", "labels", "--dry-run"], 2, "stage 'labels' is none of"),
         (["run", "RUN", "--set", "model=local:/not/here"], 1, "no such folder or .gguf file"),
         (["run", "RUN", "--set", "model=local:x"], 1, "no hub id, which is OWNER/NAME"),
+        (["run", "RUN", "--set", "labeling.calibrations=[gone.json]"], 1, "no such file, seen"),
+        (["plan", "RUN", "--set", "labeling.calibrations=[gone.json]"], 1, "no such file, seen"),
+        (["run", "RUN", "--set", "reward.probabilities=temperature"], 2, "no map of that kind"),
+        (
+            ["run", "RUN", "--set", "reward.probabilities=isotonic", "--dry-run"],
+            2,
+            "labeling.labeler, which asks as pairwise/packaged:qwen2.5-coder-1.5b-instruct/"
+            "general-base-0shot, has no map of that kind",
+        ),
         (["run", "RUN", "--json"], 2, "run --json goes with --dry-run"),
         (["run", "GONE"], 2, "no such file"),
         (["status", "GONE"], 2, "no such file"),
@@ -171,3 +180,4 @@ def test_what_cannot_be_is_told(arguments, code, says, hrlaif, tmp_path):
     names = {"RUN": folder, "GONE": tmp_path / "gone"}
     told = hrlaif.here(*(names.get(word, word) for word in arguments), code=code)
     assert says in told.stderr
+    assert not (folder / "receipts").exists()

@@ -2,13 +2,21 @@
 
 import pytest
 
-from hrlaif.errors import DataError
-from hrlaif.labeling import Pairwise
-from hrlaif.labeling.calibrated import calibrated, calibrations
+from hrlaif.errors import DataError, UsageError
+from hrlaif.labeling import Human, Hybrid, Pairwise, Panel, Verified
+from hrlaif.labeling.calibrated import calibrated, calibrations, refuse_unfitting
 from hrlaif.llm import Scripted
 from hrlaif.records import Candidate, Comparison, Message, Preference, Prompt
 from hrlaif.reward.labels import learnt_from
 from hrlaif.statistics import Calibration
+
+JUDGE = Scripted()
+
+
+def a_map(way, method="temperature"):
+    """A map of the scripted judge, asked this way."""
+    slope = 0.5 if method == "temperature" else None
+    return Calibration(method=method, slope=slope, labeler=f"pairwise/scripted/{way}")
 
 
 @pytest.fixture
@@ -38,8 +46,59 @@ def test_the_raw_probability_stays_and_the_calibrated_one_is_beside_it(label, tm
 
 def test_a_map_of_another_judge_is_refused(label):
     other = Calibration(method="temperature", slope=0.5, labeler="pairwise/other/general")
-    with pytest.raises(DataError, match="was fitted to pairwise/other/general"):
+    with pytest.raises(DataError, match="fitted to pairwise/other/general, and labeling"):
         calibrated(label, [other])
+
+
+@pytest.mark.parametrize(
+    ("labeler", "maps", "wanted", "says"),
+    [
+        (
+            Pairwise(),
+            [a_map("general-base-2shot")],
+            "raw",
+            r"fitted to pairwise/scripted/general-base-2shot, and labeling\.labeler asks as "
+            r"pairwise/scripted/general-base-0shot: set its task, preamble, shots,",
+        ),
+        (Pairwise(), [], "temperature", r"no map of that kind: add the file calibration/JUDGE\.t"),
+        (Pairwise(), [a_map("general-base-0shot")], "isotonic", r"calibration/JUDGE\.isotonic"),
+        (
+            Hybrid(),
+            [a_map("general-base-0shot")],
+            "temperature",
+            r"by_category\.math\.between_right_ones asks as .*/reasoning-base-0shot: set its task",
+        ),
+        (
+            Verified(both_wrong="ask"),
+            [a_map("reasoning-base-0shot")],
+            "raw",
+            r"labeling\.labeler\.otherwise asks as pairwise/scripted/general",
+        ),
+        (Panel(others=(Scripted(seed=1),)), [a_map("general-base-0shot")], "raw", "of a panel"),
+    ],
+)
+def test_a_way_of_asking_without_its_map_is_refused_before_any_label(labeler, maps, wanted, says):
+    with pytest.raises(UsageError, match=says):
+        refuse_unfitting(labeler, JUDGE, maps, wanted)
+
+
+@pytest.mark.parametrize(
+    ("labeler", "maps", "wanted"),
+    [
+        (Pairwise(shots=2), [a_map("general-base-2shot")], "temperature"),
+        (Pairwise(), [], "raw"),
+        (Human(), [], "temperature"),
+        (Hybrid(), [a_map("general-base-0shot"), a_map("reasoning-base-0shot")], "temperature"),
+        (
+            Hybrid(by_category={"math": Verified(between_right_ones=Pairwise())}),
+            [a_map("general-base-0shot")],
+            "temperature",
+        ),
+        (Pairwise(), [Calibration(method="temperature", slope=0.5)], "temperature"),
+    ],
+)
+def test_maps_of_all_ways_that_may_be_asked_are_enough(labeler, maps, wanted):
+    refuse_unfitting(labeler, JUDGE, maps, wanted)
 
 
 def test_the_name_of_a_judge_may_hold_a_plus(label):

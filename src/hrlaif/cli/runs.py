@@ -233,9 +233,11 @@ def _print_plan(
     until: str | None = None,
     as_json: bool = False,
 ) -> None:
+    from hrlaif import scoring
     from hrlaif.planning import expectations, notes
     from hrlaif.pricing import in_words_by_votes
 
+    scoring.refuse_impossible(settings)
     *lines, left = expectations(folder, settings, redo, until)
     said = notes(settings)
     if as_json:

@@ -103,7 +103,7 @@ class Pairwise(Settings):
                 questions += [self._question(c)]
                 questions += [] if self.single_order else [self._question(c.swapped())]
         answers = iter(self._ask(questions, judge))
-        name = self._labeler(judge)
+        name = self.way(judge)
         rows: list[Preference | Abstention] = []
         for c in comparisons:
             if reason := _unfit(c):
@@ -114,7 +114,8 @@ class Pairwise(Settings):
             rows.append(self._combined(c, first, second, name))
         return rows
 
-    def _labeler(self, judge: LanguageModel) -> str:
+    def way(self, judge: LanguageModel) -> str:
+        """`pairwise/JUDGE/general-base-2shot`: who is asked, and how; stands in every row."""
         parts = [named(self.task), self.preamble, f"{self.shots}shot"]
         parts += ["rationale"] * self.rationale + [f"x{self.samples}"] * (self.samples > 1)
         return f"pairwise/{judge.name}/{'-'.join(parts + ['single'] * self.single_order)}"

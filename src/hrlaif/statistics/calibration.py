@@ -230,7 +230,8 @@ def read_calibration(path: Path) -> Calibration:
         return Calibration.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such file: give a calibration that `hrlaif study` wrote"
+            f"{path}: no such file, seen from {Path.cwd()}: give a calibration that `hrlaif study` "
+            "wrote"
         ) from None
     except (OSError, ValidationError) as error:
         raise DataError(
