@@ -15,6 +15,7 @@ quickstart: $(VENV)/.installed  ## the whole of RLAIF on real packaged models
 	$(BIN)/hrlaif run $(RUN)
 
 install: $(VENV)/.installed  ## what `hrlaif` needs to run
+	@echo "hrlaif is $(BIN)/hrlaif; after '. $(BIN)/activate' hrlaif alone will do"
 
 test: $(VENV)/.installed-dev  ## all tests that need no weights and no network
 	$(PYTEST)
@@ -49,7 +50,9 @@ clean:
 	rm -rf $(VENV)
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "hrlaif needs Python 3.11 or newer, such as: make install PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,report,packaged-models]'

@@ -18,10 +18,21 @@ from typer.testing import CliRunner
 
 from hrlaif.cli import app
 from hrlaif.config import Config
+from hrlaif.errors import BudgetReached, HrlaifError, Interrupted, TooManyAbstentions, UsageError
 from hrlaif.settings import Settings, kind_of, one_of
 
 _REQUIRED = "required"
 NOTE = "<!-- Written by `make docs`: change the docstrings instead. -->"
+
+EXITS = {
+    0: "done",
+    HrlaifError.exit_code: "not done: the message says why, and the next move",
+    UsageError.exit_code: "an option, an argument or a setting that is not possible",
+    TooManyAbstentions.exit_code: "done and written, but more than `--max-abstentions` have no "
+    "verdict; `hrlaif run` stops after that stage",
+    BudgetReached.exit_code: "`--max-cost` is reached: with a higher one the same command goes on",
+    Interrupted.exit_code: "Ctrl-C: the same command goes on",
+}
 
 
 def settings_page() -> str:
@@ -133,7 +144,17 @@ def _holds_settings(value: Any) -> bool:
 
 def commands_page() -> str:
     """What `hrlaif --help` and each command's `--help` print."""
-    lines = ["# Commands", NOTE, "", "`hrlaif --help`, page by page."]
+    lines = [
+        "# Commands",
+        NOTE,
+        "",
+        "Each ends with one of these codes:",
+        "",
+        "| code | |",
+        "|---|---|",
+    ]
+    lines += [f"| {code} | {text} |" for code, text in EXITS.items()]
+    lines += ["", "`hrlaif --help`, page by page."]
     command = typer.main.get_command(app)
     for name in ["", *command.commands]:
         asked = [*filter(None, [name]), "--help"]

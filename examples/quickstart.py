@@ -1,4 +1,7 @@
-"""RLAIF in plain Python: `python examples/quickstart.py MODEL_FOLDER OUT_FOLDER [JUDGE]`."""
+"""RLAIF in plain Python: `python examples/quickstart.py MODEL_FOLDER OUT_FOLDER [JUDGE]`.
+
+MODEL_FOLDER holds a small model: that which `hrlaif models fetch gemma-3-270m` prints, for one.
+"""
 
 from __future__ import annotations
 

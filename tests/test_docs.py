@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hrlaif.errors import HrlaifError
+
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
@@ -76,6 +78,13 @@ def test_the_pages_of_settings_and_commands_are_those_of_the_code(tmp_path, hrla
 def test_the_page_of_settings_has_the_defaults_in_force(path, says):
     page = (REPOSITORY / "docs" / "settings.md").read_text("utf-8")
     assert says in page.partition(f"\n## {path}\n")[2].partition("\n## ")[0]
+
+
+def test_every_exit_code_is_told():
+    codes = {error.exit_code for error in [HrlaifError, *HrlaifError.__subclasses__()]}
+    page = (REPOSITORY / "docs" / "commands.md").read_text("utf-8")
+    told = re.findall(r"^\| (\d+) \| \S", page, re.M)
+    assert sorted(map(int, told)) == sorted({0, *codes})
 
 
 def test_the_tables_of_the_study_are_those_of_its_pages(tmp_path):

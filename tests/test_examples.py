@@ -48,6 +48,26 @@ def test_make_quickstart_goes_on_with_settings_that_were_changed(tmp_path):
     assert (run / "config.yaml").read_text("utf-8").endswith("# changed\n# changed\n")
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize(
+    ("version", "told"), [("(3, 10)", "needs Python 3.11 or newer"), ("(3, 12)", "no ensurepip")]
+)
+def test_an_environment_that_could_not_be_made_is_not_taken_for_one(version, told, tmp_path):
+    python, venv = tmp_path / "python", tmp_path / "venv"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} -c "import sys\n'
+        f'sys.version_info = {version}\n$2"\n'
+        'mkdir -p "$3/bin"; touch "$3/bin/python"; echo no ensurepip >&2; exit 1\n'
+    )
+    python.chmod(0o755)
+    command = ["make", "install", f"VENV={venv}", f"PYTHON={python}"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=EXAMPLES.parent, capture_output=True, text=True)
+        assert done.returncode != 0
+        assert told in done.stderr
+        assert not (venv / "bin" / "python").exists()
+
+
 def test_a_labeler_of_one_s_own_is_named_as_module_and_class(hrlaif, tmp_path):
     out = tmp_path / "labels.jsonl"
     hrlaif(
