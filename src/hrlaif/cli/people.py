@@ -42,7 +42,10 @@ DatabaseUrl = Annotated[
     str | None, typer.Option(help="postgresql://USER@HOST/NAME; else SQLite in the folder.")
 ]
 Beside = Annotated[
-    str | None, typer.Option(help="What an AI judge said of the same rows: label, score.")
+    str | None,
+    typer.Option(
+        help="A file that `hrlaif label` or `score` wrote of the same rows; shown beside the votes."
+    ),
 ]
 Imports = Annotated[
     list[Path] | None, typer.Option("--import", help="Add votes made elsewhere, and end.")

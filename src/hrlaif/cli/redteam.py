@@ -44,9 +44,7 @@ from hrlaif.run import (
 from hrlaif.settings import Compute, plain
 
 Target = Annotated[str, typer.Option(help="The model under test.", show_default=False)]
-Judge = Annotated[
-    str, typer.Option(help="Detects harm and refusals; also rewrites.", show_default=False)
-]
+Judge = Annotated[str, typer.Option(help="Detects harm and refusals.", show_default=False)]
 Folder = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]
 Seeds = Annotated[
     str, typer.Option(help="starter, or a file of harmful prompts, each with a `hazard`.")
@@ -59,7 +57,10 @@ ImportFrom = Annotated[
     list[Path] | None,
     typer.Option(help="A result file of garak, PyRIT or promptfoo; several times for more."),
 ]
-Writer = Annotated[str | None, typer.Option(help="Another model for this; default: the judge.")]
+Attacker = Annotated[
+    str | None, typer.Option(help="Translates and rewords attacks; default: the judge.")
+]
+Rewriter = Annotated[str | None, typer.Option(help="Rewrites harmful answers; default: the judge.")]
 Threshold = Annotated[float | None, typer.Option(help="Harmful from this probability on.")]
 MeasuredFile = Annotated[
     str | None, typer.Option(help="detector.json of this judge: rates are corrected by it.")
@@ -98,8 +99,8 @@ def redteam(
     families: Families = None,
     import_from: ImportFrom = None,
     variations: Variations = 1,
-    attacker: Writer = None,
-    rewriter: Writer = None,
+    attacker: Attacker = None,
+    rewriter: Rewriter = None,
     threshold: Threshold = None,
     measured: MeasuredFile = None,
     seed: Seed = 0,

@@ -80,8 +80,8 @@ def run(
     limit: Annotated[
         int | None,
         typer.Option(
-            help="Train on at most this many prompts, and on pairs of others only from another "
-            "file; later runs too, as `run` keeps prompts.train in RUN/config.yaml."
+            help="Train on at most so many prompts (pairs in a file of their own are not limited "
+            "by it); kept as prompts.train in RUN/config.yaml, for later runs too."
         ),
     ] = None,
     max_cost: Annotated[

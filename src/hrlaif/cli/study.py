@@ -61,10 +61,18 @@ Variants = Annotated[
         "-xK (self-consistency), -single (one order); `paper` is the table of RLAIF."
     ),
 ]
-Probes = Annotated[int, typer.Option(help="Pairs of each probe and attack; 0: none.")]
+Probes = Annotated[
+    int,
+    typer.Option(help="Pairs for each test of bias and each kind of injection; 0: no such tests."),
+]
 Attacks = Annotated[bool, typer.Option(help="Measure injection resistance.")]
-Grades = Annotated[bool, typer.Option(help="Of single grades from 1 to 10, too.")]
-Budget = Annotated[int, typer.Option(help="Labels that a person could check.")]
+Grades = Annotated[
+    bool,
+    typer.Option(help="Measure injection resistance of the judge's grades from 1 to 10, too."),
+]
+Budget = Annotated[
+    int, typer.Option(help="Pairs written to checks/ for a person to judge; 0: none.")
+]
 CheckBy = Annotated[
     str, typer.Option(help="Which of them: random, or more by doubt or by disagreement.")
 ]
@@ -75,7 +83,10 @@ MassFloor = Annotated[
         "does not know that it is to answer with one of them."
     ),
 ]
-Disagreements = Annotated[int, typer.Option(help="Shown on the page with their texts.")]
+Disagreements = Annotated[
+    int,
+    typer.Option(help="Pairs on which judge and people differ, shown with their texts; 0: none."),
+]
 RewardBase = Annotated[
     str | None,
     typer.Option(help="Learning curve of reward models from this base; else of a linear one."),
