@@ -121,6 +121,17 @@ def test_a_trait_that_is_the_model_itself_is_left_out_and_said_to_be():
     }
 
 
+def test_where_the_longer_text_always_wins_there_is_no_ranking_at_equal_style():
+    def longest(answer):
+        gap = style_gaps(answer.comparison)["length"]
+        return answer.model_copy(update={"prob_a": 0.5 + 0.5 * float(np.sign(gap))})
+
+    found = ranked([longest(answer) for answer in written(0, 3.0, prompts=20)], style_gaps)
+    assert found.at_equal_style is None
+    assert found.style_left_out["length"] == "style tells wins apart: no pull is large enough"
+    assert found.as_judged.win_rate["c"].value > 0.5
+
+
 def test_verdicts_of_a_faint_judge_are_counted_as_won_lost_and_half():
     probabilities = [0.51] * 6 + [0.49, 0.5]
     found = ranked([said(f"p{n}", "x", "y", p) for n, p in enumerate(probabilities)], style_gaps)

@@ -10,6 +10,7 @@ from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.llm.call import NO_CALLS
 from hrlaif.llm.ledger import Ledger
+from hrlaif.pages.charts import Charts
 from hrlaif.records import Abstention, Preference
 from hrlaif.rows import read_rows
 from hrlaif.study import Variant, read_items
@@ -17,6 +18,7 @@ from hrlaif.study.agreement import agreement, baselines, breakdown, raters
 from hrlaif.study.labels import Labels, ask
 from hrlaif.study.pairs import halves
 from hrlaif.study.ranking import ranking
+from hrlaif.study.shown_agreement import ranking as shown
 from hrlaif.study.sweep import Halves, chosen, table
 
 from .conftest import labels, make
@@ -388,6 +390,20 @@ def test_a_trait_in_which_few_pairs_differ_is_not_asked_for_its_pull():
         assert set(found["by"]["judge at equal style"]["style"]) == traits
         assert not traits & found["style_left_out"].keys()
         assert found["style_left_out"]["bold"] == "fewer than 10 comparisons differ"
+
+
+def test_a_judge_of_length_alone_is_not_ranked_at_equal_style():
+    items = [item for item in make(150) if item.longer != 0.5]
+    of_length = [
+        Preference(comparison=i.comparison, prob_a=float(i.length_gap > 0), labeler="x")
+        for i in items
+    ]
+    found = ranking(items, of_length, seed=0)
+    assert found["style_left_out"]["length"] == "style tells wins apart: no pull is large enough"
+    assert found["by"]["judge at equal style"] == found["by"]["judge"]
+    assert found["by"]["people at equal style"]["style"] == {}
+    one = {"ranking": found}
+    assert ("length", found["style_left_out"]["length"]) in shown(one, Charts())["left_out"]
 
 
 def test_models_of_which_one_wins_everything_are_not_ranked():

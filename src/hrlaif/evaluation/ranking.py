@@ -18,6 +18,7 @@ from hrlaif.messages import spoken
 from hrlaif.records import Comparison, Preference
 from hrlaif.statistics import (
     RESAMPLES,
+    TOLD_BY_STYLE,
     Contest,
     Figure,
     Floats,
@@ -32,6 +33,7 @@ from hrlaif.statistics import (
     lc_difficulty,
     length_feature,
     told_apart,
+    told_by_style,
     wilson,
 )
 
@@ -94,10 +96,13 @@ def ranked(
         found = bradley_terry(played, style=traits, seed=seed, resamples=resamples)
         return _with_spread(found, played)
 
+    equal = fitted(np.asarray(games.wins), style) if style else None
+    if equal and told_by_style(equal):
+        equal, left_out = None, left_out | dict.fromkeys(style, TOLD_BY_STYLE)
     return Ranked(
         as_judged=fitted(np.asarray(games.wins), {}),
         hard=fitted(verdicts, {}),
-        at_equal_style=fitted(np.asarray(games.wins), style) if style else None,
+        at_equal_style=equal,
         style_left_out=left_out,
     )
 

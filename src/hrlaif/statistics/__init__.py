@@ -9,6 +9,7 @@ from hrlaif.statistics.agreement import (
 )
 from hrlaif.statistics.alignment import right, right_for_one_rater
 from hrlaif.statistics.bradley_terry import (
+    TOLD_BY_STYLE,
     Games,
     Ranking,
     bounded,
@@ -16,6 +17,7 @@ from hrlaif.statistics.bradley_terry import (
     difficulties,
     same_order,
     told_apart,
+    told_by_style,
 )
 from hrlaif.statistics.calibration import (
     Bin,
@@ -67,6 +69,7 @@ from hrlaif.statistics.parts import equal_parts
 __all__ = [
     "NOTHING",
     "RESAMPLES",
+    "TOLD_BY_STYLE",
     "Bin",
     "Calibration",
     "Contest",
@@ -122,5 +125,6 @@ __all__ = [
     "sign_test",
     "temperature",
     "told_apart",
+    "told_by_style",
     "wilson",
 ]

@@ -34,6 +34,10 @@ _OWN = 0.01
 """Of a trait, the least share of its squares that the models and other traits do not explain."""
 
 
+TOLD_BY_STYLE = "style tells wins apart: no pull is large enough"
+_RUNAWAY = 10.0  # a pull beyond this is held by the ridge alone
+
+
 class Games(NamedTuple):
     """Comparisons of models: first against second, [N] each."""
 
@@ -137,6 +141,14 @@ def told_apart(
         else:
             kept[name] = values
     return kept, left_out
+
+
+def told_by_style(found: Ranking) -> bool:
+    """True where some trait explains every win, so that only the ridge says how large its pull is.
+
+    What the models are worth at equal style is then not known.
+    """
+    return any(abs(pull.value or 0.0) > _RUNAWAY for pull in found.style.values())
 
 
 def same_order(

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import Games, bounded, bradley_terry, same_order, told_apart
+from hrlaif.statistics import (
+    TOLD_BY_STYLE,
+    Games,
+    bounded,
+    bradley_terry,
+    same_order,
+    told_apart,
+    told_by_style,
+)
 from hrlaif.study.features import style_gaps
 from hrlaif.study.labels import Answer
 from hrlaif.study.pairs import Item
@@ -41,6 +49,9 @@ def ranking(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> R
         return {}
     gaps = [style_gaps(item.comparison) for item, _ in known]
     style, left_out = told_apart(games(people), {name: [g[name] for g in gaps] for name in gaps[0]})
+    sides = [bradley_terry(games(wins), style=style, resamples=1) for wins in (people, judge)]
+    if any(told_by_style(side) for side in sides):
+        style, left_out = {}, left_out | dict.fromkeys(style, TOLD_BY_STYLE)
     ways = {
         "people": (people, None),
         "people at equal style": (people, style),

@@ -121,8 +121,12 @@ def ranking(one: Row, charts: Charts) -> Row:
         )
         for trait in found["by"]["people at equal style"]["style"]
     ]
+    left_out: dict[str, list[str]] = {}
+    for trait, why in found["style_left_out"].items():
+        left_out.setdefault(why, []).append(words.spaced(trait))
     return {
         "ways": ways,
+        "left_out": [(", ".join(traits), why) for why, traits in left_out.items()],
         "rows": rows,
         "style": style,
         "games": found["games"],
