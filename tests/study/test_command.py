@@ -2,13 +2,18 @@
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
 from hrlaif.cli.study import _trained
+from hrlaif.cli.ways import next_step
+from hrlaif.config import load
+from hrlaif.llm import Scripted
 from hrlaif.pages import words
 from hrlaif.records import Candidate, Preference
 from hrlaif.rows import read_rows
@@ -108,6 +113,37 @@ def test_the_summary_names_the_chosen_way_and_the_baselines(made):
     told = one["variants"]["base"]["cost"]["calls"]
     assert set(silent) <= {"scripted failure"}
     assert told <= 120
+
+
+def test_the_last_line_is_a_run_with_the_judge_the_way_and_the_map_that_were_chosen(
+    made, hrlaif, tmp_path
+):
+    out, done, _ = made
+    found = json.loads((out / "study.json").read_text())
+    best = found["together"]["against_best"]["judge"]
+    line = done.stdout.splitlines()[-1]
+    assert line.startswith("next, if the judge is good enough: hrlaif init RUN --recipe rlaif && ")
+    folder = tmp_path / "run"
+    words = shlex.split(line.partition("&& hrlaif ")[2].replace("RUN", str(folder)))
+    hrlaif.here("init", folder, "--recipe", "rlaif")
+    hrlaif.here(*words, "--dry-run")
+    changes = [change for change in words if "=" in change]
+    config = load(folder / "config.yaml", changes)
+    [path] = config.labeling.calibrations
+    fitted = read_calibration(Path(path))
+    assert (config.judge.name, config.reward.probabilities) == (best, fitted.method)
+    assert config.labeling.labeler == config.evaluation.labeler
+    assert config.labeling.labeler.way(config.judge) == fitted.labeler
+    told = hrlaif.here(*words, "--set", "labeling.labeler.shots=3", "--dry-run", code=2)
+    assert "labeling.labeler asks as" in told.stderr
+
+
+def test_where_calibration_leaves_no_information_no_run_is_proposed():
+    one = {"chosen": "base", "calibration": {"slope": 0.0, "temperature": {}}}
+    judge = Scripted()
+    said = next_step({"judges": {judge.name: one}}, Path("out"), [judge], [])
+    assert "every label of scripted would be 0.5" in said
+    assert "hrlaif run" not in said
 
 
 def test_labels_lie_beside_their_calibration_and_the_rows_to_check(made):

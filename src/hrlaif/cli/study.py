@@ -26,7 +26,7 @@ from hrlaif.cli.options import (
     models_of,
     tell,
 )
-from hrlaif.cli.ways import DEFAULT, ways_of
+from hrlaif.cli.ways import DEFAULT, next_step, ways_of
 from hrlaif.errors import DataError, TooManyAbstentions, UsageError
 from hrlaif.machine import circumstances
 from hrlaif.progress import say
@@ -152,7 +152,9 @@ def study(
         "reward_base": reward_base or "linear, on style and hashed words",
     }
     row, page = _made(asked, models, out, about, compute)
-    tell(row, [*_lines(row, max_chars), f"{out / 'study.json'}", f"{page}"], as_json)
+    files = [f"{out / 'study.json'}", f"{page}"]
+    onward = next_step(row, out, models, ways)
+    tell(row, [*_lines(row, max_chars), *files, onward], as_json)
     _not_too_silent(row, max_abstentions)
 
 
