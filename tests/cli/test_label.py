@@ -91,12 +91,14 @@ def test_what_a_check_asks_is_said_before_it_asks(hrlaif, write, tmp_path):
     assert "at most 6 calls to scripted" in done.stderr
 
 
-def test_the_rows_on_which_raters_agree_are_told_apart_where_some_do_not(label, write, pairs):
+def test_the_rows_of_which_people_s_word_is_0_or_1_are_told_apart_where_some_are_not(
+    label, write, pairs
+):
     done, _ = label(pairs)
-    assert "raters agree" not in done.stdout
+    assert "people's word" not in done.stdout
     split = [pair(n, human_preference=(0.7, 1.0, 0.0)[n % 3]) for n in range(12)]
     done, _ = label(write("split.jsonl", split), out="split_out.jsonl")
-    assert "where all raters agree" in done.stdout
+    assert "people's word 0 or 1" in done.stdout
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])

@@ -47,6 +47,14 @@ def test_unanimous_rows_are_those_of_0_and_1():
     assert (found.unanimous.value, found.unanimous.n) == (0.5, 2)
 
 
+def test_known_answers_are_no_ones_unanimous_word():
+    found = agreement([*ROWS, row(7, 0.9, gold_preference=1.0)])
+    assert (found.overall.n, found.gold) == (5, 1)
+    assert found.unanimous == agreement(ROWS).unanimous
+    alone = agreement([row(7, 0.9, gold_preference=1.0)]).unanimous
+    assert (alone.value, alone.n) == (None, 0)
+
+
 def test_the_confident_half_is_the_two_furthest_from_one_half():
     found = agreement(ROWS)
     assert found.confident_half.value == 1.0

@@ -196,7 +196,7 @@ def cost_of(ledger: Ledger) -> Row:
 
 _AGREEMENT = {
     "overall": "labels",
-    "unanimous": "  where all raters agree",
+    "unanimous": "  people's word 0 or 1",
     "confident_half": "  on the confident half",
     "one_order": "one order only",
     "same_position": "same position preferred",
@@ -217,7 +217,7 @@ def label_lines(summary: Row, max_chars: int) -> list[str]:
         lines.append("agreement with the known preference (95 % interval):")
         for name, words in _AGREEMENT.items():
             figure = found.get(name)
-            # Where no row has raters who differ, it is the line above once more.
+            # Where people's word is 0 or 1 of every row, it is the line above once more.
             again = name == "unanimous" and figure == found.get("overall")
             if figure and figure["value"] is not None and not again:
                 lines.append(f"  {words:24} {shown(figure)}")

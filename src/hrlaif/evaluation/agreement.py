@@ -24,7 +24,7 @@ class Agreement(Measured):
 
     overall: Figure
     unanimous: Figure
-    """Only rows on which all people agree (0 or 1)."""
+    """Only rows of which people's preference is 0 or 1: the word of one, of most, or of all."""
     confident_half: Figure
     """The half of the rows on which the labeler was surest; rows as sure are in the same half."""
     faint_half: Figure
@@ -78,7 +78,7 @@ def agreement(preferences: Sequence[Preference], *, seed: int = 0) -> Agreement:
         categories[item.row.comparison.prompt.category or NO_CATEGORY].append(item)
     return Agreement(
         overall=share(judged),
-        unanimous=share([item for item in judged if item.truth in (0.0, 1.0)]),
+        unanimous=share([i for i in judged if i.row.comparison.human_preference in (0.0, 1.0)]),
         confident_half=share([judged[n] for n in surest]),
         faint_half=share([judged[n] for n in faintest]),
         by_category={name: share(rows) for name, rows in sorted(categories.items())},

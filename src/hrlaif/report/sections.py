@@ -207,7 +207,7 @@ def _agreement(run: Run, charts: Charts) -> Row:
     found = metrics.get("agreement") or {}
     names = (
         ("labeler", "overall"),
-        ("people unanimous", "unanimous"),
+        ("people's preference 0 or 1", "unanimous"),
         ("confident half", "confident_half"),
         ("faint half", "faint_half"),
         ("one order only", "one_order"),
