@@ -562,3 +562,34 @@ def test_a_question_that_is_asked_again_with_other_choices_is_another_prompt():
     assert prompts_from(rows({"prompt": "Q"}))[0].id == prompts_from(rows({"prompt": "Q"}))[0].id
     said = refused(prompts_from, {**one, "id": "1"}, {**one, "id": "1", "reference_answer": "A"})
     assert "id '1' is another prompt's on pairs.jsonl, line 1" in said
+
+
+def test_a_checked_row_takes_the_place_of_the_same_pair_without_people_s_word(capsys):
+    pairs = [{"id": n, "prompt": "Q", "responses": [n, "b"], "note": "x"} for n in ("p", "q", "r")]
+    drawn = [{**pair, "chance": 0.5, "prompt_id": "a cluster's"} for pair in pairs[:2]]
+    judged = {**drawn[0], "winner": "b"}
+    for given in ([*pairs, judged, drawn[1]], [judged, drawn[1], *pairs]):
+        found = comparisons_and_rows(rows(*given))
+        assert sorted(c.id for c, _ in found) == ["p", "q", "r"]
+        told = {c.id: (c.human_preference, row.values.get("chance")) for c, row in found}
+        assert told == {"p": (0.0, 0.5), "q": (None, None), "r": (None, None)}
+        assert "1 checked row in the place of pairs" in capsys.readouterr().err
+    votes = {**drawn[0], "votes": {"ann": 1}}
+    [(_, row)] = comparisons_and_rows(rows(pairs[0], votes))
+    assert row.values["votes"] == {"ann": 1}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"winner": "a"},  # no check drew it
+        {"winner": "a", "chance": 0.5, "responses": ["x", "b"]},
+        {"winner": "a", "chance": 0.5, "gold_preference": 1},
+    ],
+)
+def test_no_other_row_of_its_id_takes_the_place_of_a_pair(more):
+    pair = {"id": "p", "prompt": "Q", "responses": ["a", "b"]}
+    assert "with other content" in refused(comparisons_from, pair, {**pair, **more})
+    judged = {**pair, "winner": "b"}
+    check = {**pair, "winner": "a", "chance": 0.5}
+    assert "with other content" in refused(comparisons_from, judged, check)

@@ -57,7 +57,9 @@ def _question(prompt: Prompt) -> tuple[Any, ...]:
 def comparisons_from(rows: Iterable[SourceRow]) -> list[Comparison]:
     """Pairs of responses; rows that say the same are read once, and that is said.
 
-    Raises DataError for a row without exactly two responses, or an id of two different rows.
+    A row of a check (with a `chance`) that holds people's word takes the place of the same pair
+    without it. Raises DataError for a row without exactly two responses, or an id of two different
+    rows.
     """
     return [comparison for comparison, _ in comparisons_and_rows(rows)]
 
@@ -66,16 +68,46 @@ def comparisons_and_rows(rows: Iterable[SourceRow]) -> list[tuple[Comparison, So
     """The same, each beside its row, for what else is known of it."""
     found: dict[str, tuple[Comparison, SourceRow]] = {}
     ignored: dict[tuple[str, str], None] = {}
-    again = 0
+    again, checked = 0, set[str]()
     for row in rows:
         values = named(row.values)
         comparison = _comparison(values, row.where)
-        again += _met(found, comparison.id, (comparison, row))
+        pair, earlier = (comparison, row), found.get(comparison.id)
+        if earlier is not None and (stands := _after_check(earlier, pair)):
+            found[comparison.id] = stands
+            checked |= {comparison.id} if _has_word(stands) else set()
+            again += not _has_word(stands)
+        else:
+            again += _met(found, comparison.id, pair)
         if comparison.human_preference is None and comparison.gold_preference is None:
             ignored |= dict.fromkeys((file_of(row.where), name) for name in unread(values))
     _say_again(again)
+    if checked:
+        say(f"{number(len(checked), 'checked row')} in the place of pairs without people's word")
     say_unread(ignored)
     return list(found.values())
+
+
+_Pair = tuple[Comparison, SourceRow]
+
+
+def _after_check(earlier: _Pair, new: _Pair) -> _Pair | None:
+    """Of a pair and a row that a check drew of it, the one that stands; None of any other two."""
+    both = (earlier, new)
+    same = [(_question(c.prompt), c.a.text, c.b.text, c.gold_preference) for c, _ in both]
+    drawn = [pair for pair in both if pair[1].values.get("chance") not in (None, "")]
+    told = [pair for pair in both if _has_word(pair)]
+    if same[0] != same[1] or not drawn or len(told) > 1:
+        return None
+    if told:
+        return told[0] if told[0] in drawn else None
+    # Nobody has come as far as this row of the check.
+    return earlier if new in drawn else new
+
+
+def _has_word(pair: _Pair) -> bool:
+    """Whether people's word is in a row."""
+    return pair[0].human_preference is not None or bool(pair[1].values.get("votes"))
 
 
 def comparison_from(row: SourceRow) -> Comparison:
