@@ -132,3 +132,24 @@ def test_rows_to_check_keep_who_wrote_them():
     _, rows = to_check(pool, 12, test=items, seed=0)
     written_by = {item.comparison.id: list(item.models) for item in items}
     assert {row["id"]: row["models"] for row in rows} == written_by
+
+
+def test_pairs_and_their_checks_in_one_file_are_as_many_as_the_pairs(hrlaif, write, tmp_path):
+    items = make(60)
+    asked = [
+        {"id": f"p{n}", "prompt": i.prompt, "responses": [i.comparison.a.text, i.comparison.b.text]}
+        for n, i in enumerate(items)
+    ]
+    known = {f"p{n}": i.comparison.human_preference for n, i in enumerate(items)}
+    pairs = [{**row, "human_preference": known[row["id"]]} for row in asked[:20]] + asked[20:]
+    first = tmp_path / "first"
+    studied(hrlaif, write("pairs.jsonl", pairs), first, "--budget", 20)
+    drawn = [
+        json.loads(line) for line in (first / "checks/scripted.jsonl").read_text().splitlines()
+    ]
+    judged = [{**row, "human_preference": known[row["id"]]} for row in drawn[:8]]
+    together = write("all.jsonl", [*pairs, *judged, *drawn[8:]])
+    studied(hrlaif, together, tmp_path / "second", "--budget", 20)
+    found = json.loads((tmp_path / "second" / "study.json").read_text())
+    counted = found["pairs"]
+    assert (counted["rows"], counted["without_preference"], counted["weighed"]) == (60, 32, 8)
