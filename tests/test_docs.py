@@ -63,6 +63,23 @@ def test_the_pages_of_settings_and_commands_are_those_of_the_code(tmp_path, hrla
         assert written == (tmp_path / name).read_text("utf-8"), "run `make docs`"
 
 
+@pytest.mark.parametrize("page", ["docs/study.md", "docs/from-study-to-policy.md"])
+def test_settings_on_the_way_from_a_study_to_a_policy_fit_the_maps_that_they_name(page):
+    import yaml
+
+    from hrlaif.config import Config
+    from hrlaif.labeling.calibrated import refuse_unfitting
+    from hrlaif.statistics import Calibration
+
+    found = [Config.parse(yaml.safe_load(text)) for text in blocks(REPOSITORY / page, "yaml")]
+    assert found
+    asked = "pairwise/packaged:qwen2.5-coder-1.5b-instruct/general-base-{}"
+    for config in found:
+        way = asked.format("2shot" if config.labeling.calibrations else "0shot")
+        maps = [Calibration(method="temperature", slope=0.5, labeler=way)]
+        refuse_unfitting(config.labeling.labeler, config.judge, maps, "temperature")
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [

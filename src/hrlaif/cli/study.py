@@ -151,10 +151,8 @@ def study(
         "task": task,
         "reward_base": reward_base or "linear, on style and hashed words",
     }
-    row, page = _made(asked, models, out, about, compute)
-    files = [f"{out / 'study.json'}", f"{page}"]
-    onward = next_step(row, out, models, ways)
-    tell(row, [*_lines(row, max_chars), *files, onward], as_json)
+    row, last = _made(asked, models, out, about, compute)
+    tell(row, [*_lines(row, max_chars), *last], as_json)
     _not_too_silent(row, max_abstentions)
 
 
@@ -187,8 +185,11 @@ def _grader(asking: Mapping[str, Any]) -> Any:
 
 def _made(
     asked: Any, models: Sequence[Any], out: Path, about: Row, compute: Compute
-) -> tuple[Row, Path]:
-    """Asks everything, and writes everything; what was asked is in the ledger at any time."""
+) -> tuple[Row, list[str]]:
+    """Asks everything, and writes everything; what was asked is in the ledger at any time.
+
+    What study.json holds; and the files to look at, and what comes next.
+    """
     from hrlaif import study as studies
 
     with working(out, "study", compute) as ledger:
@@ -202,7 +203,8 @@ def _made(
         }
         row = {"about": about, **found, "cost": cost_of(ledger)}
         studies.write(out, row, models, judged)
-    return row, studies.write_page(out)
+    files = [out / "study.json", studies.write_page(out)]
+    return row, [*map(str, files), next_step(row, out, models, asked.variants)]
 
 
 def _trainer(base: str | None, out: Path, seed: int) -> Any:
