@@ -143,14 +143,18 @@ def test_a_ledger_is_not_written_over_whatever_it_is_called(hrlaif, ledger, tmp_
     assert hrlaif.here("calls", book, "prune", "--older-than-days", 0).stdout.startswith("6 ")
 
 
-def test_models_are_listed_with_their_licences(hrlaif):
+def test_models_are_listed_with_their_licences_and_what_they_are_for(hrlaif):
     shown = hrlaif.here("models").stdout
-    assert "packaged:gemma-3-270m" in shown
-    assert "packaged:qwen2.5-coder-1.5b-instruct" in shown
+    small, judge = (line for line in shown.splitlines() if line.startswith("packaged:"))
+    assert small.startswith("packaged:gemma-3-270m ")
+    assert "a policy to train" in small
+    assert "no judge" in small
+    assert judge.startswith("packaged:qwen2.5-coder-1.5b-instruct ")
     assert "Apache-2.0" in shown
     rows = {row["model"]: row for row in json.loads(hrlaif.here("models", "--json").stdout)}
     assert len(rows) == shown.count("packaged:")
     assert rows["packaged:qwen2.5-coder-1.5b-instruct"]["licence"] == "Apache-2.0"
+    assert rows["packaged:qwen2.5-coder-1.5b-instruct"]["notes"].startswith("a small judge or")
 
 
 def test_the_version_is_told_without_a_command(hrlaif):

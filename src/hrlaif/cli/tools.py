@@ -51,17 +51,22 @@ def models(
         here = {found.name: found.size for found in packaged.fetched()}
         if as_json:
             rows = [
-                {"model": f"packaged:{name}", "licence": model.licence, "bytes": here.get(name)}
+                {
+                    "model": f"packaged:{name}",
+                    "licence": model.licence,
+                    "bytes": here.get(name),
+                    "notes": model.notes,
+                }
                 for name, model in packaged.PACKAGED.items()
             ]
             print(json.dumps(rows, indent=2))
             return
         table = Table(box=None, pad_edge=False)
-        for title in ("model", "licence", "fetched"):
-            table.add_column(title)
+        for title in ("model", "licence", "fetched", "for"):
+            table.add_column(title, overflow="fold")
         for name, model in packaged.PACKAGED.items():
             size = f"{here[name] / 1e9:.2f} GB" if name in here else "no"
-            table.add_row(f"packaged:{name}", model.licence, size)
+            table.add_row(f"packaged:{name}", model.licence, size, model.notes)
         print(_shown(table))
     else:
         raise UsageError(f"models {action!r} is none of list, fetch, verify")

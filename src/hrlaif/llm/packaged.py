@@ -61,6 +61,7 @@ class PackagedModel:
     instruct: bool
     """Follows instructions and brings a chat template; else it only continues text."""
     notes: str = ""
+    """What it is for, and what it is."""
     parameters: int | None = None
     """A head that is the embedding counted once, as in the name."""
 
@@ -80,7 +81,8 @@ PACKAGED = {
             licence_text="Gemma is provided under and subject to the Gemma Terms of Use found at "
             "ai.google.dev/gemma/terms (a copy is kept beside the weights)",
             instruct=False,
-            notes="Google's Gemma 3 270M base model, Q4_K_M: a small policy to train.",
+            notes="a policy to train: Google's Gemma 3 270M, a base model; no judge, as it hardly "
+            "ever answers 1 or 2",
             parameters=268_098_176,
         ),
         PackagedModel(
@@ -92,7 +94,7 @@ PACKAGED = {
             licence_text="Apache License 2.0, "
             "huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct/blob/main/LICENSE",
             instruct=True,
-            notes="Alibaba's Qwen2.5-Coder 1.5B Instruct, Q4_K_M: a small labeler or teacher.",
+            notes="a small judge or teacher: Alibaba's Qwen2.5-Coder 1.5B Instruct",
             parameters=1_543_714_304,
         ),
     )
