@@ -292,10 +292,9 @@ def _resampled(
     )
     if found.low is None or found.high is None:
         return found
-    if value < 1 - _TINY:
-        known = found.high - found.low > _TINY  # one who always says the same shows no spread
-        gone = found.model_copy(update={"low": None, "high": None})
-        return within(found, -1.0, 1.0) if known else gone
+    if value < 1 - _TINY:  # of one who always says the same no spread is seen
+        flat = found.high - found.low < _TINY
+        return Figure(value=value, low=None, high=None, n=n) if flat else within(found, -1.0, 1.0)
     rare = wilson(0, worth(numbered(clusters, n)[1], weights, n))[1]
     shares = np.array(list(Counter(said).values())) / len(said)
     return found.model_copy(update={"low": max(-1.0, 1 - rare / float(1 - (shares**2).sum()))})
