@@ -43,8 +43,9 @@ class Labeling(Settings):
     labeler: AnyLabeler = Pairwise()
     """How comparisons become labels."""
     calibrations: tuple[str, ...] = ()
-    """Maps that `hrlaif study` wrote for this judge and labeler: calibrated probabilities stand
-    beside the raw ones in every row, and reward.probabilities may name them."""
+    """Maps that `hrlaif study` wrote, one for each way in which this labeler asks this judge, with
+    paths seen from where the command is given: calibrated probabilities stand beside the raw ones
+    in every row, and reward.probabilities may name them (docs/from-study-to-policy.md)."""
 
 
 @final

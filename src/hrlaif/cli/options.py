@@ -57,7 +57,8 @@ DryRun = Annotated[
 Task = Annotated[
     str,
     typer.Option(
-        help="summarization, helpful, harmless, general, or a .yaml file of your own criteria."
+        help="summarization, helpful, harmless, general, reasoning (of two right answers), or a "
+        ".yaml file of your own criteria."
     ),
 ]
 GradedBy = Annotated[
