@@ -497,6 +497,37 @@ def test_prompts_come_from_rows_of_any_kind_once_each():
     assert found[0].reference_response == "A"
 
 
+CHAT = [*TURNS, {"role": "assistant", "content": "Of the sky."}]
+
+
+def test_a_chat_that_ends_with_an_answer_asks_what_came_before_it_and_keeps_the_answer():
+    [found] = prompts_from(rows({"messages": CHAT}))
+    assert [m.model_dump() for m in found.messages] == TURNS
+    assert found.reference_response == "Of the sky."
+    assert prompts_from(rows({"messages": TURNS}))[0].id == found.id
+    [spoken] = prompts_from(rows({"prompt": "\n\nHuman: Hi\n\nAssistant: Hello."}))
+    assert ([m.content for m in spoken.messages], spoken.reference_response) == (["Hi"], "Hello.")
+    for name in ("reference_response", "reference_output"):
+        [told] = prompts_from(rows({"messages": CHAT, name: "Better."}))
+        assert told.reference_response == "Better."
+
+
+def test_words_put_first_are_no_answer_to_imitate_and_stay_where_responses_are_read():
+    prefilled = {"messages": CHAT, "response": " At noon."}
+    [asked] = prompts_from(rows(prefilled))
+    assert (asked.messages[-1].role, asked.reference_response) == ("user", None)
+    [answer] = responses_from(rows(prefilled))
+    pair = comparison(messages=CHAT, responses=["x", "y"])
+    for prompt in (answer.prompt, pair.prompt):
+        assert [m.model_dump() for m in prompt.messages] == CHAT
+
+
+@pytest.mark.parametrize("before", [[], [{"role": "system", "content": "Be brief."}], CHAT])
+def test_an_answer_to_nothing_is_no_prompt(before):
+    said = refused(prompts_from, {"messages": [*before, CHAT[-1]]})
+    assert "no turn of the user before the assistant's last: mend or drop that row" in said
+
+
 @pytest.mark.parametrize("name", ["response", "output", "completion", "answer", "text"])
 def test_single_responses_have_many_names(name):
     found = responses_from(rows({"id": 5, "prompt": "Q", name: "x", "generator": "m"}))[0]

@@ -19,6 +19,7 @@ from hrlaif.rows.turns import (
     PROMPT_NAMES,
     Turns,
     answer_of,
+    asked_of,
     transcript,
     turns_of,
     with_system,
@@ -235,7 +236,7 @@ def _chosen_rejected(values: Mapping[str, Any], where: str) -> tuple[Turns, str,
 
 def _prompt(values: Mapping[str, Any], where: str) -> Prompt:
     known = any(name in values for name in PROMPT_NAMES)
-    turns = turns_of(values, where) if known else _pair(values, where)[0]
+    turns, values = asked_of(values, where) if known else (_pair(values, where)[0], values)
     plain = "prompt_id" not in values
     return _prompt_record(values, turns, values.get("id" if plain else "prompt_id"), where)
 

@@ -39,6 +39,11 @@ def may_be_empty(column: str) -> bool:
     return plain(column) in _MAY_BE_EMPTY
 
 
+def answered(values: Mapping[str, Any]) -> bool:
+    """Whether a row has responses in columns of their own."""
+    return "responses" in values or any(map(may_be_empty, values))
+
+
 def sides_of(values: Mapping[str, Any]) -> list[str]:
     """The columns of a row's responses in order: two or more, or none where there are no two."""
     for stem in ("", *(f"{stem}_" for stem in STEMS)):

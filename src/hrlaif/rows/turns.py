@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hrlaif.errors import DataError
 from hrlaif.records import Message
 from hrlaif.rows.known import file_of, say_once
+from hrlaif.rows.names import answered
 
 PROMPT_NAMES = (
     "prompt", "instruction", "question", "query", "messages", "context", "input", "history",
@@ -130,6 +131,24 @@ def turns_of(values: Mapping[str, Any], where: str) -> Turns:
         raise DataError(f"{where}: {name} is empty: {MEND}")
     spoken = tuple(turn for turn in _spoken(text) if turn.content)
     return with_system(spoken or (Message(role="user", content=text),), values, where)
+
+
+def asked_of(values: Mapping[str, Any], where: str) -> tuple[Turns, Mapping[str, Any]]:
+    """What a policy is asked, and the row with the answer that its turns ended with.
+
+    A chat to imitate ends with the assistant's turn, which is no part of what is asked. Raises
+    DataError where no turn of the user stands before it.
+    """
+    turns = turns_of(values, where)
+    if turns[-1].role != "assistant":
+        return turns, values
+    asked, answer = turns[:-1], turns[-1].content
+    if not asked or asked[-1].role != "user":
+        raise DataError(f"{where}: no turn of the user before the assistant's last: {MEND}")
+    if not answer.strip() or answered(values):  # words put first, not an answer
+        return asked, values
+    # Under the second of the names that are read: what a column says counts.
+    return asked, {"reference_output": answer, **values}
 
 
 def _say_beside(values: Mapping[str, Any], name: str, read: Sequence[str], where: str) -> None:
