@@ -16,6 +16,7 @@ from hrlaif.llm import ledger as book
 from hrlaif.llm.call import Call, lost
 from hrlaif.llm.prices import dollars
 from hrlaif.llm.remote_batches import FEWEST, Batches
+from hrlaif.llm.remote_complaint import is_spent
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_loop import Writer, run
 from hrlaif.llm.remote_once import once
@@ -29,7 +30,6 @@ from hrlaif.llm.remote_server import (
     Question,
     Server,
     backoff,
-    complaint,
     retry_after,
 )
 from hrlaif.progress import say
@@ -66,7 +66,8 @@ def ask(endpoint: Endpoint, server: Server, questions: Sequence[Question]) -> di
             waiting[question.key] = question
         else:
             known[question.key] = found
-    server.proven |= bool(known)
+    if known:
+        server.proven, server.rejections = True, 0
     if waiting:
         batch = _Batch(endpoint, server, ledger)
         known |= run(batch.ask(list(waiting.values())))
@@ -220,8 +221,8 @@ class _Batch:
         raw = redact(sent.text, place.secret)
         if sent.status == 429:
             wait = retry_after(sent.headers.get("retry-after"))
-            if "insufficient_quota" in raw:
-                raise ModelError(f"{self._endpoint.name}: {complaint(raw)}")
+            if is_spent(raw):
+                raise ModelError(self._refusals.refused(place, sent.status, sent, raw))
             places.too_many(place, begun, wait)
             if time.monotonic() - self._server.busy_at > _QUIET:
                 self._server.busy_at = time.monotonic()
@@ -229,7 +230,7 @@ class _Batch:
                 say(f"  {self._endpoint.name}: too many requests (429): {most}")
             elsewhere = bool(wait) and places.another(place)
             return Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
-        return self._refusals.read(place, sent, raw, body)
+        return self._refusals.counted(self._refusals.read(place, sent, raw, body))
 
     def _unanswered(self, place: Place, sent: Sent, error: Exception) -> Again:
         if isinstance(error, TimeoutError | httpx2.TimeoutException):

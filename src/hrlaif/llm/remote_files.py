@@ -10,11 +10,12 @@ from typing import Any, final
 import httpx2
 
 from hrlaif.errors import HrlaifError, ModelError
+from hrlaif.llm.remote_complaint import complaint
 from hrlaif.llm.remote_key import redact
 from hrlaif.llm.remote_places import Place
 from hrlaif.llm.remote_refusals import Refusals
 from hrlaif.llm.remote_sent import Sent
-from hrlaif.llm.remote_server import Endpoint, backoff, complaint, retry_after
+from hrlaif.llm.remote_server import Endpoint, backoff, retry_after
 from hrlaif.progress import say
 
 _TAG = "hrlaif"

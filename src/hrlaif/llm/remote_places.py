@@ -157,7 +157,8 @@ class Places:
         place.limit = min(float(self._most), place.limit + 1.0 / place.limit)
         if known.bears is not None:
             known.bears = place.limit
-        self._server.answered_at, self._server.given_up = time.monotonic(), 0
+        self._server.answered_at = time.monotonic()
+        self._server.given_up = self._server.rejections = 0
 
     def too_many(self, place: Place, begun: float, pause: float | None) -> None:
         """A 429 to a call begun at this time: halves the room, once per round of calls."""

@@ -8,17 +8,11 @@ from typing import Any, final
 
 from hrlaif.errors import ModelError
 from hrlaif.llm.ledger import Ledger
+from hrlaif.llm.remote_complaint import complaint, is_of_account
 from hrlaif.llm.remote_key import redact
 from hrlaif.llm.remote_places import Place
 from hrlaif.llm.remote_sent import Again, Sent
-from hrlaif.llm.remote_server import (
-    CUT,
-    NO_LOGPROBS,
-    Endpoint,
-    Server,
-    complaint,
-    retry_after,
-)
+from hrlaif.llm.remote_server import CUT, NO_LOGPROBS, Endpoint, Server, retry_after
 from hrlaif.progress import say
 from hrlaif.records import Unanswered
 
@@ -28,6 +22,9 @@ _IN_A_ROW = 50
 """Questions given up, without an answer between them, after which the work stops."""
 _GATEWAY_TIMEOUT = (504, 524)
 """The server behind the gateway may still be writing."""
+_REJECTED = "the server rejected the request"
+_ID = re.compile(r"\b(?=[\w-]*\d)[\w-]{12,}")
+"""Of one request: in all else its rejection may be as that of another."""
 _FILTERED = "refused by the server's content filter"
 
 
@@ -63,6 +60,8 @@ class Refusals:
             return Again("the server rejected its parameters", adapted=True)
         if refusal == "no logprobs":
             return NO_LOGPROBS
+        if refusal == "other" and is_of_account(raw):
+            raise ModelError(self.refused(place, status, sent, raw))
         if refusal == "no model":
             raise ModelError(self.refused(place, 404, sent, raw))
         if refusal == "cut":
@@ -73,7 +72,7 @@ class Refusals:
             "too long": "too long for the model's context",
             "no room": f"too long for the model's context with {most} tokens to answer in",
             "filtered": _FILTERED,
-        }.get(refusal, f"the server rejected the request ({status}): {complaint(raw)}")
+        }.get(refusal, f"{_REJECTED} ({status}): {complaint(raw)}")
         if refusal == "other":
             self.rejected.append(reason)
         self.failed(reason)
@@ -94,7 +93,31 @@ class Refusals:
                 f"{where} was not found: is the model among those of {place.address}"
                 f"/models, and does the address end as in http://localhost:8000/v1?{said}"
             )
+        if status == 402 or is_of_account(raw):
+            return (
+                f"{where} refused the account, or the key in {self._endpoint.key_variable}, with "
+                f"status {status}{said}: all answers so far are kept; once it is in order, the "
+                "same command goes on"
+            )
         return f"{where} refused the call with status {status}{said}"
+
+    def counted(self, outcome: Unanswered | Again) -> Unanswered | Again:
+        """The outcome of a single call; raises ModelError after fifty equal rejections in a row.
+
+        Some servers reject so where the account is at fault, in words that nobody foresees.
+        """
+        if isinstance(outcome, Again) or not outcome.reason.startswith(_REJECTED):
+            return outcome
+        server, alike = self._server, _ID.sub("", outcome.reason)
+        server.rejections = server.rejections + 1 if alike == server.rejection else 1
+        server.rejection = alike
+        if server.rejections >= _IN_A_ROW:
+            raise ModelError(
+                f"{self._endpoint.name} rejected {server.rejections} questions in a row in the "
+                f"same words ({outcome.reason}): all answers so far are kept; the same command "
+                "goes on"
+            )
+        return outcome
 
     def failed(self, reason: str) -> None:
         """Counts a row without an answer."""

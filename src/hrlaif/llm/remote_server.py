@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import threading
@@ -14,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, final
 
+from hrlaif.llm.remote_complaint import read_complaint
 from hrlaif.llm.remote_key import KEY_VARIABLE
 from hrlaif.records import Unanswered
 
@@ -140,6 +140,10 @@ class Server:
     """time.monotonic() of its last answer."""
     given_up: int = 0
     """Questions given up since then."""
+    rejection: str = ""
+    """Why the last request was rejected, since the last answer."""
+    rejections: int = 0
+    """Requests rejected for that reason in a row."""
     proven: bool = False
     """The ledger holds answers of it: it does not refuse every request."""
     busy_at: float = float("-inf")
@@ -162,14 +166,15 @@ class Server:
 
     def refused(self, raw: str, sent: dict[str, Any]) -> Refusal:
         """Why it rejected this body with a 400; `adapted` when another try can go better."""
-        message, param, code = _complaint(raw)
+        said = read_complaint(raw)
+        message, code = said.message, said.code
         if _USED_UP.search(message):
             return "cut"
         if code in _FILTERED:
             return "filtered"
         if code == "context_length_exceeded" or _TOO_LONG.search(message):
             return "no room" if _NO_ROOM.search(message) else "too long"
-        about = f"{param} {message}".lower()
+        about = f"{said.param} {message}".lower()
         if "max_tokens" in sent and "max_completion_tokens" in about:
             self.renamed = True
             return "adapted"
@@ -216,21 +221,3 @@ def retry_after(header: str | None) -> float | None:
 def backoff(attempt: int) -> float:
     """Seconds before try number attempt + 2: doubling from half a second, with jitter."""
     return min(LONGEST_WAIT, 0.5 * 2.0**attempt) * random.uniform(0.5, 1.0)
-
-
-def complaint(raw: str) -> str:
-    """What an error body says, in one line."""
-    return " ".join(_complaint(raw)[0].split())[:300]
-
-
-def _complaint(raw: str) -> tuple[str, str, str]:
-    """Message, parameter and code of an error body, in the shapes that servers use."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return raw, "", ""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(error, dict):
-        return str(error), "", ""
-    message = error.get("message") or error.get("detail") or json.dumps(error)
-    return str(message), str(error.get("param") or ""), str(error.get("code") or "")

@@ -1,0 +1,70 @@
+"""What does an error body say, in the shapes that servers use?"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+_SPENT = re.compile(
+    r"insufficient[ _]?(quota|balance|credit|fund)|exceeded_current_quota|terminal_quota"
+    r"|billing[ _](hard[ _]limit|not[ _]active)|credit balance|arrearage|good standing"
+    r"|欠费|余额不足|account.{0,40}(suspended|deactivated|overdue|not active)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Of an account without money. What says `quota` alone may mean the calls of a minute."""
+_KEY_OR_QUOTA = re.compile(
+    r"api.?key.{0,20}(expired|invalid|not valid)|(invalid|expired|incorrect).{0,10}api.?key"
+    r"|quota.{0,30}exce|exce.{0,30}quota",
+    re.IGNORECASE | re.DOTALL,
+)
+_FURTHEST = 200
+"""Characters of a message that are looked at: behind them some repeat what they were asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An error body; empty texts where it does not say."""
+
+    message: str
+    param: str = ""
+    """The parameter that is at fault."""
+    code: str = ""
+    kind: str = ""
+    """Its `type`, which some fill in place of the code."""
+
+
+def read_complaint(raw: str) -> Complaint:
+    """What an error body says; all of it where it is no JSON."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return Complaint(raw)
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return Complaint(str(error))
+    message = error.get("message") or error.get("detail") or json.dumps(error, ensure_ascii=False)
+    rest = (str(error.get(name) or "") for name in ("param", "code", "type"))
+    return Complaint(str(message), *rest)
+
+
+def complaint(raw: str) -> str:
+    """What an error body says, in one line."""
+    return " ".join(read_complaint(raw).message.split())[:300]
+
+
+def is_spent(raw: str) -> bool:
+    """Whether it says that the account has no money left: no other call would be answered."""
+    return _SPENT.search(_head(raw)) is not None
+
+
+def is_of_account(raw: str) -> bool:
+    """Whether what rejects a request (400) blames the account or the key, and not the request."""
+    return is_spent(raw) or _KEY_OR_QUOTA.search(_head(raw)) is not None
+
+
+def _head(raw: str) -> str:
+    said = read_complaint(raw)
+    return f"{said.code} {said.kind} {said.message[:_FURTHEST]}"
