@@ -138,6 +138,12 @@ def test_the_last_line_is_a_run_with_the_judge_the_way_and_the_map_that_were_cho
     assert "labeling.labeler asks as" in told.stderr
 
 
+def test_a_study_of_whose_reasoning_is_better_has_no_grades(hrlaif, rows, tmp_path):
+    asked = ("--task", "reasoning", "--variants", "base,detailed", "--dry-run")
+    done = hrlaif.here("study", rows(20), "-o", tmp_path / "o", "--judge", "scripted:", *asked)
+    assert "no grades with --task reasoning: it asks about pairs" in done.stderr
+
+
 def test_where_calibration_leaves_no_information_no_run_is_proposed():
     one = {"chosen": "base", "calibration": {"slope": 0.0, "temperature": {}}}
     judge = Scripted()

@@ -177,7 +177,7 @@ def _grader(asking: Mapping[str, Any]) -> Any:
     from hrlaif.llm.own_texts import is_own
     from hrlaif.reward import Direct
 
-    if is_own(asking["task"]):
+    if is_own(asking["task"]) or asking["task"] == "reasoning":
         say(f"no grades with --task {asking['task']}: it asks about pairs")
         return None
     return Direct.parse({**asking, "normalise": False}, where="direct")
