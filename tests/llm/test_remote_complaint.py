@@ -93,3 +93,65 @@ def test_rejected_questions_between_answered_ones_stop_nothing(server, tmp_path)
         _SERVERS.clear()  # the same command again, in chunks, asks the rejected ones alone
         for i in range(0, 110, 10):
             write(model(server), chats(110)[i : i + 10])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "upstream failed", "code": 502}},
+        {"error": {"message": "slow down", "code": 429}},
+        {"error": "busy"},
+        {"object": "error", "message": "busy", "code": 50001},
+        {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}},
+    ],
+)
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_error_inside_a_200_costs_nothing_and_is_asked_again(
+    server, batches, tmp_path, error, batch
+):
+    asked, paid = (25, 25 * 10 / 1e6) if batch else (1, 10 / 1e6)
+    told = []
+
+    def answer(body, n):
+        if "question 0" in body["messages"][0]["content"] or len(told) >= 2:
+            return server.text("fine")
+        told.append(n)
+        return server.reply(error)
+
+    server.answer = answer
+    judge = model(server, price=(1.0, 1.0), max_retries=3)
+    with using(Compute(batch=batch)), Ledger(tmp_path / "l.sqlite") as ledger:
+        answers = write(judge, chats(asked + 1)[1 - batch :][:asked])
+        assert [answer.text for answer in answers] == ["fine"] * asked
+        assert ledger.spent() == pytest.approx(paid)
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "More credits are needed", "code": 402}}, "More credits"),
+        ({"error": {"message": "No auth credentials found", "code": 401}}, "OPENAI_API_KEY"),
+        (
+            {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient bal"
+             "ance"}},
+            "insufficient balance",
+        ),
+    ],
+)  # fmt: skip
+def test_an_account_that_gives_out_inside_a_200_stops_the_work_at_once(
+    server, tmp_path, body, said
+):
+    after(server, 1, server.reply(body))
+    with using(Compute(concurrency=1)), Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises(ModelError, match=said):
+            write(model(server, price=(1.0, 8.0)), chats(100))
+        assert ledger.spent() == pytest.approx((7 + 3 * 8) / 1e6)
+
+
+def test_an_error_beside_tokens_that_were_counted_may_have_been_paid(server, tmp_path):
+    body = {"error": {"message": "broke off"}, "usage": {"completion_tokens": 9}}
+    server.script(server.reply(body), server.text("fine"))
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        write(model(server, price=(1000.0, 1000.0)), chats(1))
+        assert ledger.spent() == pytest.approx(0.046 + 0.01)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrlaif.llm.batch_book import Batched
+from hrlaif.llm.remote_complaint import refusal_inside
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_parse import envelope_error
 from hrlaif.llm.remote_places import Place
@@ -36,9 +37,11 @@ def answered(line: str, waiting: Mapping[str, Batched], place: Place, refusals: 
     status = response.get("status_code")
     sent.status = status if type(status) is int else 0
     raw = json.dumps(response.get("body"), ensure_ascii=False)
-    if sent.ok:
-        if broken := envelope_error(raw) and envelope_error(redact(raw, place.secret)):
+    if sent.ok and (broken := envelope_error(raw) and envelope_error(redact(raw, place.secret))):
+        if (status := refusal_inside(raw)) is None:
             return {key: Again(f"the server sent {broken}", lost=True)}
+        sent.status = status
+    elif sent.ok:
         return {key: without(raw, place.secret)}
     if sent.status in (0, 429):
         return {key: Again(f"not answered in the batch ({sent.status})")}

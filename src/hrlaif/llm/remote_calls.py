@@ -16,7 +16,7 @@ from hrlaif.llm import ledger as book
 from hrlaif.llm.call import Call, lost
 from hrlaif.llm.prices import dollars
 from hrlaif.llm.remote_batches import FEWEST, Batches
-from hrlaif.llm.remote_complaint import is_spent
+from hrlaif.llm.remote_complaint import is_spent, refusal_inside
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_loop import Writer, run
 from hrlaif.llm.remote_once import once
@@ -212,9 +212,11 @@ class _Batch:
         except asyncio.CancelledError:
             self._called_off(sent, question)
             raise
-        if sent.ok:
-            if broken := sent.broken(place.secret):
+        if sent.ok and (broken := sent.broken(place.secret)):
+            if (status := refusal_inside(sent.text)) is None:
                 return Again(f"the server sent {broken}", lost=True)
+            sent.status = status
+        elif sent.ok:
             places.answered(place)
             raw = without(sent.text, place.secret)
             return await self._booked(question, raw, time.monotonic() - begun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _SPENT = re.compile(
     r"insufficient[ _]?(quota|balance|credit|fund)|exceeded_current_quota|terminal_quota"
@@ -18,6 +19,7 @@ _KEY_OR_QUOTA = re.compile(
     r"|quota.{0,30}exce|exce.{0,30}quota",
     re.IGNORECASE | re.DOTALL,
 )
+_MESSAGES = ("message", "detail", "status_msg")
 _FURTHEST = 200
 """Characters of a message that are looked at: behind them some repeat what they were asked."""
 
@@ -42,12 +44,40 @@ def read_complaint(raw: str) -> Complaint:
         return Complaint(raw)
     if isinstance(body, list) and body:
         body = body[0]
-    error = body.get("error", body) if isinstance(body, dict) else body
+    error = _error(body) or body
     if not isinstance(error, dict):
         return Complaint(str(error))
-    message = error.get("message") or error.get("detail") or json.dumps(error, ensure_ascii=False)
+    message = next((said for name in _MESSAGES if (said := error.get(name))), None)
     rest = (str(error.get(name) or "") for name in ("param", "code", "type"))
-    return Complaint(str(message), *rest)
+    return Complaint(str(message or json.dumps(error, ensure_ascii=False)), *rest)
+
+
+def refusal_inside(raw: str) -> int | None:
+    """The status that a body without an answer should have come with, where it came with a 200.
+
+    None where it names no error, or counts tokens: then something may have been answered, and paid.
+    """
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    error = _error(body)
+    if not error or body.get("choices") or body.get("usage"):
+        return None
+    if is_spent(raw):
+        return 402
+    code = str(error.get("code") if isinstance(error, dict) else "")
+    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
+
+
+def _error(body: Any) -> Any:
+    """The part of a body that names an error; None where none does."""
+    if not isinstance(body, dict):
+        return None
+    told = body.get("base_resp")  # MiniMax's, with 0 where all is well
+    if isinstance(told, dict) and told.get("status_code"):
+        return body.get("error") or told
+    return body.get("error") or (body if body.get("object") == "error" else None)
 
 
 def complaint(raw: str) -> str:
