@@ -108,6 +108,45 @@ def test_a_label_is_the_right_answer_of_a_reward_that_checks():
     assert "scores" not in told
 
 
+@pytest.mark.parametrize(
+    ("path", "end", "reason"),
+    [
+        ("/get_reward", "", "length"),
+        ("/get_reward", "<|im_end|>\n", "stop"),
+        ("/get_reward", "<|unknown_end|>", None),
+        ("/v1/score/evaluation", "", "length"),
+        ("/v1/score/evaluation", "<|im_end|>", "stop"),
+        ("/classify", "", None),
+        ("/rewards", "", None),
+    ],
+)
+def test_a_response_that_nothing_ended_was_cut_where_clients_send_what_ends_it(path, end, reason):
+    response = "First 6x7 = 42, and then I add" + end
+    query = PROMPT + response
+    body = {
+        "/get_reward": {"query": [query], "prompts": [PROMPT]},
+        "/v1/score/evaluation": {"messages": [query]},
+        "/classify": {"input": query},
+        "/rewards": {"prompts": [PROMPT], "responses": [response]},
+    }
+    (found,) = FORMS[path].read(body[path])
+    assert found.finish_reason == reason
+
+
+def test_of_a_prompt_without_a_template_nobody_knows_what_ends_its_response():
+    (found,) = FORMS["/get_reward"].read({"query": ["6x7?It is 42"], "prompts": ["6x7?"]})
+    assert found.finish_reason is None
+
+
+def test_an_answer_that_was_cut_on_the_way_is_not_taken_for_its_last_number():
+    def asked(end):
+        query = f"{PROMPT}First 6x7 = 42, and then I add{end}"
+        body = {"query": [query], "prompts": [PROMPT], "labels": ["42"]}
+        return Inside(Checked(), missing=-0.25).post("/get_reward", body).json()["rewards"]
+
+    assert (asked("<|im_end|>"), asked("")) == ([1.0], [-0.25])
+
+
 SHORT = {"reward": {"kind": "length", "unit": "characters"}}
 
 

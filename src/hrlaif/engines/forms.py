@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ from hrlaif.errors import DataError
 from hrlaif.records import Response, Row, Score
 from hrlaif.rows import responses_from
 from hrlaif.rows.files import SourceRow
+
+_LONGEST_MARK = 64
+_MARK_AT_END = re.compile(r"<[^<>\s]+>\s*\Z")
 
 Body = Mapping[str, Any]
 Numbers = list[float]
@@ -37,7 +41,7 @@ def _openrlhf(body: Body) -> list[Response]:
         raise DataError("`labels` is no list of right answers")
     if len(labels) != len(queries):
         raise DataError(f"{len(labels)} labels of {len(queries)} texts: send one each, or none")
-    rows = [row_of(q, p) for q, p in zip(queries, prompts, strict=True)]
+    rows = [_cut(row_of(q, p)) for q, p in zip(queries, prompts, strict=True)]
     return _parsed(
         row if label in (None, "") else row | {"reference_answer": str(label)}
         for row, label in zip(rows, labels, strict=True)
@@ -62,7 +66,17 @@ def _share(score: Score) -> float | None:
 
 
 def _llama_factory(body: Body) -> list[Response]:
-    return _parsed(map(row_of, _texts(body, "messages")))
+    return _parsed(_cut(row_of(text)) for text in _texts(body, "messages"))
+
+
+def _cut(row: Row) -> Row:
+    """The row of a client that leaves in what ended a response: where nothing did, it was cut.
+
+    Not so of a prompt without a template, nor where it ends in a mark that we do not know.
+    """
+    if isinstance(row["prompt"], str) or _MARK_AT_END.search(row["response"][-_LONGEST_MARK:]):
+        return row
+    return {"finish_reason": "length", **row}
 
 
 def _llama_factory_answer(body: Body, _: list[Score], numbers: Numbers) -> Row:

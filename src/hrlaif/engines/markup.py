@@ -8,6 +8,7 @@ apart; a response that writes such marks itself opens no turn.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from hrlaif.errors import DataError
@@ -59,10 +60,7 @@ def row_of(query: str, prompt: str | None = None) -> Row:
                 "end in an assistant turn, or prompts and responses apart"
             )
     else:
-        place = query.find(prompt, 0, len(prompt) + _BEFORE_A_PROMPT)
-        if place < 0:
-            raise DataError("the text does not begin with its prompt: send both as they were made")
-        turns, rest = _taken_apart(prompt), query[place + len(prompt) :]
+        turns, rest = _taken_apart(prompt), _after(prompt, query)
     response = rest
     if turns and turns[-1].role == "assistant":  # the template's invitation, or words put first
         response = turns.pop().content + rest
@@ -75,18 +73,61 @@ def row_of(query: str, prompt: str | None = None) -> Row:
     }
 
 
+def _after(prompt: str, query: str) -> str:
+    """What follows the prompt in a text that a tokenizer gave back, which changes some prompts.
+
+    It may compose letters and accents, put a space after the mark of the beginning, and cut a
+    prompt that is too long at its beginning.
+    """
+    forms = dict.fromkeys((prompt, *(unicodedata.normalize(f, prompt) for f in ("NFC", "NFKC"))))
+    for told in forms:
+        place = query.find(told, 0, len(told) + _BEFORE_A_PROMPT)
+        if place >= 0:
+            return query[place + len(told) :]
+    bare, rest = _BEGUN.sub("", prompt), _BEGUN.sub("", query)
+    if bare and rest.startswith(bare):
+        return rest[len(bare) :]
+    for told in forms:
+        if end := _end_of_cut(told, query):
+            return query[end:]
+    raise DataError("the text does not begin with its prompt: send both as they were made")
+
+
+def _end_of_cut(prompt: str, query: str) -> int:
+    """Where a prompt ends of which a text has only the end; 0 where it does not begin with that.
+
+    All before that place is the prompt's own end: no response opens a turn by moving it.
+    """
+    tail = prompt[-_BEFORE_A_PROMPT:]
+    begin = len(query) - len(query.lstrip("\ufffd"))  # a character of several tokens was cut
+    first, end = query[begin : begin + len(tail)], begin + len(prompt)
+    while (place := query.rfind(tail, begin, end)) >= 0:
+        end = place + len(tail)
+        there = len(prompt) - (end - begin)
+        if prompt.startswith(first, there) and prompt.endswith(query[begin:end]):
+            return end
+        end -= 1
+    return 0
+
+
 def _taken_apart(text: str) -> list[_Turn]:
-    """The turns of a text; none where no template is known to have made it."""
-    for beginning in _BEGINNINGS:
-        marks = list(beginning.finditer(text))
-        if marks:
-            ends = [mark.start() for mark in marks[1:]] + [len(text)]
-            before = _BEGUN.sub("", text[: marks[0].start()]).strip()
-            return [_Turn("system", before)] * bool(before) + [
-                _Turn(_role(mark["role"]), text[mark.end() : end])
-                for mark, end in zip(marks, ends, strict=True)
-            ]
-    return []
+    """The turns of a text; none where no template is known to have made it.
+
+    What stands first made it: marks of other templates are what somebody wrote in a turn.
+    """
+    found = [marks for beginning in _BEGINNINGS if (marks := list(beginning.finditer(text)))]
+    if not found:
+        return []
+    marks = min(found, key=lambda marks: marks[0].start())
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    begun = text[: marks[0].start()]
+    before = _BEGUN.sub("", begun).strip()
+    if before and before == begun.strip() and _role(marks[-1]["role"]) != "assistant":
+        return []  # neither begun nor ended as templates do: somebody writes about such marks
+    return [_Turn("system", before)] * bool(before) + [
+        _Turn(_role(mark["role"]), text[mark.end() : end])
+        for mark, end in zip(marks, ends, strict=True)
+    ]
 
 
 def _role(name: str) -> str:
