@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from hrlaif.errors import ModelError
@@ -155,3 +157,87 @@ def test_an_error_beside_tokens_that_were_counted_may_have_been_paid(server, tmp
     with Ledger(tmp_path / "l.sqlite") as ledger:
         write(model(server, price=(1000.0, 1000.0)), chats(1))
         assert ledger.spent() == pytest.approx(0.046 + 0.01)
+
+
+def behind(server, said):
+    """OpenRouter's error for one of a provider behind it."""
+    error = {
+        "message": "Provider returned error",
+        "code": 400,
+        "metadata": {"raw": said, "provider_name": "X"},
+    }
+    return server.reply({"error": error}, 400)
+
+
+def test_log_probabilities_that_a_provider_behind_a_gateway_refuses_lead_to_votes(server):
+    said = json.dumps({"error": {"message": "logprobs is not supported with this model"}})
+    server.answer = lambda body, n: behind(server, said) if "logprobs" in body else server.text("1")
+    found = model(server, votes=1).choose(chats(12), ["1", "2"])
+    assert {choice.source for choice in found} == {"hard"}
+    assert sum("logprobs" in call for call in server.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("This model's maximum context length is 8 tokens", "too long for the model's context"),
+        (
+            "non licet",
+            "the server rejected the request (400): Provider returned error: non licet",
+        ),
+        (
+            json.dumps({"error": {"message": "no", "code": "content_filter"}}),
+            "refused by the server's content filter",
+        ),
+        (
+            json.dumps({"object": "error", "message": "no", "code": 400}),
+            "the server rejected the request (400): Provider returned error: no",
+        ),
+    ],
+)
+def test_what_a_provider_behind_a_gateway_says_is_the_reason(server, said, reason):
+    server.script(behind(server, said))
+    assert write(model(server), chats(1)) == [Unanswered(reason=reason)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {
+            "message": "Content Exists Risk",
+            "type": "invalid_request_error",
+            "code": "invalid_request_error",
+        },
+        {
+            "message": "Input data may contain inappropriate content.",
+            "code": "data_inspection_failed",
+        },
+        {"message": "The request was rejected, considered high risk", "type": "content_filter"},
+        {"message": "系统检测到输入或生成内容可能包含不安全或敏感内容", "code": "1301"},
+    ],
+)
+def test_filtered_questions_at_the_head_of_a_file_do_not_stop_the_work(server, error):
+    def answer(body, n):
+        harmful = int(body["messages"][0]["content"].split()[-1]) < 11
+        return server.reply({"error": error}, 400) if harmful else server.text("1")
+
+    server.answer = answer
+    found = model(server, votes=1).choose(chats(21), ["1", "2"])
+    assert found[:11] == [Unanswered(reason="refused by the server's content filter")] * 11
+    assert {choice.source for choice in found[11:]} == {"hard"}
+
+
+@pytest.mark.parametrize("begin", ["", "Provider returned error: "])
+def test_more_tokens_than_the_server_writes_for_anybody_are_not_called_too_long(server, begin):
+    said = (
+        f"{begin}`max_tokens` must be less than or equal to `8192`, the maximum value for "
+        "`max_tokens` is less than the `context_window` for this model"
+    )
+    server.answer = lambda body, n: (
+        server.error(400, said, param="max_tokens")
+        if body["max_tokens"] > 8192
+        else server.text("1")
+    )
+    with pytest.raises(ModelError, match=r"rejected .*max_tokens.* must be .*8192"):
+        model(server, votes=1, vote_tokens=10_000).choose(chats(200), ["1", "2"])
+    assert sum(call["max_tokens"] > 8192 for call in server.calls) < 100

@@ -19,6 +19,14 @@ _KEY_OR_QUOTA = re.compile(
     r"|quota.{0,30}exce|exce.{0,30}quota",
     re.IGNORECASE | re.DOTALL,
 )
+_FILTERED = {
+    *("content_filter", "content_policy_violation", "invalid_prompt"),
+    *("data_inspection_failed", "datainspectionfailed", "1301"),
+}
+"""Codes and types; 1301 is Zhipu's."""
+_RISKY = re.compile(
+    r"content exists risk|inappropriate content|considered high risk|敏感内容|不安全", re.IGNORECASE
+)
 _MESSAGES = ("message", "detail", "status_msg")
 _FURTHEST = 200
 """Characters of a message that are looked at: behind them some repeat what they were asked."""
@@ -49,7 +57,18 @@ def read_complaint(raw: str) -> Complaint:
         return Complaint(str(error))
     message = next((said for name in _MESSAGES if (said := error.get(name))), None)
     rest = (str(error.get(name) or "") for name in ("param", "code", "type"))
-    return Complaint(str(message or json.dumps(error, ensure_ascii=False)), *rest)
+    said = Complaint(str(message or json.dumps(error, ensure_ascii=False)), *rest)
+    about = error.get("metadata")  # OpenRouter's: what the provider behind it said
+    behind = about.get("raw") if isinstance(about, dict) else None
+    if not isinstance(behind, str) or not behind.strip():
+        return said
+    more = read_complaint(behind)
+    return Complaint(
+        f"{said.message}: {more.message}",
+        more.param or said.param,
+        more.code or said.code,
+        more.kind or said.kind,
+    )
 
 
 def refusal_inside(raw: str) -> int | None:
@@ -88,6 +107,13 @@ def complaint(raw: str) -> str:
 def is_spent(raw: str) -> bool:
     """Whether it says that the account has no money left: no other call would be answered."""
     return _SPENT.search(_head(raw)) is not None
+
+
+def is_filtered(raw: str) -> bool:
+    """Whether it says that a content filter stopped this input, and would let others pass."""
+    said = read_complaint(raw)
+    names = {said.code.lower(), said.kind.lower()}
+    return bool(names & _FILTERED) or _RISKY.search(said.message[:_FURTHEST]) is not None
 
 
 def is_of_account(raw: str) -> bool:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, final
 
-from hrlaif.llm.remote_complaint import read_complaint
+from hrlaif.llm.remote_complaint import is_filtered, read_complaint
 from hrlaif.llm.remote_key import KEY_VARIABLE
 from hrlaif.records import Unanswered
 
@@ -33,10 +33,13 @@ _TOO_LONG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NO_ROOM = re.compile(r"max_(completion_)?tokens\W.{0,40}too large", re.IGNORECASE)
+_CAP = re.compile(
+    r"(?:^|: )\W*max_(completion_)?tokens\W{1,3}(must|should|cannot) be\b", re.IGNORECASE
+)
+"""Whatever the prompt: Groq's, which goes on to name the context."""
 _USED_UP = re.compile(r"output limit was reached|higher max_(completion_)?tokens", re.IGNORECASE)
 _CAPPED = re.compile(r"top_logprobs|at most|less than|<=|maximum|between|range|exceed")
 _NEVER = re.compile(r"not (support|enabled|allowed)|unsupported")
-_FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt"}
 
 Api = Literal["chat", "completions"]
 Refusal = Literal[
@@ -170,9 +173,10 @@ class Server:
         message, code = said.message, said.code
         if _USED_UP.search(message):
             return "cut"
-        if code in _FILTERED:
+        if is_filtered(raw):
             return "filtered"
-        if code == "context_length_exceeded" or _TOO_LONG.search(message):
+        too_long = _TOO_LONG.search(message) and not _CAP.search(message)
+        if code == "context_length_exceeded" or too_long:
             return "no room" if _NO_ROOM.search(message) else "too long"
         about = f"{said.param} {message}".lower()
         if "max_tokens" in sent and "max_completion_tokens" in about:
