@@ -22,7 +22,7 @@ from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
 from hrlaif.llm.remote_ask import _SERVERS
 from hrlaif.llm.remote_key import key_for, redact
-from hrlaif.llm.remote_server import retry_after
+from hrlaif.llm.remote_server import backoff, retry_after
 from hrlaif.records import Chat, Unanswered
 from hrlaif.settings import Compute, using
 
@@ -85,7 +85,17 @@ def test_retry_after_is_read_as_seconds_or_date_and_bounded():
     a_week = str(7 * 24 * 3600)
     assert retry_after(in_20_s) == pytest.approx(20, abs=2)
     asked = [retry_after(h) for h in ("7", a_week, "-5", "nan", "soon", None)]
-    assert asked == [7.0, 60.0, 0.0, 0.0, None, None]
+    assert asked == [7.0, 60.0, None, None, None, None]
+
+
+@pytest.mark.parametrize("wait", ["0", "Wed, 01 Jan 2020 00:00:00 GMT"])
+def test_a_wait_of_nothing_is_as_long_as_where_the_server_says_none(server, wait):
+    reply = server.reply("{}", 503, retry_after=wait)
+    server.script(reply, reply, reply, server.text("fine"))
+    begun = time.monotonic()
+    assert write(model(server, max_retries=3), chats(1))[0].text == "fine"
+    assert time.monotonic() - begun >= (0.5 + 1.0 + 2.0) / 2
+    assert backoff(10**6) <= 60.0
 
 
 def test_a_storm_of_429_shrinks_the_calls_at_once_and_loses_no_row(server):
@@ -239,6 +249,34 @@ def test_a_key_over_plain_http_to_another_machine_is_warned_of(monkeypatch, caps
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ModelError, match="OPENAI_API_KEY is not set"):
         key_for(prices.OPENAI)
+
+
+@pytest.mark.parametrize("key", ["“sk-0123456789”", "sk-01234\u200b56789", "sk-0123\n456789"])
+def test_a_key_that_can_be_none_is_named_and_not_shown(server, monkeypatch, key):
+    monkeypatch.setenv("OTHER_KEY", key)
+    with pytest.raises(ModelError, match="OTHER_KEY holds characters that no key has") as told:
+        write(model(server, key_variable="OTHER_KEY"), chats(1))
+    assert "01234" not in str(told.value)
+    assert not server.calls
+
+
+@pytest.mark.parametrize(
+    ("proxy", "move"),
+    [
+        ("socks5://me:hush@127.0.0.1:7890", "pip install socksio"),
+        ("socks://me:hush@127.0.0.1:7890", "give http://HOST:PORT"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_with_the_move(monkeypatch, proxy, move):
+    for name in ("NO_PROXY", "no_proxy", "HTTPS_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    judge = Remote(model="m", base_url="https://x.invalid/v1", max_retries=0)
+    with pytest.raises(ModelError, match=f"proxy in ALL_PROXY, .* cannot be used .*{move}") as told:
+        write(judge, chats(1))
+    assert "hush" not in str(told.value)
 
 
 def test_a_local_server_gets_a_dummy_key(server):

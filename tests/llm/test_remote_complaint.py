@@ -7,6 +7,7 @@ import json
 import pytest
 
 from hrlaif.errors import ModelError
+from hrlaif.llm import remote_refusals
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
 from hrlaif.llm.remote_ask import _SERVERS
@@ -241,3 +242,41 @@ def test_more_tokens_than_the_server_writes_for_anybody_are_not_called_too_long(
     with pytest.raises(ModelError, match=r"rejected .*max_tokens.* must be .*8192"):
         model(server, votes=1, vote_tokens=10_000).choose(chats(200), ["1", "2"])
     assert sum(call["max_tokens"] > 8192 for call in server.calls) < 100
+
+
+SPENT = [
+    {"message": "您的账户已欠费，请充值后重试", "code": "1113"},
+    {"message": "Your account is suspended", "type": "exceeded_current_quota_error"},
+    {"message": "No more today", "type": "insufficient_quota", "code": None},
+]
+
+
+@pytest.mark.parametrize("error", SPENT)
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_429_of_an_account_without_money_stops_the_work_at_once(
+    server, batches, tmp_path, error, batch
+):
+    spent = server.reply({"error": error}, 429)
+    server.answer = lambda body, n: (
+        server.text("fine") if _asked(body) in ("question 0", "question 2") else spent
+    )
+    with using(Compute(batch=batch, concurrency=1)), Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises(ModelError, match=error["message"]):
+            write(model(server), chats(30))
+        assert 1 + batch <= ledger.totals().calls <= 2
+    assert len(server.calls) <= 30
+
+
+def _asked(body):
+    return body["messages"][-1]["content"]
+
+
+def test_what_a_429_says_is_told_and_a_quota_of_a_minute_is_waited_for(server, monkeypatch, capsys):
+    monkeypatch.setattr(remote_refusals, "_PATIENCE", 0.1)
+    said = "You exceeded your current quota, please check your plan and billing details. Per minute"
+    server.script(server.error(429, said, code=429), server.text("fine"))
+    assert write(model(server), chats(1))[0].text == "fine"
+    assert f"too many requests (429): {said[:40]}" in capsys.readouterr().err
+    server.script(server.error(429, said, code=429))
+    (answer,) = write(model(server, max_retries=0), [Chat.user("another")])
+    assert answer.reason.startswith(f"too many requests (429): {said}, in ")

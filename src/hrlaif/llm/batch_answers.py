@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from hrlaif.errors import ModelError
 from hrlaif.llm.batch_book import Batched
-from hrlaif.llm.remote_complaint import refusal_inside
+from hrlaif.llm.remote_complaint import is_spent, refusal_inside
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_parse import envelope_error
 from hrlaif.llm.remote_places import Place
@@ -21,7 +22,10 @@ Found = dict[str, str | Unanswered | Again]
 
 
 def answered(line: str, waiting: Mapping[str, Batched], place: Place, refusals: Refusals) -> Found:
-    """What one line of an answer file says; nothing where it is of no question that waits."""
+    """What one line of an answer file says; nothing where it is of no question that waits.
+
+    Raises ModelError where it says that no other question would be answered either.
+    """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -43,9 +47,11 @@ def answered(line: str, waiting: Mapping[str, Batched], place: Place, refusals: 
         sent.status = status
     elif sent.ok:
         return {key: without(raw, place.secret)}
+    raw = redact(raw, place.secret)
+    if sent.status == 429 and is_spent(raw):
+        raise ModelError(refusals.refused(place, sent.status, sent, raw))
     if sent.status in (0, 429):
         return {key: Again(f"not answered in the batch ({sent.status})")}
-    raw = redact(raw, place.secret)
     return {key: refusals.read(place, sent, raw, waiting[key].request)}
 
 

@@ -16,7 +16,7 @@ from hrlaif.llm import ledger as book
 from hrlaif.llm.call import Call, lost
 from hrlaif.llm.prices import dollars
 from hrlaif.llm.remote_batches import FEWEST, Batches
-from hrlaif.llm.remote_complaint import is_spent, refusal_inside
+from hrlaif.llm.remote_complaint import complaint, is_spent, refusal_inside
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_loop import Writer, run
 from hrlaif.llm.remote_once import once
@@ -222,17 +222,20 @@ class _Batch:
             return await self._booked(question, raw, time.monotonic() - begun)
         raw = redact(sent.text, place.secret)
         if sent.status == 429:
-            wait = retry_after(sent.headers.get("retry-after"))
-            if is_spent(raw):
-                raise ModelError(self._refusals.refused(place, sent.status, sent, raw))
-            places.too_many(place, begun, wait)
-            if time.monotonic() - self._server.busy_at > _QUIET:
-                self._server.busy_at = time.monotonic()
-                most = f"{int(place.limit)} at once from now on"
-                say(f"  {self._endpoint.name}: too many requests (429): {most}")
-            elsewhere = bool(wait) and places.another(place)
-            return Again("too many requests (429)", wait, busy=True, elsewhere=elsewhere)
+            return self._busy(places, place, sent, begun)
         return self._refusals.counted(self._refusals.read(place, sent, raw, body))
+
+    def _busy(self, places: Places, place: Place, sent: Sent, begun: float) -> Again:
+        """A 429 asks for patience; raises ModelError where it says that no patience helps."""
+        wait, raw = retry_after(sent.headers.get("retry-after")), redact(sent.text, place.secret)
+        if is_spent(raw):
+            raise ModelError(self._refusals.refused(place, sent.status, sent, raw))
+        places.too_many(place, begun, wait)
+        why = ": ".join(filter(None, ("too many requests (429)", complaint(raw)[:120])))
+        if time.monotonic() - self._server.busy_at > _QUIET:
+            self._server.busy_at = time.monotonic()
+            say(f"  {self._endpoint.name}: {why}; {int(place.limit)} at once from now on")
+        return Again(why, wait, busy=True, elsewhere=bool(wait) and places.another(place))
 
     def _unanswered(self, place: Place, sent: Sent, error: Exception) -> Again:
         if isinstance(error, TimeoutError | httpx2.TimeoutException):

@@ -52,7 +52,7 @@ def read_complaint(raw: str) -> Complaint:
         return Complaint(raw)
     if isinstance(body, list) and body:
         body = body[0]
-    error = _error(body) or body
+    error = _error(body) or body or ""
     if not isinstance(error, dict):
         return Complaint(str(error))
     message = next((said for name in _MESSAGES if (said := error.get(name))), None)

@@ -170,7 +170,7 @@ class Files:
             if time.monotonic() - said >= _QUIET:
                 said = time.monotonic()
                 say(f"  {self._where(path)}: {reason}: waited for")
-            await asyncio.sleep(backoff(min(attempt - 1, 8)) if wait is None else wait)
+            await asyncio.sleep(backoff(attempt - 1) if wait is None else wait)
 
     def _passing(self, method: str, path: str, response: httpx2.Response) -> str:
         """What may be otherwise in a while; raises Refused where it will not."""

@@ -25,8 +25,16 @@ def redact(text: str, secret: str) -> str:
 
 
 def key_for(base_url: str, variable: str = KEY_VARIABLE) -> str:
-    """The key from the environment; a server on this machine needs none, so it gets a dummy."""
+    """The key from the environment; a server on this machine needs none, so it gets a dummy.
+
+    Raises ModelError where the key is missing, or can be none.
+    """
     secret = os.environ.get(variable, "").strip()
+    if not (secret.isascii() and secret.isprintable()):
+        raise ModelError(
+            f"{variable} holds characters that no key has (quotation marks of a text, a hidden "
+            "blank, a line break?): copy the key once more, from the provider's page"
+        )
     if is_loopback(base_url):
         return secret or "none"
     if not secret and base_url.startswith(OPENAI):

@@ -14,11 +14,12 @@ from typing import final
 
 import httpx2
 
-from hrlaif.errors import BudgetReached
+from hrlaif.errors import BudgetReached, ModelError
 from hrlaif.llm.prices import is_loopback
 from hrlaif.llm.remote_key import key_for
 from hrlaif.llm.remote_server import Address, Endpoint, Server
 from hrlaif.progress import say
+from hrlaif.settings import masked
 
 _FAILURES = 3
 """Failed calls in a row after which an address is left alone, where there is another."""
@@ -196,14 +197,21 @@ def _client(
     # Nobody else listens on a socket of ours, which asks for no key.
     secret = "none" if socket else key_for(address, endpoint.key_variable)
     limits = httpx2.Limits(max_connections=endpoint.at_once)
-    client = httpx2.AsyncClient(
-        headers={"Authorization": f"Bearer {secret}"},
-        timeout=endpoint.timeout,
-        limits=limits,
-        # A redirect would carry the key to wherever it points.
-        follow_redirects=False,
-        verify=_tls(),
-        transport=httpx2.AsyncHTTPTransport(uds=str(socket), limits=limits) if socket else None,
-        trust_env=not socket and not is_loopback(address),
-    )
+    try:
+        client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {secret}"},
+            timeout=endpoint.timeout,
+            limits=limits,
+            # A redirect would carry the key to wherever it points.
+            follow_redirects=False,
+            verify=_tls(),
+            transport=httpx2.AsyncHTTPTransport(uds=str(socket), limits=limits) if socket else None,
+            trust_env=not socket and not is_loopback(address),
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        move = "pip install socksio" if isinstance(error, ImportError) else "give http://HOST:PORT"
+        raise ModelError(
+            "the proxy in ALL_PROXY, HTTPS_PROXY or HTTP_PROXY cannot be used "
+            f"({masked(str(error))}): {move}, or unset it"
+        ) from None
     return secret, client

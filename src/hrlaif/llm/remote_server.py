@@ -206,7 +206,10 @@ class Server:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from seconds or an HTTP date, within 0 and a minute; None if unreadable."""
+    """Seconds to wait, from seconds or an HTTP date, a minute at most; None where it says none.
+
+    A date may be over by the clock of this machine alone, and some servers send a 0 each time.
+    """
     if not header:
         return None
     try:
@@ -219,9 +222,9 @@ def retry_after(header: str | None) -> float | None:
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         seconds = (at - datetime.now(UTC)).total_seconds()
     # `not >` also catches NaN.
-    return min(seconds, LONGEST_WAIT) if seconds > 0 else 0.0
+    return min(seconds, LONGEST_WAIT) if seconds > 0 else None
 
 
 def backoff(attempt: int) -> float:
     """Seconds before try number attempt + 2: doubling from half a second, with jitter."""
-    return min(LONGEST_WAIT, 0.5 * 2.0**attempt) * random.uniform(0.5, 1.0)
+    return min(LONGEST_WAIT, 0.5 * 2.0 ** min(attempt, 8)) * random.uniform(0.5, 1.0)
