@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from functools import partial
 
+import httpx2
 import numpy as np
 import pytest
 
@@ -78,10 +80,22 @@ def test_a_server_that_is_not_there_is_tried_again_and_then_named(monkeypatch):
 
     monkeypatch.setattr(verl, "_PAUSE", 0.05)
     begun = time.monotonic()
-    with pytest.raises(ModelError, match=r"no score from http://127\.0\.0\.1:9"):
+    with pytest.raises(ModelError, match=r"127\.0\.0\.1:9/score gave no answer in 3 tries"):
         asked(Nobody, "42", tries=3)
     assert time.monotonic() - begun >= 0.15  # 0.05 and 0.1
-    assert asked(Nobody, "42", tries=1, missing=0.0) == {"score": 0.0, "missing": 1.0}
+    with pytest.raises(ModelError, match="gave no answer in 1 tries"):
+        asked(Nobody, "42", tries=1, missing=0.0)
+
+
+def test_a_server_that_cannot_answer_is_no_missing_score(monkeypatch):
+    spent = httpx2.MockTransport(lambda _: httpx2.Response(503, json={"error": "no money left"}))
+    client = partial(httpx2.AsyncClient, transport=spent)
+    monkeypatch.setattr(verl, "_PAUSE", 0.01)
+    monkeypatch.setattr(verl.httpx2, "AsyncClient", client)
+    with pytest.raises(ModelError, match="in 2 tries: no money left: see to the server"):
+        asyncio.run(
+            compute_score("d", "42", "42", ABOUT, url="http://inside", tries=2, missing=0.0)
+        )
 
 
 def test_without_a_prompt_the_column_to_keep_is_named(one_server):

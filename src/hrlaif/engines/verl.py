@@ -36,6 +36,8 @@ async def compute_score(
 ) -> dict[str, float]:
     """`score`, and `missing`: 1 where there was none and the argument `missing` stands for it.
 
+    `missing` stands for what the reward itself gave no score, and for nothing else.
+
     verl shows a reward function the response alone: the prompt must stand in `extra_info`, as
     `prompt` or `question` (text or turns). `ground_truth` is the right final answer for rewards
     that check one. Raises ModelError where no score came and nothing stands for it, since verl
@@ -68,7 +70,10 @@ def _plain(value: Any) -> Any:
 async def _asked(
     url: str, row: Mapping[str, Any], key: str | None, tries: int
 ) -> tuple[float | None, str]:
-    """The score, or why there is none; the server is tried again, a wrong request is not."""
+    """The score, or why the reward gave none; the server is tried again, a wrong request is not.
+
+    Raises ModelError where the last try brought no answer either.
+    """
     headers = {"authorization": f"Bearer {key}"} if key else {}
     reason = ""
     async with httpx2.AsyncClient(timeout=_TIMEOUT, headers=headers) as client:
@@ -87,4 +92,7 @@ async def _asked(
             if answer.status_code < 500:
                 raise ModelError(f"verl: {url} says {body.get('error', answer.status_code)}")
             reason = str(body.get("error", answer.status_code))
-    return None, reason
+    raise ModelError(
+        f"verl: {url} gave no answer in {tries} tries: {reason}: see to the server, and go on from "
+        "the last checkpoint"
+    )
