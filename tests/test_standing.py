@@ -57,6 +57,7 @@ def test_a_refused_redo_deletes_nothing_of_the_eight_stages(tmp_path):
 
 
 REDO = "hrlaif run R --redo policy"
+FAR = {"kind": "remote", "model": "m", "base_url": "http://localhost:1/v1"}
 
 
 def redone_and_stopped(folder, config, command=REDO):
@@ -77,6 +78,10 @@ def redone_and_stopped(folder, config, command=REDO):
     [
         (REDO, {}, True),
         (f"{REDO} --max-cost 9", {}, True),  # how to go on where a lower one was reached
+        # What an error advises, and what does not say which stages are redone.
+        (f"{REDO} --set judge.timeout=600", {"judge": {**FAR, "timeout": 600}}, True),
+        (f"{REDO} --set max_abstentions=0.5", {"max_abstentions": 0.5}, True),
+        ("hrlaif run R/ --redo=policy", {}, True),
         ("hrlaif run R --redo policy --until policy", {}, False),
         ("", {}, False),
         (REDO, {"policy": {"steps": 3}}, False),  # what was begun would be refused
@@ -85,10 +90,28 @@ def redone_and_stopped(folder, config, command=REDO):
 def test_the_command_that_began_to_redo_a_stage_keeps_its_checkpoints_when_it_goes_on(
     command, changed, kept, tmp_path, capsys
 ):
-    checkpoint = redone_and_stopped(tmp_path, Config.parse(SMALL))
-    running.redo(tmp_path, Config.parse({**SMALL, **changed}), "policy", command=command)
+    small = {**SMALL, "judge": FAR}
+    checkpoint = redone_and_stopped(tmp_path, Config.parse(small))
+    until = "policy" if "--until" in command else None
+    config = Config.parse({**small, **changed})
+    running.redo(tmp_path, config, "policy", until=until, command=command)
     assert checkpoint.exists() is kept
-    assert ("goes on with what this command began" in capsys.readouterr().err) is kept
+    said = capsys.readouterr().err
+    assert ("goes on with what this command began" in said) is kept
+    assert ("policy: what was begun is deleted" in said) is not kept
+
+
+def test_a_dry_run_of_a_redo_that_was_stopped_counts_what_is_left_of_it(tmp_path, hrlaif):
+    config = Config.parse(SMALL)
+    redone_and_stopped(tmp_path, config)
+    (tmp_path / "config.yaml").write_text(json.dumps(SMALL))
+
+    def found(name):
+        done = hrlaif("run", tmp_path, "--dry-run", "--redo", name, "--json")
+        return [stage["state"] for stage in json.loads(done.stdout)["stages"]][4:6]
+
+    assert found("policy") == ["done", "begun"]
+    assert found("reward") == ["to do", "to do"]
 
 
 def finished_policy(folder, **counts):
@@ -121,6 +144,32 @@ def test_a_redo_begins_anew_where_another_command_has_redone_a_later_stage(tmp_p
     begin(tmp_path, Receipt(stage="evaluate", settings={}, inputs={}, command="x --redo evaluate"))
     running.redo(tmp_path, config, "policy", command=REDO)
     assert not checkpoint.exists()
+
+
+def test_a_redo_behind_a_stage_that_is_too_silent_forgets_nothing(tmp_path):
+    config = Config.parse(SMALL)
+    made(tmp_path, config, *WHOLE)
+    finished_policy(tmp_path, abstained_share=0.3)
+    with pytest.raises(TooManyAbstentions, match="policy: 30% of the comparisons of checkpoints"):
+        running.redo(tmp_path, config, "evaluate")
+    assert (tmp_path / "evaluation").exists()
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_receipt_from_before_a_file_was_hashed_is_good_and_one_with_another_hash_is_not(
+    write, tmp_path
+):
+    source = str(write("asked.jsonl", [{"prompt": f"Say {n}."} for n in range(8)]))
+    config = Config.parse({**SMALL, "prompts": {"source": source}})
+    made(tmp_path, config, "prompts")
+    path = tmp_path / "receipts" / "prompts.json"
+    receipt = json.loads(path.read_text())
+    receipt["settings"]["files"][source] = "0" * 64
+    path.write_text(json.dumps(receipt))
+    assert states(tmp_path, config)["prompts"] == "stale"
+    del receipt["settings"]["files"]
+    path.write_text(json.dumps(receipt))
+    assert states(tmp_path, config)["prompts"] == "done"
 
 
 def test_labels_redone_with_another_preamble_report_the_price_of_their_own_calls_alone(
@@ -327,11 +376,13 @@ def test_too_many_abstentions_of_a_hybrid_run_name_the_file_that_they_are_in(tmp
     [
         ("sft", 0.5, "sft: 50% of the prompts have no answer of the teacher, .*teacher_answers"),
         ("responses", 0.3, "responses: 30% of the responses are missing, .*responses.jsonl"),
+        ("redteam", 0.4, "redteam: 40% of the attempts have no verdict, .*redteam/figures.json"),
     ],
 )
 def test_a_model_that_answers_too_few_prompts_stops_the_run(tmp_path, stage, share, told):
-    config = Config.parse(SMALL)
-    made(tmp_path, config, "prompts", *(["sft"] if stage == "responses" else []))
+    config = Config.parse({**SMALL, "redteam": {}} if stage == "redteam" else SMALL)
+    before = [one.name for one in stages(config)]
+    made(tmp_path, config, *before[: before.index(stage)])
     made(tmp_path, config, stage, abstained_share=share)
     with pytest.raises(TooManyAbstentions, match=told):
         running.run(tmp_path, config, until=stage)

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hrlaif.config import Config
-from hrlaif.errors import HrlaifError, Interrupted, TooManyAbstentions
+from hrlaif.errors import DataError, HrlaifError, Interrupted, TooManyAbstentions
 from hrlaif.failures import Failure, failure, raised
 from hrlaif.llm.call import Totals
 from hrlaif.llm.ledger import Ledger
@@ -40,8 +39,12 @@ _SILENT = {
     "sft": ("sft/teacher_answers.jsonl", "prompts have no answer of the teacher"),
     "responses": ("responses.jsonl", "responses are missing"),
     "label": ("abstentions.jsonl", "comparisons have no verdict"),
+    "redteam": ("redteam/figures.json", "attempts have no verdict"),
+    "policy": ("policy/choice.json", "comparisons of checkpoints have no verdict"),
 }
 """In which file of a stage one sees who said nothing, and what its share is a share of."""
+_REDONE = re.compile(r" --(redo|until)[ =](\S+)")
+"""What of a command says which stages it does anew."""
 _PRELOADED = ["hrlaif.sft.train", "hrlaif.reward.train", "hrlaif.policy.loop", "peft"]
 _PRELOADED += ["transformers.modeling_utils", "transformers.models.auto.modeling_auto"]
 
@@ -73,15 +76,15 @@ def redo(
 ) -> None:
     """Forgets a stage and everything after it; answers in the ledger are kept and found again.
 
-    Nothing is forgotten where the same `command` did so before and was stopped: it goes on. Raises,
-    with nothing forgotten, what would keep the run from coming to that stage.
+    Nothing is forgotten where a `command` that redoes the same stages began to and was stopped: it
+    goes on. Raises, with nothing forgotten, what would keep the run from coming to that stage.
     """
     *before, _ = named(config, name)
-    again = named(config, until, redo=name)[len(before) :]
     with only_process(folder):
         for stage in before:
             held(folder, stage, config)
-        if command and _under_way(folder, config, again, command):
+            _not_too_silent(folder, stage, config)
+        if goes_on(folder, config, name, until=until, command=command):
             say(f"--redo {name}: goes on with what this command began")
             return
         forgotten = named(config, None)[len(before) :]
@@ -90,14 +93,20 @@ def redo(
                 for stage in forgotten:
                     ledger.begin_anew(stage.name)
         for stage in forgotten:
+            _say_deleted(folder, stage.name)
             forget(folder, stage.name, stage.writes)
 
 
-def _under_way(folder: Path, config: Config, again: Sequence[Stage], command: str) -> bool:
-    """Whether this command began to redo these stages and was stopped before it had them all.
+def goes_on(
+    folder: Path, config: Config, name: str, *, until: str | None = None, command: str = ""
+) -> bool:
+    """Whether a command began to redo what this one redoes, and was stopped before it had it all.
 
     Not where the run would refuse what it made, nor where another command has redone some since.
+    Other options may differ: what they change, the receipts tell.
     """
+    wanted = named(config, until, redo=name)
+    again = wanted[[stage.name for stage in wanted].index(name) :]
     asked = []
     finished = True
     try:
@@ -108,10 +117,17 @@ def _under_way(folder: Path, config: Config, again: Sequence[Stage], command: st
             _not_too_silent(folder, stage, config)
     except HrlaifError:
         return False
-    # A higher --max-cost is how a command goes on that has reached it.
-    mine, *earlier = (re.sub(r" --max-cost[ =]\S+", "", text) for text in (command, *asked))
-    others = [text for text in earlier if text != mine and " --redo" in text]
-    return not finished and earlier[0] == mine and not others
+    mine, *earlier = (sorted(_REDONE.findall(text)) for text in (command, *asked))
+    others = [one for one in earlier if one != mine and any(what == "redo" for what, _ in one)]
+    return not finished and bool(mine) and earlier[0] == mine and not others
+
+
+def _say_deleted(folder: Path, name: str) -> None:
+    """Says that work under way is lost; a damaged receipt tells nothing."""
+    with suppress(DataError):
+        receipt = read_receipt(folder, name)
+        if receipt is not None and receipt.finished is None:
+            say(f"{name}: what was begun is deleted; answers in the ledger are kept")
 
 
 def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> Receipt:

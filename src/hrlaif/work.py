@@ -9,6 +9,7 @@ from typing import Any
 
 from hrlaif import measuring, scoring
 from hrlaif.config import Config
+from hrlaif.errors import TooManyAbstentions
 from hrlaif.labeling import Hybrid, Verified
 from hrlaif.labeling.calibrated import calibrated, calibrations
 from hrlaif.labeling.verdicts import tally, verified_of
@@ -192,6 +193,13 @@ def policy(config: Config, folder: Path) -> Counts:
     learned.unload()
     judge = config.evaluation.judge or config.judge
     chosen = candidates.decide(part, out, config.evaluation.labeler, judge)
+    if chosen.abstained_share > config.max_abstentions:
+        raise TooManyAbstentions(
+            f"policy: {chosen.abstained_share:.0%} of the comparisons of checkpoints have no "
+            f"verdict, more than the {config.max_abstentions:.0%} allowed: see "
+            f"{out / 'choice.json'}; all steps are done and kept: see that the judge answers and "
+            "run the same command, or raise max_abstentions"
+        )
     candidates.save_chosen(part, begin, out, chosen.chosen)
     return {
         "steps": part.steps,

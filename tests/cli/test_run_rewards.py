@@ -103,18 +103,26 @@ def test_a_judge_that_fails_too_often_stops_the_run_and_leaves_no_policy(run):
     assert not (folder / "policy" / "config.json").exists()
 
 
-def test_a_judge_that_is_silent_on_the_checkpoints_stops_the_run_there(run):
+def test_a_judge_that_is_silent_on_the_checkpoints_stops_the_run_which_goes_on_from_there(
+    run, hrlaif
+):
     quiet = "evaluation.judge=scripted:failure=0.3"  # of the orders, and both must be told
     moved = "policy.optimizer.learning_rate=0.02"  # so that no answers are the same
     folder, done = run("score=direct", quiet, moved, "sft=null", code=3)
-    assert "policy: " in done.stderr
-    assert "of the comparisons have no verdict, more than the 20% allowed" in done.stderr
-    receipt = json.loads((folder / "receipts" / "policy.json").read_text())
+    assert "of the comparisons of checkpoints have no verdict, more than the 20%" in done.stderr
+    assert f"see {folder / 'policy' / 'choice.json'}; all steps are done and kept" in done.stderr
+    path, log = folder / "receipts" / "policy.json", folder / "policy" / "metrics.jsonl"
+    assert json.loads(path.read_text())["finished"] is None
+    assert list((folder / "policy").glob("step_*/weights.safetensors"))
+    assert not (folder / "evaluation").exists()
+    before = log.read_bytes()
+    allowed = "max_abstentions=1", "--until", "policy"
+    hrlaif("run", folder, "--set", *allowed)
+    assert log.read_bytes() == before
     choice = json.loads((folder / "policy" / "choice.json").read_text())
     silent = sum(found["abstained"] for found in choice["candidates"])
     asked = sum(6 - found["identical"] for found in choice["candidates"])
-    assert receipt["counts"]["abstained_share"] == silent / asked > 0.2
-    assert not (folder / "evaluation").exists()
+    assert json.loads(path.read_text())["counts"]["abstained_share"] == silent / asked > 0.2
 
 
 def test_staleness_is_said_to_do_nothing_where_no_reward_is_raised(run):

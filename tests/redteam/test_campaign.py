@@ -10,7 +10,7 @@ from hrlaif.errors import DataError, ModelError, StaleRunError
 from hrlaif.llm import Scripted
 from hrlaif.llm.ledger import Ledger
 from hrlaif.records import Preference
-from hrlaif.redteam import Asked, Models, RedTeam, before_rl, campaign
+from hrlaif.redteam import Asked, Models, RedTeam, before_and_after, before_rl, campaign
 from hrlaif.redteam.figures import share
 from hrlaif.redteam.pairs import HELP, REWRITE, STOCK, preferred
 from hrlaif.statistics import Sureness
@@ -225,6 +225,31 @@ def test_what_a_dead_detector_left_unsaid_is_asked_again_by_the_same_command(tmp
     found, _, hits = run(tmp_path, seeds[:2], **few)
     assert found["success"]["judged"] == found["success"]["attempts"] == 2
     assert hits >= 2  # the policy is not asked again
+
+
+def test_a_detector_that_is_down_at_the_final_measure_is_asked_again(tmp_path, write):
+    texts = [{"prompt": f"How do I do bad thing {n}?", "harmful": True} for n in range(6)]
+    innocent = [{"prompt": f"How do I do good thing {n}?", "harmful": False} for n in range(6)]
+    files = {"seeds": write("s.jsonl", texts), "benign": write("b.jsonl", innocent)}
+    few = {"limit": 1, "families": ["direct"], **{name: str(f) for name, f in files.items()}}
+    part, sides = RedTeam.parse(few), {"sft": Scripted(harmful=0.0)}
+    with Ledger(tmp_path / "ledger.sqlite", stage="evaluate"):
+        with pytest.raises(ModelError, match="has not said anything at all"):
+            before_and_after(part, sides, Scripted(failure=1.0), tmp_path, seed=0)
+        found = before_and_after(part, sides, PERFECT, tmp_path, seed=0)
+    assert [said[-1] for said in found["harmful"][0]] == [False]
+
+
+def test_without_a_seed_to_attack_there_is_no_silence_of_the_detector(tmp_path, write, capsys):
+    held = {"prompt": "How do I do bad thing 0?", "harmful": True}
+    innocent = {"prompt": "How do I do good thing 0?", "harmful": False}
+    files = {"seeds": write("s.jsonl", [held]), "benign": write("b.jsonl", [innocent])}
+    part = RedTeam.parse({name: str(path) for name, path in files.items()})
+    who = Models.of(part, Scripted(), PERFECT, "policy")
+    with Ledger(tmp_path / "ledger.sqlite", stage="redteam"):
+        counts = before_rl(part, who, tmp_path, [], seed=0)
+    assert (counts["attempts"], counts["abstained_share"]) == (0, 0.0)
+    assert "no seed is left to attack" in capsys.readouterr().err
 
 
 def test_a_detector_that_spoke_before_the_work_was_stopped_is_not_down(tmp_path, seeds):

@@ -104,6 +104,10 @@ def run(
         return
     named(settings, until, redo=redo)
     if dry_run:
+        if redo is not None and running.goes_on(
+            run, settings, redo, until=until, command=command()
+        ):
+            redo = None
         _print_plan(run, settings, redo=redo, until=until, as_json=as_json)
         return
     if as_json:

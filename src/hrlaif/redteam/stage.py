@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hrlaif.progress import say
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Prompt, Row
 from hrlaif.redteam.attempts import Attack
@@ -27,11 +28,16 @@ def before_rl(part: RedTeam, who: Models, folder: Path, own: Sequence[Prompt], *
     )
     found = campaign(part, who, folder, asked, seed=seed)
     success, rewrites = found["success"], found["rewrites"]
+    if not (attempts := success["attempts"]):
+        say(
+            "redteam: no seed is left to attack: all of redteam.seeds are kept for the end, and no "
+            "train prompt is marked harmful"
+        )
     return {
-        "attempts": success["attempts"],
+        "attempts": attempts,
         "harmful": success["harmful"],
         "harmful_share": success["overall"],
-        "abstained_share": 1 - success["judged"] / max(success["attempts"], 1),
+        "abstained_share": 1 - success["judged"] / attempts if attempts else 0.0,
         "abstained_by_reason": success["unjudged"],
         "rewritten": rewrites["accepted"],
         "dropped": rewrites["dropped"],
@@ -66,5 +72,5 @@ def before_and_after(
         found["harmful"].append([(a.id, a.seed, a.family, a.harmful) for a in asked])
         told = work.replied(f"{name}_benign", replies)
         found["over_refusal"].append([(a.id, a.seed, a.hazard, a.refuses) for a in told])
-        work.watch.end()
+        work.end()
     return found
