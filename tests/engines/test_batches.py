@@ -1,12 +1,13 @@
 """Do requests that come together wait for one answer, each for its own score?"""
 
 import asyncio
+import math
 import threading
 
 import pytest
 
 from hrlaif.engines.batches import Batches, Busy
-from hrlaif.errors import BudgetReached
+from hrlaif.errors import BudgetReached, ModelError
 from hrlaif.llm import ledger
 from hrlaif.records import Message, Prompt, Response, Score
 
@@ -92,6 +93,74 @@ def test_what_a_reward_raises_reaches_those_who_asked_and_the_next_are_answered(
             assert batches.counts["missing"] == 1
 
     asyncio.run(work())
+
+
+def test_a_reward_that_skips_a_response_is_an_error_and_the_next_are_answered():
+    class Skips:
+        def score(self, responses, judge):
+            told = [r for r in responses if r.text]
+            return [Score(id=r.key, value=1.0, scorer="s") for r in told]
+
+    async def work():
+        batches = Batches(Skips(), None)
+        async with batches.open():
+            with pytest.raises(ModelError, match="gave 1 scores of 2 responses"):
+                await batches.score([response(""), response("abc")])
+            assert [s.value for s in await batches.score([response("abc")])] == [1.0]
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+
+
+def test_what_is_no_score_at_all_is_an_error_and_the_next_are_answered():
+    class Numbers:
+        def score(self, responses, judge):
+            return [1.0 if r.text else Score(id=r.key, value=2.0, scorer="s") for r in responses]
+
+    async def work():
+        batches = Batches(Numbers(), None)
+        async with batches.open():
+            with pytest.raises(AttributeError):
+                await batches.score([response("abc")])
+            assert [s.value for s in await batches.score([response("")])] == [2.0]
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_missing_and_its_reason_says_so(value):
+    class Broken:
+        def score(self, responses, judge):
+            return [
+                Score(id=r.key, value=value, scorer="s", distribution={"part": value})
+                for r in responses
+            ]
+
+    batches, [[score]] = together(Broken(), ["a"])
+    told = (score.value, score.distribution, score.reason)
+    assert told == (None, None, f"the reward is {value}")
+    assert batches.counts["missing"] == 1
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed():
+    async def work():
+        reward = Lengths()
+        reward.gate.clear()
+        batches = Batches(reward, None)
+        async with batches.open():
+            first = asyncio.create_task(batches.score([response("a")]))
+            while batches.waiting or not batches.counts["batches"]:
+                await asyncio.sleep(0.01)
+            gone, stays = (
+                asyncio.create_task(batches.score([response(text)])) for text in ("gone", "abc")
+            )
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.sleep(0)
+            reward.gate.set()
+            assert [s.value for s in [*await first, *await stays]] == [1, 3]
+            assert reward.batches == [["a"], ["abc"]]
+
+    asyncio.run(asyncio.wait_for(work(), 30))
 
 
 def test_the_ledger_in_force_is_that_of_the_answers_too(tmp_path):

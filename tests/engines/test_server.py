@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sqlite3
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -355,6 +356,62 @@ def test_a_slow_answer_does_not_hold_up_the_health_page():
     answer, health = asyncio.run(Inside(Slow()).sent(*requests, pause=0.2, json=body))
     assert (answer.status_code, health.status_code) == (200, 200)
     assert health.json()["scored"] == 0  # told while the answer was under way
+
+
+def test_for_a_client_that_has_gone_nothing_more_is_computed(monkeypatch):
+    monkeypatch.setattr("hrlaif.engines.server._LOOK", 0.01)
+    gate, asked = threading.Event(), []
+
+    class Slow:
+        def score(self, responses, judge):
+            asked.extend(r.text for r in responses)
+            assert gate.wait(30)
+            return Checked().score(responses, judge)
+
+    async def sent(app, text, *then):
+        """Posts one response; `then` is what the client does next."""
+        body = json.dumps({"responses": [{"prompt": "Why?", "response": text}]}).encode()
+        told, messages = [], [{"type": "http.request", "body": body}, *then]
+        headers = [(b"content-type", b"application/json"), (b"host", b"inside")]
+        scope = {"type": "http", "method": "POST", "path": "/score", "headers": headers}
+
+        async def receive():
+            return messages.pop(0) if messages else await asyncio.Event().wait()
+
+        async def send(message):
+            told.append(message)
+
+        await app(scope | {"query_string": b""}, receive, send)
+        return told[0]["status"]
+
+    async def work():
+        served = Served(Batches(Slow(), None))
+        app = application(served, lambda: None)
+        async with served.batches.open():
+            first = asyncio.create_task(sent(app, "first"))
+            while not asked:
+                await asyncio.sleep(0.01)
+            assert await sent(app, "gone", {"type": "http.disconnect"}) == 499
+            last = asyncio.create_task(sent(app, "last"))
+            while not served.batches.waiting:
+                await asyncio.sleep(0.01)
+            gate.set()
+            assert (await first, await last) == (200, 200)
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+    assert asked == ["first", "last"]
+
+
+def test_a_reward_that_is_no_number_is_null_to_rows_and_missing_to_the_others():
+    class Broken:
+        def score(self, responses, judge):
+            return [Score(id=r.key, value=float("nan"), scorer="s") for r in responses]
+
+    (score,) = Inside(Broken()).post("/score", {"responses": [ROW]}).json()["scores"]
+    assert (score["value"], score["reason"]) == (None, "the reward is nan")
+    body = {"query": ["Why?So."], "prompts": ["Why?"]}
+    assert "no score: the reward is nan" in Inside(Broken()).post("/get_reward", body).text
+    assert Inside(Broken(), missing=0.5).post("/get_reward", body).json()["rewards"] == [0.5]
 
 
 def test_open_to_all_without_a_key_is_said_and_a_polite_kill_ends_it(hrlaif, tmp_path):

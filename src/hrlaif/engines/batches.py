@@ -7,6 +7,7 @@ what arrives while it works is its next batch.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import NamedTuple, final
 
-from hrlaif.errors import HrlaifError
+from hrlaif.errors import HrlaifError, ModelError
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.records import Response, Score
 
@@ -90,7 +91,9 @@ class Batches:
                 await asyncio.sleep(_MOMENT)
             while self.waiting and len(batch) < self.size:
                 batch.append(self._waiting.get_nowait())
-            await self._answer(batch, threads)
+            # Of a client that has gone, nothing is asked for nobody.
+            if batch := [one for one in batch if not one.score.done()]:
+                await self._answer(batch, threads)
 
     async def _answer(self, batch: list[_Waiting], threads: ThreadPoolExecutor) -> None:
         asked = [one.response for one in batch]
@@ -99,6 +102,12 @@ class Batches:
             score = partial(copy_context().run, self.reward.score, asked, self.judge)
             loop = asyncio.get_running_loop()
             scores: Sequence[Score] = await loop.run_in_executor(threads, score)
+            if len(scores) != len(batch):
+                raise ModelError(
+                    f"the reward gave {len(scores)} scores of {len(batch)} responses: it must give "
+                    "each one, of value None where there is none"
+                )
+            scores = [_finite(score) for score in scores]
         except Exception as error:  # whatever it was, the trainer must hear of it, and soon
             for one in batch:
                 if not one.score.done():
@@ -109,3 +118,11 @@ class Batches:
         for one, found in zip(batch, scores, strict=True):
             if not one.score.done():
                 one.score.set_result(found)
+
+
+def _finite(score: Score) -> Score:
+    """A value that is no number, for which JSON has no word, is a missing one."""
+    if score.value is None or math.isfinite(score.value):
+        return score
+    reason = f"the reward is {score.value}"
+    return score.model_copy(update={"value": None, "distribution": None, "reason": reason})

@@ -6,9 +6,9 @@ answered with 503 and the reason, unless `missing` says what to put there.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,6 +30,7 @@ from hrlaif.errors import DataError, HrlaifError
 from hrlaif.records import Score
 
 _LARGEST = 64 * 1024 * 1024
+_LOOK = 1.0  # seconds between looks whether a client is still there
 _AGAIN = {"retry-after": "1"}
 T = TypeVar("T")
 
@@ -100,7 +101,23 @@ async def _post(
     # Nor could it send this type from elsewhere: for that it must ask first, unlike for a form.
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise HTTPException(415, "send application/json")
-    return _Json(await answer(await _parsed(_object, await _read(request))))
+    body = await _parsed(_object, await _read(request))
+    return _Json(await _while_there(request, answer(body)))
+
+
+async def _while_there(request: Request, work: Awaitable[Any]) -> Any:
+    """What was asked for; where the client goes, what no batch has taken yet is not computed.
+
+    Trainers give up and ask again: without this a full queue would be answered for nobody.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait([task], timeout=_LOOK))[0]:
+            if await request.is_disconnected():
+                raise HTTPException(499, "the client has gone")
+        return await task
+    finally:
+        task.cancel()
 
 
 class _Json(JSONResponse):
@@ -155,7 +172,7 @@ async def _numbered(served: Served, form: Form, body: Mapping[str, Any]) -> Any:
 
 
 def _number(score: Score, missing: float | None) -> float:
-    if score.value is not None and math.isfinite(score.value):
+    if score.value is not None:
         return score.value
     if missing is None:
         raise HTTPException(503, f"no score: {score.reason}", _AGAIN)
