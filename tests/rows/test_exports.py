@@ -234,6 +234,20 @@ def test_levels_of_satisfaction_are_numbers_in_any_spelling_and_empty_says_nothi
     assert brought(judges) == []
 
 
+def test_a_judges_satisfaction_is_a_level_to_argilla_and_exact_beside_it():
+    levels = [3.873421, 1.0, 4.5, 5]
+    rows = [
+        SourceRow(f"r.jsonl, line {n}", {**RATED, "id": n, "rater": "rater/ai", "satisfaction": v})
+        for n, v in enumerate(levels)
+    ]
+    records = json.loads(exported(rows, "argilla").text)
+    told = [record["suggestions"]["satisfaction"]["value"] for record in records]
+    assert told == [4, 1, 4, 5]
+    assert all(isinstance(level, int) for level in told)
+    kept = [record["metadata"].get("satisfaction") for record in records]
+    assert kept == [3.873421, None, 4.5, None]
+
+
 @pytest.mark.parametrize("level", ["high", math.nan, "nan", 0, 7, [4], True, 10**400], ids=str)
 def test_what_is_no_level_of_satisfaction_is_refused_by_row(level):
     row = SourceRow("r.jsonl, line 1", {**RATED, "satisfaction": level})

@@ -116,6 +116,7 @@ def _argilla(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
     for subject in found:
         responses: dict[str, list[Row]] = {}
         suggestions: dict[str, Row] = {}
+        exact: Row = {}
         for said in subject.said:
             if said.human:
                 user = str(uuid.uuid5(uuid.NAMESPACE_URL, said.by))
@@ -126,14 +127,17 @@ def _argilla(found: Sequence[Subject], left: Counter[str]) -> tuple[str, int]:
                 left["further judges, of which Argilla shows one"] += 1
             else:
                 score = None if said.prob_a is None else max(said.prob_a, 1 - said.prob_a)
-                suggestions[said.question] = {
-                    "value": said.value, "score": score, "agent": said.by,
-                }  # fmt: skip
+                value = said.value
+                if isinstance(value, float):  # Argilla takes a rating's own levels alone
+                    exact[said.question], value = value, round(value)
+                suggestions[said.question] = {"value": value, "score": score, "agent": said.by}
         raters = {str(uuid.uuid5(uuid.NAMESPACE_URL, s.by)): s.by for s in subject.said if s.human}
         records.append(
             {
                 "id": subject.id, "fields": {"prompt": subject.prompt, **_sides(subject)},
-                "metadata": {"category": subject.category, "raters": json.dumps(raters)},
+                "metadata": {
+                    "category": subject.category, "raters": json.dumps(raters), **exact,
+                },
                 "suggestions": suggestions, "responses": responses, "vectors": {},
             }
         )  # fmt: skip
