@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -16,6 +17,7 @@ from hrlaif.llm import remote_refusals
 from hrlaif.llm.calls import cost_table, export, list_calls, prune
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
+from hrlaif.llm.remote_loop import side_by_side
 from hrlaif.records import Chat
 from hrlaif.settings import Compute, using
 
@@ -23,9 +25,9 @@ WORST = (10 + 16 + 20) / 1000
 """US dollars of a call of `write` at most: a prompt of 10 bytes, its template, 20 tokens."""
 
 
-def write(server, n, *, retries=0, timeout=5.0):
+def write(server, n, *, retries=0, timeout=5.0, model="m"):
     judge = Remote(
-        model="m", base_url=server.url, max_retries=retries, timeout=timeout, price=(1000, 1000)
+        model=model, base_url=server.url, max_retries=retries, timeout=timeout, price=(1000, 1000)
     )
     chats = [Chat.user(f"question {i}") for i in range(n)]
     return judge.generate(chats, temperature=0.0, max_tokens=20)
@@ -110,9 +112,13 @@ def test_what_another_process_has_set_aside_is_not_spent_twice(tmp_path):
     path = tmp_path / "l.sqlite"
     with Ledger(path, max_cost=1.0) as one, Ledger(path, max_cost=1.0) as two:
         one.reserve(0.6)
-        with pytest.raises(BudgetReached, match=r"\$0.6000 set aside for calls of other processes"):
+        with pytest.raises(BudgetReached, match=r"\$0.6000 set aside for calls or batches"):
             two.reserve(0.6)
         two.reserve(0.4)
+        with pytest.raises(
+            BudgetReached, match=r"\$1.0000 set aside for calls or batches under way"
+        ):
+            two.reserve(0.1)
         one.release(0.6)
         two.reserve(0.6)
     with Ledger(path, max_cost=1.0) as ledger:
@@ -147,7 +153,7 @@ def test_processes_at_once_get_no_more_together_than_the_maximum_and_the_killed_
         process.communicate()
     with Ledger(path, max_cost=1.5) as ledger:
         ledger.reserve(0.4)
-        with pytest.raises(BudgetReached, match="set aside for calls of other processes"):
+        with pytest.raises(BudgetReached, match="set aside for calls or batches"):
             ledger.reserve(0.4)
 
 
@@ -166,6 +172,35 @@ def test_an_hour_later_what_a_killed_process_had_set_aside_is_booked_as_lost(tmp
     assert (row["stage"], row["lost"], row["calls"]) == ("label", 1, 0)
     assert prune(path, older_than=timedelta(days=-1)) == 1
     killed.__exit__()
+
+
+def beside(server, first, second):
+    """What two models come to, asked so many questions: the other once the one is under way."""
+    with side_by_side(2) as submit:
+        one = submit(write, server, first)
+        while len(server.calls) < first:
+            time.sleep(0.01)
+        return one, submit(partial(write, server, second, model="k"))
+
+
+@pytest.mark.parametrize("second", [2, 40])
+def test_money_that_another_thread_has_set_aside_is_waited_for_and_no_more_is_spent(
+    server, tmp_path, second
+):
+    def answer(body, n):
+        return server.reply(server.text("fine").body, delay=1.0 if body["model"] == "m" else 0.0)
+
+    server.answer = answer
+    with using(Compute(concurrency=4)), Ledger(tmp_path / "l.sqlite", max_cost=4 * WORST) as ledger:
+        one, other = beside(server, 4, second)
+        assert [answer.text for answer in one.result()] == ["fine"] * 4
+        if second == 2:
+            assert [answer.text for answer in other.result()] == ["fine"] * 2
+        else:
+            with pytest.raises(BudgetReached):
+                other.result()
+        assert 0.06 <= ledger.spent() + 1e-9 <= 4 * WORST
+        assert not ledger.has_set_aside
 
 
 @pytest.mark.parametrize("most", [float("nan"), float("inf"), -1.0])

@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from hrlaif.llm.calls import list_calls
 from hrlaif.llm.ledger import Ledger
 from hrlaif.llm.remote import Remote
 from hrlaif.llm.remote_batches import FEWEST
+from hrlaif.llm.remote_loop import side_by_side
 from hrlaif.llm.scripted import Scripted
 from hrlaif.protocols import pairs_at_once
 from hrlaif.records import Chat, Unanswered
@@ -39,7 +41,8 @@ def chats(n=N, about="question"):
 
 
 def model(server, **settings):
-    return Remote(model="m", base_url=server.url, **{"max_retries": 2, "timeout": 5, **settings})
+    known = {"model": "m", "max_retries": 2, "timeout": 5}
+    return Remote(base_url=server.url, **{**known, **settings})
 
 
 def write(judge, asked):
@@ -312,9 +315,7 @@ def test_a_batch_under_way_counts_for_other_processes(server, batches, tmp_path)
         batch = BatchBook(ledger).claim("a", "m", {"k": Batched("generate", {}, 0.75)})
         with Ledger(tmp_path / "l.sqlite", max_cost=1.0) as other:
             assert other.left() == pytest.approx(0.25)
-            with pytest.raises(
-                BudgetReached, match=r"\$0.7500 set aside for calls of other processes or batches"
-            ):
+            with pytest.raises(BudgetReached, match=r"\$0.7500 set aside for calls or batches"):
                 other.reserve(0.3)
         BatchBook(ledger).over(batch)
         assert ledger.left() == 1.0
@@ -704,6 +705,58 @@ def test_a_study_sends_its_ways_of_asking_side_by_side(hrlaif, server, batches, 
     # One order alone asks nothing new, whichever way came first; one of each way goes ahead.
     sizes = [len(batches.lines(i)) for i in range(len(batches.made))]
     assert 157 <= sum(sizes) <= 160
+
+
+def test_a_judge_beside_one_whose_batch_holds_all_the_money_waits_for_it(
+    server, batches, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(batch_ended, "_LONGEST_POLL", 0.5)
+    batches.polls_before_the_end = 4
+
+    def other():
+        while not batches.made:
+            time.sleep(0.01)
+        return write(model(server, model="k", price=(1.0, 1.0)), chats())
+
+    # A question costs 10 millionths, and at most 47.
+    with Ledger(tmp_path / "l.sqlite", max_cost=N * 47e-6) as ledger:
+        with side_by_side(2) as submit:
+            judges = submit(write, model(server, price=(1.0, 1.0)), chats()), submit(other)
+        assert [texts(judge.result()) for judge in judges] == [WANTED, WANTED]
+        assert ledger.totals().cost == pytest.approx(2 * N * 10 / 1e6)
+    assert len(batches.made) >= 2
+
+
+def test_a_judge_waits_no_longer_than_the_batch_that_holds_the_money_is_waited_for(
+    server, batches, tmp_path
+):
+    batches.polls_before_the_end = 4
+
+    def other():
+        while not batches.made:
+            time.sleep(0.01)
+        return write(model(server, model="k", price=(1.0, 1.0)), chats())
+
+    batches.status, batches.answered = "cancelled", 0.0  # which ends the one with an error
+    with Ledger(tmp_path / "l.sqlite", max_cost=N * 47e-6), ThreadPoolExecutor(2) as pool:
+        how = copy_context(), copy_context()
+        one = pool.submit(how[0].run, write, model(server, price=(1.0, 1.0)), chats())
+        two = pool.submit(how[1].run, other)
+        for judge in (one, two):
+            with pytest.raises(ModelError, match="was cancelled at the server"):
+                judge.result(timeout=60)
+
+
+def test_many_questions_that_go_singly_for_want_of_money_are_told_of(
+    server, batches, tmp_path, capsys
+):
+    judge = model(server, price=(1.0, 1.0))
+    with Ledger(tmp_path / "l.sqlite", max_cost=0.0005), pytest.raises(BudgetReached):
+        write(judge, chats(100))
+    said = capsys.readouterr().err
+    assert said.count("99 questions are asked one by one, at the price of single calls") == 1
+    assert "20, the fewest in a batch, could cost $0.0009, and --max-cost leaves $0.0005" in said
+    assert not batches.made
 
 
 def test_ctrl_c_ends_a_panel_whose_judges_wait_for_batches(hrlaif, server, batches, tmp_path):

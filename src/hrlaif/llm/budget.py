@@ -68,11 +68,8 @@ class Budget:
             before = spent()
             mine = math.fsum([*self._amounts, worst_case])
             if before + others + mine > self._most:
-                aside = (
-                    f", ${others:.4f} set aside for calls of other processes or batches"
-                    if others
-                    else ""
-                )
+                held = others + self.aside
+                aside = f", ${held:.4f} set aside for calls or batches under way" if held else ""
                 raise BudgetReached(
                     f"${before:.4f} of at most ${self._most:.4f} is spent{aside}, and the next "
                     f"call could cost ${worst_case:.4f}: all answers are kept in {self._path}; "
@@ -80,6 +77,11 @@ class Budget:
                 )
             self._write(db, mine)
         self._amounts.append(worst_case)
+
+    @property
+    def aside(self) -> float:
+        """US dollars set aside for calls that this process has under way."""
+        return math.fsum(self._amounts)
 
     def left(self, db: sqlite3.Connection, spent: float) -> float:
         """US dollars that are neither spent nor set aside."""

@@ -212,6 +212,11 @@ class Ledger:
         with self.file() as db:
             return self._budget.left(db, self.spent())
 
+    @property
+    def has_set_aside(self) -> bool:
+        """Whether calls that this process has under way will leave something of the maximum."""
+        return self._budget is not None and self._budget.aside > 0
+
     def release(self, worst_case: float | None) -> None:
         """Gives a reservation back; what the call did cost is booked by `record`."""
         if self._budget is None or not worst_case:

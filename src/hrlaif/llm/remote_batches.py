@@ -16,7 +16,7 @@ from typing import Any, final
 
 from filelock import FileLock, Timeout
 
-from hrlaif.errors import ModelError
+from hrlaif.errors import BudgetReached, ModelError
 from hrlaif.llm.batch_answers import Found
 from hrlaif.llm.batch_book import Batch, BatchBook, Batched
 from hrlaif.llm.batch_ended import Ended
@@ -39,7 +39,12 @@ _MOST_BYTES = 90 * 2**20
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 60.0, 600.0
 """Seconds to wait for room in a queue that holds no batch of ours."""
 _WAITED_FOR: set[str] = set()
-"""Tags of the batches that this process waits for, in whichever thread."""
+"""Tags of the batches that this process sends or waits for, in whichever thread."""
+
+
+def awaits_money(ledger: Ledger) -> bool:
+    """Whether calls or batches of this process, when they end, leave something of the maximum."""
+    return ledger.has_set_aside or bool(_WAITED_FOR and BatchBook(ledger).tags() & _WAITED_FOR)
 
 
 @final
@@ -58,6 +63,7 @@ class Batches:
         self._room = _MOST_REQUESTS
         self._one_at_a_time = False
         self._pauses = 0
+        self._sent_tags: set[str] = set()
 
     async def collect(self, questions: Sequence[Question]) -> dict[str, str | Unanswered]:
         """Answers of batches that hold some of these questions, whichever process sent them."""
@@ -78,6 +84,12 @@ class Batches:
         Those that a batch leaves open go into another. Raises ModelError where the server takes no
         batches, or where one was cancelled there.
         """
+        try:
+            return await self._ask(questions)
+        finally:
+            _WAITED_FOR.difference_update(self._sent_tags)
+
+    async def _ask(self, questions: Sequence[Question]) -> dict[str, str | Unanswered]:
         todo = {question.key: question for question in questions}
         answers: dict[str, str | Unanswered] = {}
         tries: Counter[str] = Counter()
@@ -88,11 +100,15 @@ class Batches:
                 todo = {key: q for key, q in todo.items() if key not in answers}
                 if self._book.under_way(list(todo)):
                     continue
+                awaited = awaits_money(self._ledger)
                 sent, full = await self._sent(list(todo.values()))
             if not sent and not full:
-                if len(todo) < FEWEST or not self._book.tags() & _WAITED_FOR:
+                if len(todo) < FEWEST:
                     break
-                await asyncio.sleep(1.0)  # the budget is set aside for another judge's batch
+                if not awaited and not awaits_money(self._ledger):
+                    self._say_that_they_go_singly(list(todo.values()))
+                    break
+                await asyncio.sleep(1.0)  # the budget is set aside for another judge
                 continue
             answered = 0
             for batch in sent:
@@ -103,6 +119,14 @@ class Batches:
             todo = {key: q for key, q in todo.items() if key not in answers}
             await self._make_room(full, answered)
         return answers
+
+    def _say_that_they_go_singly(self, todo: list[Question]) -> None:
+        fewest = sum(sorted(self._most(question) or 0.0 for question in todo)[:FEWEST])
+        say(
+            f"  {self._endpoint.name}: {len(todo):,} questions are asked one by one, at the price "
+            f"of single calls: {FEWEST}, the fewest in a batch, could cost ${fewest:.4f}, and "
+            f"--max-cost leaves ${self._ledger.left():.4f}"
+        )
 
     def _final(self, found: Found, tries: Counter[str]) -> dict[str, str | Unanswered]:
         """The answers, and what is given up; the others go into another batch."""
@@ -164,7 +188,12 @@ class Batches:
         sent: list[Batch] = []
         for part in self._parts(todo):
             what = {q.key: Batched(q.kind, q.body, self._most(q)) for q in part}
-            batch = self._book.claim(self._place.address, self._endpoint.name, what)
+            try:
+                batch = self._book.claim(self._place.address, self._endpoint.name, what)
+            except BudgetReached:  # another judge was quicker
+                break
+            self._sent_tags.add(batch.tag)
+            _WAITED_FOR.add(batch.tag)
             lines = b"".join(self._line(question.key, question.body) for question in part)
             try:
                 file = await self._files.upload(f"hrlaif-{batch.tag[:8]}.jsonl", lines)

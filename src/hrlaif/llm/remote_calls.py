@@ -15,7 +15,7 @@ from hrlaif.errors import DataError, ModelError, UsageError
 from hrlaif.llm import ledger as book
 from hrlaif.llm.call import Call, lost
 from hrlaif.llm.prices import dollars
-from hrlaif.llm.remote_batches import FEWEST, Batches
+from hrlaif.llm.remote_batches import FEWEST, Batches, awaits_money
 from hrlaif.llm.remote_complaint import complaint, is_spent, refusal_inside
 from hrlaif.llm.remote_key import redact, without
 from hrlaif.llm.remote_loop import Writer, run
@@ -179,7 +179,10 @@ class _Batch:
     async def _guarded(self, places: Places, question: Question) -> str | Unanswered | Again:
         """One try in its place, with the most that it can cost set aside."""
         most, ledger = self._most(question), self._ledger
-        place = await places.enter(lambda: ledger.reserve(most) if ledger else None)
+        place = await places.enter(
+            lambda: ledger.reserve(most) if ledger else None,
+            lambda: ledger is not None and awaits_money(ledger),
+        )
         try:
             outcome = await self._try(places, place, question)
             if isinstance(outcome, Again) and outcome.lost and self._writer and most:

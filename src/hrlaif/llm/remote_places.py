@@ -25,6 +25,8 @@ _FAILURES = 3
 """Failed calls in a row after which an address is left alone, where there is another."""
 _ALONE = 30.0
 """Seconds for which it is."""
+_QUIET = 60
+"""Seconds of waiting for money before that is said."""
 
 
 @final
@@ -85,14 +87,19 @@ class Places:
         self._server = server
         self._changed = asyncio.Condition()
         self._closed = False
+        self._waited = 0
 
     @property
     def first(self) -> Place:
         """That of the address under which answers are kept."""
         return self._places[0]
 
-    async def enter(self, reserve: Callable[[], None]) -> Place:
-        """Waits for room, then for the budget; raises BudgetReached once nothing can free it."""
+    async def enter(self, reserve: Callable[[], None], awaits_money: Callable[[], bool]) -> Place:
+        """Waits for room, then for the budget; raises BudgetReached once nothing can free it.
+
+        What frees it is a call of this block that ends, or what `awaits_money` knows of: calls and
+        batches of other threads.
+        """
         while True:
             async with self._changed:
                 if self._closed:
@@ -101,19 +108,30 @@ class Places:
                 ready = [p for p in self._places if p.closed_until <= now]
                 free = [p for p in ready if p.active < int(p.limit)]
                 if free:
+                    awaited = awaits_money()
                     try:
                         reserve()
+                        return self._taken(free)
                     except BudgetReached:
                         if not any(p.active for p in self._places):
-                            self._closed = True  # a smaller call would be called off with the rest
-                            raise
-                    else:
-                        return self._taken(free)
+                            # Asked before and after: it may have ended, or begun, between.
+                            if not awaited and not awaits_money():
+                                self._closed = True  # a smaller call is called off with the rest
+                                raise
+                            await self._for_money()
+                            continue
                 if ready:
                     await self._changed.wait()
                     continue
                 pause = min(p.closed_until for p in self._places) - now
             await asyncio.sleep(pause)
+
+    async def _for_money(self) -> None:
+        """A second's wait; all that want to enter stand behind the one that waits."""
+        self._waited += 1
+        if self._waited == _QUIET:
+            say("  the rest of --max-cost is set aside for calls or batches: they are waited for")
+        await asyncio.sleep(1.0)
 
     async def leave(self, place: Place) -> None:
         """The call has ended, whichever way."""
