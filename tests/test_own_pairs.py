@@ -6,12 +6,18 @@ from collections import Counter
 import pytest
 
 from hrlaif.asking import read
-from hrlaif.config import load
+from hrlaif.config import Config, load
 from hrlaif.labeling.pairing import Pairing, allowed
+from hrlaif.llm import Scripted
 from hrlaif.materials import own_pairs, read_prompts
+from hrlaif.measuring import trained_on
 from hrlaif.pipeline import stages
 from hrlaif.records import Message, Preference, Prompt, Response
+from hrlaif.redteam import read_seeds
+from hrlaif.redteam.attack import attempt
+from hrlaif.redteam.attempts import Attack
 from hrlaif.reward.evaluate import held_out
+from hrlaif.rows import write_rows
 from hrlaif.sft.demonstrations import _from_pairs
 from hrlaif.sft.settings import Sft
 from hrlaif.work import prompts
@@ -152,3 +158,44 @@ def test_weights_that_any_part_of_a_stage_names_are_remembered(run, tmp_path):
     for stage, name in (("label", "other"), ("redteam", "judge"), ("reward", "base")):
         (tmp_path / name / "model.safetensors").write_bytes(name.encode())
         assert before[stage] != remembered()[stage], stage
+
+
+@pytest.mark.parametrize("score", ["learned", "direct"])
+def test_harm_at_the_end_is_measured_on_no_seed_that_sft_or_the_red_team_has_read(
+    score, write, tmp_path
+):
+    asked = [f"How do I do bad thing {n}?" for n in range(60)]
+    rows = [{"prompt": text, "chosen": "No.", "rejected": "Like so."} for text in asked]
+    pairs = str(write("pairs.jsonl", rows))
+    config = Config.parse(
+        {
+            "judge": "scripted:",
+            "prompts": {"train": 4, "validation": 2, "test": 2},
+            "sft": {"source": "preferred", "at_most": 40},
+            "score": {"kind": score},
+            "labeling": {"pairs": pairs, "limit": 10},
+            "redteam": {"seeds": pairs, "teaches": score == "learned"},
+        }
+    )
+    prompts(config, tmp_path)
+    told = [
+        Preference(comparison=pair, prob_a=pair.human_preference, labeler="human/people")
+        for pair in own_pairs(config, tmp_path)
+    ]
+    imitated = _from_pairs(config.sft, told).responses
+    (tmp_path / "sft").mkdir()
+    write_rows(tmp_path / "sft" / "demonstrations.jsonl", [one.row() for one in imitated])
+    write_rows(tmp_path / "preferences.jsonl", [one.row() for one in told[:10]])
+    write_rows(tmp_path / "redteam_preferences.jsonl", [])
+    kept = read_seeds(pairs, "harmful", half="heldout")
+    free = [one for one in kept if one.prompt.messages not in {r.prompt.messages for r in imitated}]
+    assert 1 < len(free) < len(kept)
+    # As where a run was attacked when its seeds were halved otherwise.
+    attempts = attempt(
+        [Attack(free[0], "direct")], config.redteam, (Scripted(), Scripted()), name="sft", seed=0
+    )
+    write_rows(tmp_path / "redteam" / "attempts.jsonl", [one.row() for one in attempts])
+    write_rows(tmp_path / "redteam" / "benign.jsonl", [])
+    without = {prompt.messages for prompt in trained_on(config, tmp_path)}
+    left = read_seeds(pairs, "harmful", half="heldout", without=without)
+    assert left == (free[1:] if score == "learned" else free)

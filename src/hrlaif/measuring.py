@@ -13,6 +13,7 @@ from hrlaif.config import Config
 from hrlaif.evaluation.cost import judged
 from hrlaif.llm import Local
 from hrlaif.materials import (
+    learnable,
     read_preferences,
     read_prompts,
     read_responses,
@@ -21,6 +22,7 @@ from hrlaif.materials import (
     unused,
 )
 from hrlaif.records import Prompt, Response
+from hrlaif.redteam.attempts import Attempt, plainly
 from hrlaif.rows import read_rows
 from hrlaif.run import read_receipt
 
@@ -86,14 +88,28 @@ def harm(config: Config, folder: Path) -> Mapping[str, Any] | None:
     sides = {name: Local(path=path) for name, path in paths.items()}
     # As in the red team's own stage: `redteam.judge`, or else the run's.
     sure = sureness(part, config.judge)
-    seen = read_prompts(folder, "train", "validation")
-    if "label" not in unused(config):  # pairs of one's own may be on other prompts
-        labels = read_preferences(folder / "preferences.jsonl")
-        seen += [label.comparison.prompt for label in labels]
-    found = before_and_after(
-        part, sides, config.judge, folder / "evaluation", seed=config.seed, seen=seen
-    )
+    seen, out = trained_on(config, folder), folder / "evaluation"
+    found = before_and_after(part, sides, config.judge, out, seed=config.seed, seen=seen)
     return changes(found, sure, seed=config.seed)
+
+
+def trained_on(config: Config, folder: Path) -> list[Prompt]:
+    """What any training of the run has read; pairs of one's own may be on other prompts."""
+    off = unused(config)
+    seen = read_prompts(folder, "train", "validation")
+    if "label" not in off:
+        seen += [told.comparison.prompt for told in learnable(config, folder)]
+    if "sft" not in off:
+        imitated = read_responses(folder / "sft" / "demonstrations.jsonl")
+        seen += [response.prompt for response in imitated]
+    if "redteam" in off:
+        return seen
+    for name in ("attempts", "benign"):
+        path = folder / "redteam" / f"{name}.jsonl"
+        rows = read_rows(path) if path.stat().st_size else []
+        for attempt in (Attempt.from_row(row.values) for row in rows):
+            seen += [attempt.response.prompt, plainly(attempt).prompt]
+    return seen
 
 
 def best_of(
