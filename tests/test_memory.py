@@ -109,6 +109,18 @@ def test_a_check_that_asks_the_judge_holds_it_and_one_by_rule_does_not(count):
     assert count("policy", score="direct", **whole) == 5 * POLICY + JUDGE
 
 
+@pytest.mark.parametrize("evaluator", [None, "scripted:"])
+def test_the_final_measure_of_harm_holds_the_red_team_s_judge(evaluator, count, tmp_path):
+    other = f"local:{weights(tmp_path / 'other', 100 * JUDGE)}"
+    evaluation = {"judge": evaluator} if evaluator else {}
+    own = 0 if evaluator else JUDGE
+    plain = count("evaluate", evaluation=evaluation)
+    assert plain == POLICY + own
+    assert count("evaluate", evaluation=evaluation, redteam={}) == POLICY + JUDGE
+    found = count("evaluate", evaluation=evaluation, redteam={"judge": other})
+    assert found == POLICY + own + 100 * JUDGE
+
+
 def test_a_reward_model_is_as_large_as_its_own_base(count, tmp_path):
     assert count("reward") == POLICY
     assert count("reward", base=True) == BASE

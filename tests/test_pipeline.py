@@ -137,6 +137,23 @@ def test_a_reward_model_outside_the_run_is_known_by_all_its_weights(last, tmp_pa
     assert [name for name in new if old[name] != new[name]] == ["policy"]
 
 
+def test_of_an_ensemble_outside_the_run_each_member_is_known_and_how_many_there_are(tmp_path: Path):
+    for name in ("", "member_2"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for file in ("config.json", "model.safetensors"):
+            (tmp_path / name / file).write_text("one")
+    named = {"score": {"kind": "ensemble", "path": str(tmp_path)}}
+    old = fingerprints(**named)
+    (tmp_path / "member_2" / "model.safetensors").write_text("two")
+    new = fingerprints(**named)
+    shutil.copytree(tmp_path / "member_2", tmp_path / "member_3")
+    more = fingerprints(**named)
+    for before, after in ((old, new), (new, more)):
+        assert [name for name in after if before[name] != after[name]] == ["policy"]
+    alone = {"score": {**named["score"], "others": ["elsewhere"]}}
+    assert not [name for name in fingerprints(**alone)["policy"] if "member_" in name]
+
+
 def test_a_reward_model_in_one_file_is_fingerprinted_by_its_hash_alone(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"one")
     (tmp_path / "README.md").write_text("one")

@@ -10,7 +10,7 @@ from hrlaif.estimates import Sizes, of_reward
 from hrlaif.llm import Local, Packaged, Remote, Scripted, Vllm, sizes
 from hrlaif.materials import rewarded, unverified
 from hrlaif.protocols import Labeler, LanguageModel
-from hrlaif.reward.parts import models, of_the_run
+from hrlaif.reward.parts import members, models, of_the_run
 from hrlaif.settings import compute
 from hrlaif.training import Lora
 
@@ -44,13 +44,16 @@ def needed(stage: str, config: Config) -> float | None:
         # The chosen checkpoint is made a model beside the judge that chose it.
         return _peak(*_in_rl(config, judge), [evaluator, held(config.model, train=True)])
     if stage == "evaluate":
-        evaluator = held(config.evaluation.judge or config.judge, train=False)
+        asked = [config.evaluation.judge or config.judge]
         beside = _beside(config.evaluation.labeler)
-        if config.evaluation.basic_labels and config.evaluation.judge:
-            beside += [judge, *_beside(unverified(config))]
-        elif config.redteam and config.evaluation.judge:
-            beside.append(judge)
-        return _peak([held(config.model, train=False), evaluator, *beside])
+        if config.evaluation.basic_labels:
+            asked.append(config.judge)
+            beside += _beside(unverified(config)) if config.evaluation.judge else []
+        if config.redteam:
+            asked.append(config.redteam.judge or config.judge)
+        each = [model for n, model in enumerate(asked) if model not in asked[:n]]
+        judges = [held(model, train=False) for model in each]
+        return _peak([held(config.model, train=False), *judges, *beside])
     return None
 
 
@@ -79,7 +82,8 @@ def _rewards(config: Config) -> list[float | None]:
     if config.policy.learns_from != "reward":
         return []
     own = [held(rewarded(config), train=True)] * config.reward.members
-    others = [held(Local(path=name), train=True) for name in models(config.score)]
+    inside = [name for names in members(config.score).values() for name in names]
+    others = [held(Local(path=name), train=True) for name in (*models(config.score), *inside)]
     return [*own * of_the_run(config.score), *others]
 
 

@@ -23,7 +23,9 @@ from hrlaif.config import Config
 from hrlaif.errors import UsageError
 from hrlaif.llm import Local, Vllm
 from hrlaif.materials import unused
-from hrlaif.reward.parts import models, of_samples, of_the_run
+from hrlaif.messages import digest
+from hrlaif.protocols import Reward
+from hrlaif.reward.parts import members, models, of_samples, of_the_run
 from hrlaif.run import sha256, sketch, texts_of
 from hrlaif.settings import Compute, Settings
 
@@ -53,7 +55,8 @@ class Stage:
         base = config.reward.base if "reward" in self.settings else None
         rewards = models(config.score) if "score" in self.settings else []
         shards = [name for name in rewards if not (Path(name) / _ONE_FILE).is_file()]
-        return weights_of([*parts, *(Local(path=name) for name in (*shards, base) if name)])
+        found = weights_of([*parts, *(Local(path=name) for name in (*shards, base) if name)])
+        return found | (members_of(config.score) if "score" in self.settings else {})
 
     def fingerprint(self, config: Config) -> dict[str, Any]:
         """Its settings as plain JSON, and hashes of the files outside the run that they name."""
@@ -85,6 +88,14 @@ class Stage:
 def weights_of(parts: Any) -> dict[str, str]:
     """By its path a sketch of each local model that settings name, however deep, if it is there."""
     return {path: sketch(Path(path)) for path in {*_paths(parts)} if Path(path).exists()}
+
+
+def members_of(reward: Reward) -> dict[str, str]:
+    """By `FOLDER/member_*` a digest of the members that an ensemble finds in a folder."""
+    return {
+        f"{folder}/member_*": digest([[Path(path).name, sketch(Path(path))] for path in paths])
+        for folder, paths in members(reward).items()
+    }
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -130,7 +141,7 @@ def stages(config: Config) -> list[Stage]:
     raised, labelled = (*prompts, *needs.files, *sft), "label" not in off
     best = bool(config.evaluation.best_of)
     ranked = ("reward_model",) * (best and "reward" not in off)
-    told = (*prompts, *labels[:1] * labelled, *ranked, "policy", *sft)
+    told = (*prompts, *labels[:1] * labelled, *attacked, *ranked, "policy", *sft)
     again = ("labeling.labeler",) * bool(config.evaluation.basic_labels)
     measured = (*judged, *hostile, *again, *("score",) * best)
     table = [

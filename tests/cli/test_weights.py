@@ -1,13 +1,16 @@
 """Is a command that was interrupted continued with other weights of a local model?"""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from hrlaif.errors import HrlaifError
+from hrlaif.cli.jobs import Job, guard
+from hrlaif.errors import HrlaifError, StaleRunError
 from hrlaif.labeling import Pairwise
-from hrlaif.reward import Learned
+from hrlaif.reward import Ensemble, Learned
+from hrlaif.settings import Compute
 
 ROWS = [
     {"id": f"p{n}", "prompt": f"How much is {n}?", "response": f"It is {n}.", "category": "x"}
@@ -49,3 +52,27 @@ def test_a_folder_whose_weights_changed_is_refused_by_name_with_the_same_output(
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     refused = hrlaif.here(*command, code=1).stderr
     assert f"{name} was begun with another {tmp_path / 'weights'}: delete" in refused
+
+
+def test_a_score_by_an_ensemble_is_not_continued_with_other_members_in_its_folder(write, tmp_path):
+    for name in ("rm", "rm/member_2"):
+        (tmp_path / name).mkdir()
+        for file in ("config.json", "model.safetensors"):
+            (tmp_path / name / file).write_text("one")
+    source, model = write("a.jsonl", ROWS), str(tmp_path / "rm")
+
+    def goes_on():
+        asked = {"reward": Ensemble(path=model)}
+        job = Job(tmp_path / "out.jsonl", "score", asked, str(source), Compute())
+        guard(job.note, job.receipt, job.partial, "delete it, or")
+        return job
+
+    job = goes_on()
+    job.partial.write_text('{"id": "p0"}\n')
+    goes_on()
+    note = json.loads(job.note.read_text())
+    shutil.copytree(tmp_path / "rm" / "member_2", tmp_path / "rm" / "member_3")
+    with pytest.raises(StaleRunError, match=r"score was begun with another .*rm/member_\*"):
+        goes_on()
+    job.note.write_text(json.dumps({**note, "inputs": {}}))  # as before weights were noted
+    goes_on()

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hrlaif.errors import ModelError, UsageError
+from hrlaif.errors import DataError, ModelError, UsageError
 from hrlaif.policy import Policy, Rloo, Rollouts, loop, offline
 from hrlaif.policy.algorithm import Credit
 from hrlaif.policy.rollouts import Scorer
@@ -260,6 +260,12 @@ def test_offline_dpo_learns_its_labels_and_orders_those_held_out(
     assert watched[0]["heldout_accuracy"] == 0
     assert watched[-1]["heldout_loss"] < watched[0]["heldout_loss"]
     assert watched[-1]["heldout_accuracy"] == 1
+
+
+def test_offline_dpo_without_any_label_says_where_to_look(start: Path, tmp_path: Path) -> None:
+    where: dict[str, Any] = {"start": start, "folder": tmp_path}
+    with pytest.raises(DataError, match=r"no label to train .*responses\.jsonl and abstentions"):
+        offline.train(settings("dpo", 2), [], heldout=[], **where)
 
 
 def test_checkpoints_of_offline_dpo_are_ranked_by_the_labels_held_out(tmp_path: Path) -> None:

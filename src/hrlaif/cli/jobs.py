@@ -111,13 +111,16 @@ def held(source: Path, items: Sequence[Record]) -> str:
 
 def weights_read(parts: Iterable[object]) -> dict[str, str]:
     """By its path a sketch of each local model and reward model that these parts compute with."""
-    from hrlaif.pipeline import weights_of
+    from hrlaif.pipeline import members_of, weights_of
     from hrlaif.reward.parts import models
 
     there = list(parts)
     rewards = [part for part in there if isinstance(part, Reward)]
     trained = [Local(path=path) for reward in rewards for path in models(reward)]
-    return weights_of([*there, *trained])
+    found = weights_of([*there, *trained])
+    for reward in rewards:
+        found |= members_of(reward)
+    return found
 
 
 def refuse_overwriting(source: Path, *outputs: Path) -> None:
@@ -166,11 +169,13 @@ def working(out: Path, stage: str, compute: Compute) -> Iterator[Ledger]:
 def guard(note: Path, receipt: Receipt, partial: Path, way_out: str) -> None:
     """Notes what work was begun with; raises StaleRunError when that was something else.
 
-    Where nothing is in the partial file yet, nothing was begun.
+    Where nothing is in the partial file yet, nothing was begun. Of inputs that an older note does
+    not hold nothing is known.
     """
     if note.exists() and partial.exists() and partial.stat().st_size:
         begun = parse_receipt(note, f"delete it and {partial}")
-        refuse_stale(begun, receipt.settings, receipt.inputs, f"{way_out} name another -o")
+        known = {name: of for name, of in receipt.inputs.items() if name in begun.inputs}
+        refuse_stale(begun, receipt.settings, known, f"{way_out} name another -o")
     write_text(note, receipt.model_dump_json())
 
 

@@ -52,6 +52,12 @@ def train(
     algorithm = settings.algorithm
     if not isinstance(algorithm, Dpo):
         raise DataError(f"{type(algorithm).__name__} does not learn from a file of labels")
+    if not (preferences or heldout):
+        raise DataError(
+            "there is no label to train the policy on: no two responses to a prompt differ beside "
+            "their thoughts, or the labeler abstained on every pair: look into responses.jsonl and "
+            "abstentions.jsonl"
+        )
     work = loop.begin(settings, start, folder, seed)
     loaded = work.actor.loaded
     tokenizer, limit = loaded.tokenizer, loaded.within(algorithm.max_length)

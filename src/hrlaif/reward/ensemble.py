@@ -43,14 +43,17 @@ class Ensemble(Settings):
 
     def paths(self) -> list[str]:
         """Of all members. Raises ModelError where there are fewer than two."""
-        inside = sorted(p.parent for p in Path(self.path).glob("member_*/config.json"))
-        found = [self.path, *(self.others or map(str, inside))]
+        found = [self.path, *(self.others or self.inside())]
         if len(found) < 2:
             raise ModelError(
                 f"{self.path} holds one reward model, an ensemble is of several: set "
                 "reward.members to 3, say, or name the others"
             )
         return found
+
+    def inside(self) -> list[str]:
+        """The members that lie in the first one's folder."""
+        return sorted(str(p.parent) for p in Path(self.path).glob("member_*/config.json"))
 
     def _combined(self, scores: Sequence[Score]) -> Score:
         name, key = f"ensemble:{self.path}", scores[0].id

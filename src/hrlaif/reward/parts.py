@@ -61,6 +61,12 @@ def models(reward: Reward) -> list[str]:
     return [name for name in named if name != RUN]
 
 
+def members(reward: Reward) -> dict[str, list[str]]:
+    """By its first one's folder the members that ensembles trained elsewhere find in it."""
+    found = [p for p in parts(reward) if isinstance(p, Ensemble) and p.path != RUN]
+    return {part.path: part.inside() for part in found if not part.others and part.inside()}
+
+
 def moved(reward: Reward, old: str, new: str) -> Reward:
     """The same with its reward models looked for in another place."""
 
