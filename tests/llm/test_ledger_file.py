@@ -63,6 +63,18 @@ def test_a_file_with_other_columns_is_refused_and_left_alone(tmp_path, table):
         Ledger(path).__enter__()
 
 
+def test_a_file_of_another_program_is_no_ledger_and_is_not_written_to(tmp_path):
+    path = tmp_path / "mlflow.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE runs (name TEXT)")
+    before = path.read_bytes()
+    for look in (cost_table, list_calls, lambda p: prune(p, model="m")):
+        with pytest.raises(DataError, match=r"mlflow.sqlite is no ledger: give a folder"):
+            look(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [

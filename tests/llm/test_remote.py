@@ -510,6 +510,22 @@ def test_only_the_drawn_token_is_no_distribution(server):
     assert model(server).choose(chats(1), ["1", "2"])[0].source == "votes"
 
 
+def test_a_server_that_lists_the_drawn_token_alone_is_not_asked_for_more_for_long(server):
+    def answer(body, n):
+        return server.top({"1": 0.99}) if body.get("logprobs") else server.text("1")
+
+    server.answer = answer
+    found = model(server, votes=1).choose(chats(50), ["1", "2"])
+    assert {choice.source for choice in found} == {"hard"}
+    assert sum("logprobs" in call for call in server.calls) <= 11
+
+
+def test_one_token_listed_alone_does_not_turn_the_others_to_votes(server):
+    server.script(server.top({"1": 1.0}), server.top({"1": 0.75, "2": 0.25}))
+    found = model(server, votes=1).choose(chats(20), ["1", "2"])
+    assert [choice.source for choice in found] == ["hard"] + ["logprobs"] * 19
+
+
 def test_the_completions_interface_sends_plain_text_and_reads_its_own_logprobs(server):
     logprobs = {"tokens": [" 1"], "top_logprobs": [{" 1": -0.2876820724517809, "2": -1.3862943611}]}
     server.script(server.reply({"choices": [{"text": " 1", "logprobs": logprobs}]}))

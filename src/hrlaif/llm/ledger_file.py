@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS batched (
   key TEXT PRIMARY KEY, tag TEXT NOT NULL, kind TEXT NOT NULL, request TEXT NOT NULL, most REAL);
 """
+_IS_LEDGER = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'ledger'"
 _PASSING = ("full", "disk I/O", "locked", "readonly", "unable to open")
 _WAIT = "is the disk full, or held by another program, or protected? The same command goes on"
 _NAMES = (
@@ -72,6 +73,8 @@ def connect(path: Path, *, must_exist: bool = False) -> sqlite3.Connection:
         ) from None
     try:
         with telling(path):
+            if must_exist and not db.execute(_IS_LEDGER).fetchone():
+                raise DataError(f"{path} is no ledger: {_NAMES}")
             version = _prepared(db)
     except BaseException:
         db.close()

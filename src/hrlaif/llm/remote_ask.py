@@ -16,12 +16,10 @@ from hrlaif.llm.remote_parse import (
     read,
     why_not,
 )
-from hrlaif.llm.remote_server import CUT, NO_LOGPROBS, TOP, Endpoint, Question, Server
+from hrlaif.llm.remote_server import CUT, NO_LOGPROBS, TOP, TRIAL, Endpoint, Question, Server
 from hrlaif.llm.remote_verdict import opening, verdict
 from hrlaif.records import Chat, Choice, Completion, Unanswered, digest
 
-_TRIAL = 10
-"""Answers that tell whether a model answers at all."""
 _ROOM = 1000
 """A vote of so many tokens has room for thoughts before it."""
 _THOUGHTS = ("<think", "[THINK]", "<|channel|>analysis")
@@ -92,7 +90,7 @@ class Asker:
         yield range(begun)
         # Then a few, as long as it is not known that it names labels and does not think.
         unknown = self.server.logprobs is not False and self.server.thoughts >= 0
-        tried = min(count, begun + _TRIAL - self.server.thoughts) if unknown else begun
+        tried = min(count, begun + TRIAL - self.server.thoughts) if unknown else begun
         yield range(begun, tried)
         yield range(tried, count)
 
@@ -156,7 +154,7 @@ class Asker:
         # An answer that says nothing does not say either whether there are log-probabilities.
         said = answer.positions or answer.text.strip() or answer.finish_reason == "length"
         if said and self.server.logprobs is None:
-            self.server.logprobs = bool(answer.positions and answer.positions[0].probabilities)
+            self.server.listed(len(answer.positions[0].probabilities) if answer.positions else 0)
         if found is None:
             return None
         mass = sum(found)
@@ -187,10 +185,10 @@ class Asker:
         if self.server.thoughts < 0 or self.vote_tokens >= _ROOM:
             return True
         self.server.thoughts += 1
-        if self.server.thoughts >= _TRIAL:
+        if self.server.thoughts >= TRIAL:
             tell = "extra_body: {chat_template_kwargs: {enable_thinking: false}}"
             raise ModelError(
-                f"{self.endpoint.name} began {_TRIAL} answers with a thought, where a label was to "
+                f"{self.endpoint.name} began {TRIAL} answers with a thought, where a label was to "
                 f"be: tell it not to think, as in {self._judge(tell)}; where it cannot be told, "
                 "let it answer after its thoughts, with votes: 1, vote_tokens: 4000"
             )
@@ -212,7 +210,7 @@ class Asker:
         ]
         raws: list[Raw] = []
         # A few go alone, as long as it is not known that votes say something.
-        alone = 0 if self.server.cut_votes < 0 else _TRIAL
+        alone = 0 if self.server.cut_votes < 0 else TRIAL
         for part in (questions[:alone], questions[alone:]):
             told = self._asked(part)
             self._stop_where_all_are_cut(told, choices)
@@ -229,7 +227,7 @@ class Asker:
             self.server.cut_votes = -1
             return
         self.server.cut_votes += len(cut)
-        if self.server.cut_votes >= _TRIAL:
+        if self.server.cut_votes >= TRIAL:
             more = f"vote_tokens: {max(4000, 4 * self.vote_tokens)}, votes: 1"
             raise ModelError(
                 f"{self.endpoint.name} wrote {self.vote_tokens} tokens {self.server.cut_votes} "

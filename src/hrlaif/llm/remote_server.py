@@ -20,6 +20,8 @@ from hrlaif.records import Unanswered
 TOP = 20
 """Likeliest tokens asked for at each position; servers that cap lower get `TOP_CAPPED`."""
 TOP_CAPPED = 5
+TRIAL = 10
+"""Answers that tell whether a model answers at all."""
 LONGEST_WAIT = 60.0
 """Seconds: a server may not hold a run for longer, whatever its Retry-After says."""
 NO_LOGPROBS = Unanswered(reason="the server gives no log-probabilities")
@@ -135,6 +137,8 @@ class Server:
     top: int = TOP
     logprobs: bool | None = None
     """Whether it gives log-probabilities; None before it was asked."""
+    drawn_alone: int = 0
+    """Answers that listed the drawn token and no other."""
     cut_votes: int = 0
     """Votes that used up their tokens and said nothing; -1 once one has said something."""
     thoughts: int = 0
@@ -166,6 +170,15 @@ class Server:
             # One of `extra_body` goes before ours.
             adapted.setdefault("max_completion_tokens", adapted.pop("max_tokens"))
         return {name: value for name, value in adapted.items() if name not in self.dropped}
+
+    def listed(self, tokens: int) -> None:
+        """Learns from an answer that listed so many tokens whether it gives log-probabilities.
+
+        One that is all but certain may be listed alone now and then; always, it tells nothing.
+        """
+        self.drawn_alone += tokens == 1
+        if tokens != 1 or self.drawn_alone >= TRIAL:
+            self.logprobs = tokens > 1
 
     def refused(self, raw: str, sent: dict[str, Any]) -> Refusal:
         """Why it rejected this body with a 400; `adapted` when another try can go better."""
