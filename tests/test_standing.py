@@ -101,13 +101,17 @@ def test_the_command_that_began_to_redo_a_stage_keeps_its_checkpoints_when_it_go
     assert ("policy: what was begun is deleted" in said) is not kept
 
 
-def test_a_dry_run_of_a_redo_that_was_stopped_counts_what_is_left_of_it(tmp_path, hrlaif):
+def test_a_dry_run_of_a_redo_that_was_stopped_counts_what_is_left_of_it(
+    tmp_path, hrlaif, monkeypatch
+):
     config = Config.parse(SMALL)
     redone_and_stopped(tmp_path, config)
     (tmp_path / "config.yaml").write_text(json.dumps(SMALL))
 
     def found(name):
-        done = hrlaif("run", tmp_path, "--dry-run", "--redo", name, "--json")
+        given = ("run", str(tmp_path), "--dry-run", "--redo", name, "--json")
+        monkeypatch.setattr("sys.argv", ["hrlaif", *given])
+        done = hrlaif.here(*given)
         return [stage["state"] for stage in json.loads(done.stdout)["stages"]][4:6]
 
     assert found("policy") == ["done", "begun"]
