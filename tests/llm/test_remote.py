@@ -359,11 +359,15 @@ def test_a_judge_that_thinks_where_a_label_is_to_be_is_stopped_after_ten(server,
 
 
 def test_thoughts_are_counted_over_all_questions_of_a_judge_and_end_with_one_label(server):
-    server.answer = lambda body, n: server.top(THOUGHT if n < 9 else {"1": 0.9, "2": 0.1})
+    def answer(body, n):
+        thinks = int(body["messages"][-1]["content"]) < 9
+        return server.top(THOUGHT if thinks else {"1": 0.9, "2": 0.1})
+
+    server.answer = answer
     answers = [
         choice
-        for part in range(4)
-        for choice in model(server).choose([Chat.user(f"{part}/{n}") for n in range(5)], ["1", "2"])
+        for part in range(0, 20, 5)
+        for choice in model(server).choose([Chat.user(str(part + n)) for n in range(5)], ["1", "2"])
     ]
     assert [answer.mass < 1e-6 for answer in answers] == [True] * 9 + [False] * 11
 
