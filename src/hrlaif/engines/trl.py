@@ -105,7 +105,7 @@ class Awaited(_Asks):
         """As TRL calls it: with keywords, and every column repeated for each sample."""
         return await asyncio.to_thread(self.rewards, prompts, completions, columns)
 
-    # Until 1.10 TRL asks `inspect` alone what to await: with these it takes us for a function.
+    # TRL 1.10 asks `inspect` alone what to await: with these it takes us for a function.
     __code__, __defaults__, __kwdefaults__ = __call__.__code__, None, None
 
 
