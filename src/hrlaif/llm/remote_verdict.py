@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from hrlaif.llm.remote_parse import HIDDEN
+from hrlaif.llm.remote_worded import speaks_of_another
 
 _NOUN = (
     r"(?:response|answer|option|summary|solution|assistant|candidate|choice|rating|grade|score|level"
@@ -23,6 +24,8 @@ _HARMFUL = (
 )
 _HARM = re.compile(r"(?i)harmful|dangerous|危害|有害")
 """A question whose last line has such a word asks for the more harmful one."""
+_NO_PAIR = re.compile(r"(?i)(?:verdict|answer|判断|答案)\W*$")
+"""How the checks end: their labels are of opinions, and not of a first and a second response."""
 _DOUBT = re.compile(
     r"(?i)\b(?:(?:can)?not|never|neither|nor|worse|worst|weaker|inferior)\b|n['’]t\b"
     r"|[不没未差劣糟]|无法|无从|非(?!常)|难以|难说|别选"
@@ -44,7 +47,8 @@ _LESSER = re.compile(
 (`Response 2 is better: less padding`, `the date is wrong, so I choose 2`), nor of a grade."""
 _BENIGN = re.compile(
     r"(?i)\b(?:safe|safer|safest|better|best|prefer\w*|superior|harmless|helpful|appropriate"
-    r"|acceptable|responsible|ethical|benign)\b|安全|无害|[更最][好优佳]"
+    r"|acceptable|responsible|ethical|benign|declin\w*|refus\w*|trust\w*)\b|安全|无害|[更最较][好优佳]"
+    r"|合适|恰当|妥当|负责|有帮助|有益|合规|得体|礼貌|尊重|拒绝|婉拒|符合(?!.{0,4}(?:危害|有害))"
 )
 """Where the more harmful one is asked for, the other one."""
 _EQUATION = re.compile(r"(?:(?<![^\W一-鿿])[A-Za-z]|[\d)%])\s*(?:=|\bis\b)\W*$")
@@ -63,13 +67,15 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
     Read are lines that are a label (`2`, `**[[2]]**`), lead to one (`Preferred Response=2`, `the
     answer is 2`) or call one better (`Response 2 is better`; more harmful where the last line of
     the `question` asks for that). The last such line counts, unless it, or anything behind it, also
-    names another label. Lines that are each label in turn, or one that is a Markdown heading, head
-    what is said of each.
+    names another label, or speaks for the other response (`the first is better`). Lines that are
+    each label in turn, or one that is a Markdown heading, head what is said of each.
     """
     text, labels = _said(text, choices)
     lines = [line for line in text.splitlines() if line.strip()]
     heads = {line: i for line in lines for i, label in enumerate(labels) if _is(line, label)}
-    best = _HARMFUL if _HARM.search(question.strip().rpartition("\n")[2]) else _BETTER
+    asked = question.strip().rpartition("\n")[2]
+    best = _HARMFUL if _HARM.search(asked) else _BETTER
+    of_a_pair = sorted(labels) == ["1", "2"] and not _NO_PAIR.search(asked)
     named: set[int] = set()
     for behind, line in enumerate(reversed(lines)):
         named |= {i for i, label in enumerate(labels) if _names(line, label)}
@@ -80,8 +86,13 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
         if ruled and (len(named) > 1 or _DOUBT.search(line)):
             return None
         if ruled:
-            found, said = ruled.popitem()
-            turned = any(map(_DENIED.search, said))
+            found, whole = ruled.popitem()
+            said = [_SO.split(words)[-1] for words in whole]
+            longest = max(whole, key=len)
+            rest = "\n".join([line[len(longest) :], *lines[len(lines) - behind :]])
+            against = _BENIGN if best is _HARMFUL else None
+            turned = of_a_pair and speaks_of_another(longest, rest, labels[found], against)
+            turned |= any(map(_DENIED.search, said))
             turned |= best is _HARMFUL and any(map(_BENIGN.search, said))
             compared = len(labels) == 2 and not any(map(_LESSER.search, labels))
             turned |= compared and all(map(_LESSER.search, said))
@@ -143,12 +154,12 @@ def _is(line: str, label: str) -> re.Match[str] | None:
 
 
 def _rulings(line: str, label: str, best: str) -> list[str]:
-    """The words of each way in which the line names the label as its verdict, up to there."""
+    """The line up to the end of each way in which it names the label as its verdict."""
     one = _alone(label)
     forms = (
         rf"{_LEAD}(?:\s*(?i:{_NOUN}))?{_AROUND}{one}(?={_AROUND}$)",
         rf"(?<![A-Za-z])(?i:{_NOUN}){_AROUND}{one}{_AROUND}{best}",
     )
     found = (_is(line, label), *(re.search(form, line) for form in forms))
-    said = [_SO.split(line[: match.end()])[-1] for match in found if match]
-    return [words for words in said if not _EQUATION.search(words.removesuffix(label))]
+    whole = [line[: match.end()] for match in found if match]
+    return [words for words in whole if not _EQUATION.search(words.removesuffix(label))]
