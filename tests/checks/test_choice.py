@@ -210,6 +210,34 @@ def test_ten_options_that_stand_only_in_the_text_are_letters(text, reference, pa
     assert found.passed is passed
 
 
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ("The answer is A.\n\nExplanation: I is correct because of this. II is incorrect.", True),
+        ("**Answer: A**\n\nStatement I is correct; statement II is false.", True),
+        ("A, because only I is correct.", True),
+        ("Option A: I is correct", True),
+        ("选A。I是正确的，II是错误的。", True),
+        ("A\n\n解析：I正确，II错误。", True),
+        ("I. True\nII. False\n\nA", True),
+        (
+            "Let's see.\n\nI. All squares: true.\n\nII. All rectangles: false.\n\n**A. I only**",
+            True,
+        ),
+        ("C, I is correct and II is correct.", False),
+        ("Statement I is true. So, only I.", None),
+        ("I, as an AI, think that this is a matter of taste.", None),
+    ],
+)
+def test_the_number_of_a_statement_is_no_option(text, passed):
+    statements = "I. All squares are rectangles.\nII. All rectangles are squares.\n\n"
+    question = f"Which is true?\n{statements}A. I only\nB. II only\nC. Both\nD. Neither"
+    turns = (Message(role="user", content=question),)
+    prompt = Prompt(id="q", messages=turns, reference_answer="A")
+    (found,) = ChoiceLetter().check([Response(prompt=prompt, text=text)], None)
+    assert found.passed is passed
+
+
 def test_an_answer_that_is_no_option_leaves_what_stands_before_it_unread():
     found = verdict("Option A covers mass. Therefore the answer is (J).", "A")
     assert (found.passed, found.reason) == (None, "no option named")
@@ -231,6 +259,7 @@ TEN = ("iron", "gold", "tin", "lead", "zinc", "neon", "argon", "helium", "xenon"
     [
         ("I think B is correct.", ["B"]),
         ("I think gold is correct.", ["B"]),
+        ("I, as an AI, think B is correct.", ["B"]),
         ("I is correct.", ["I"]),
         ("A closer look shows that J is correct.", ["J"]),
         ("I or J is correct.", ["I", "J"]),

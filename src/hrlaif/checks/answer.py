@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import final
 
-from hrlaif.checks.choice import IN_PROMPT, ChoiceLetter
+from hrlaif.checks.choice import ChoiceLetter
 from hrlaif.checks.number import Number
+from hrlaif.checks.options import IN_PROMPT
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Prompt, Response, Verdict
 from hrlaif.settings import Settings

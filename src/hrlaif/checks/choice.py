@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import ClassVar, final
 
 from hrlaif.checks.cut import CUT, ended, settled
+from hrlaif.checks.options import known_letters, plain, wanted_letter
 from hrlaif.checks.rejected import NO, rejecting
 from hrlaif.checks.supposed import without_supposed
-from hrlaif.checks.text import ending, normal
+from hrlaif.checks.text import ending
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
-from hrlaif.records import Prompt, Response, Verdict
+from hrlaif.records import Response, Verdict
 from hrlaif.settings import Settings
 
 # A letter in its usual dress: B, (B), [B], <B>, 'B'. A lower-case one only where it stands alone.
@@ -94,10 +95,8 @@ _REJECTED = rejecting(
 _MARK = re.compile(
     r"(?:\banswer\b|答案)[^\n]{0,20}?(?:\bis\b|[:=]|是|为)\s*(?=([^\n]{1,300}))", re.I
 )
-IN_PROMPT = re.compile(r"(?<!\w)\(?([A-J])[).:](?=\s)")
-"""The letter of an option that a prompt's text lists."""
-_PRONOUN = re.compile(r"I[,;]?\s+(?!(?:is|or|and|because|since|as)\b)[a-z]")
-_DRESS = re.compile(r"[*`_\"“”]")
+_PRONOUN = re.compile(r"I(?:[,;]|(?!\s+as\b))\s+(?!(?:is|or|and|because|since)\b)[a-z]")
+_STATEMENT = re.compile(r"I\s+is\b")
 
 
 @final
@@ -119,9 +118,9 @@ class ChoiceLetter(Settings):
             reason = MISSING
         elif reference is not None:
             evidence = {"reference": reference}
-            wanted = _wanted(reference, choices)
+            wanted = wanted_letter(reference, choices)
             cut = response.finish_reason == "length"
-            known = _known(response.prompt)
+            known = known_letters(response.prompt)
             letters = chosen_letters(response.text, choices, known=known, cut=cut)
             nothing = CUT if cut else "no option named"
             reason = "more than one option named" if letters else nothing
@@ -141,17 +140,6 @@ class ChoiceLetter(Settings):
         )
 
 
-def _known(prompt: Prompt) -> set[str]:
-    """The letters of its options: of `choices`, else A to H and those that its text lists.
-
-    `I` is a word, so it is no option unless it is listed, or is the reference.
-    """
-    if prompt.choices:
-        return {chr(65 + n) for n in range(len(prompt.choices))}
-    listed = {found for m in prompt.messages for found in IN_PROMPT.findall(m.content)}
-    return {*"ABCDEFGH", *listed, _wanted(prompt.reference_answer or "", ()) or "A"}
-
-
 def chosen_letters(
     text: str, choices: Sequence[str], *, known: set[str] | None = None, cut: bool = False
 ) -> list[str]:
@@ -160,17 +148,17 @@ def chosen_letters(
     `known` are the letters that are options (as many as `choices`, else A to H). Of a response that
     was cut at its token limit, only a marked answer that is closed counts.
     """
-    text = _plain(ending(text))
+    text = plain(ending(text))
     known = known or {chr(65 + n) for n in range(len(choices) or 8)}
     if cut:
         text = _until_answer(text, known)
-    shown = [_plain(choice).strip(" .").lower() for choice in choices]
+    shown = [plain(choice).strip(" .").lower() for choice in choices]
     told, agrees = _own_words(text, shown)
     stated = [
         match
         for pattern in _STATED
         for match in pattern.finditer(told)
-        if _of(match) in known or pattern in _MARKED
+        if _of(match) in known or (pattern in _MARKED and not _is_said_of(match, told))
         if not _is_a_word(match, told, shown)
     ]
     if stated:
@@ -202,12 +190,6 @@ def _until_answer(text: str, known: set[str]) -> str:
     return settled(text, ended(text.replace("}", "\n"), max(ends))) if ends else ""
 
 
-def _plain(text: str) -> str:
-    """Without the dress that says nothing: bold, code, quotes, answer tags."""
-    text = normal(text).replace("<answer>", "\nanswer: ").replace("</answer>", "\n")
-    return _DRESS.sub("", text)
-
-
 def _with_others(match: re.Match[str], text: str, known: set[str]) -> list[str]:
     """The letter of a match, and those that "or", "and" or a comma joins to it."""
     found = {_of(match)}
@@ -231,6 +213,11 @@ def _is_a_word(match: re.Match[str], text: str, shown: Sequence[str]) -> bool:
     if _PRONOUN.match(text, begin):
         return True
     return any(len(o) > 1 and text[begin : begin + len(o)].lower() == o for o in shown)
+
+
+def _is_said_of(match: re.Match[str], text: str) -> bool:
+    """Whether a numbered statement begins there, and no letter: "Option A: I is correct"."""
+    return _STATEMENT.match(text, match.start(match.lastgroup or 0)) is not None
 
 
 def _held(text: str, shown: Sequence[str]) -> list[str]:
@@ -281,17 +268,3 @@ def _own_words(text: str, shown: Sequence[str]) -> tuple[str, bool]:
 
 def _alone(pattern: str) -> str:
     return rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])"
-
-
-def _wanted(reference: str, choices: Sequence[str]) -> str | None:
-    """The letter that a reference means: `B`, `(b)`, or the option's own text.
-
-    None where it is no option, or is the letter of one and the text of another.
-    """
-    plain = _plain(reference).strip()
-    texts = [_plain(choice).strip() for choice in choices]
-    by_text = chr(65 + texts.index(plain)) if texts.count(plain) == 1 else None
-    letter = plain.strip("()[].: ").upper()
-    if not re.fullmatch("[A-J]", letter) or ord(letter) - 65 >= (len(choices) or 10):
-        return by_text
-    return None if by_text not in (None, letter) else letter
