@@ -62,6 +62,7 @@ def test_what_is_said_after_a_thought_is_the_answer_also_where_the_thought_is_lo
         "The answer is 37. So the final answer",
         r"\boxed{37} or",
         "The answer is 12. Again: the answer is approx. 3",
+        "If weeks were meant, the answer would be 41. Days are",
         "37",
         "答案是3",
         "答案是41。不对",

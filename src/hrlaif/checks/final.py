@@ -20,9 +20,16 @@ from hrlaif.checks.clauses import (
     without_reason,
 )
 from hrlaif.checks.cut import CUT
-from hrlaif.checks.marks import MOST_CHARACTERS, Span, marked, until_answer, weakly_marked
+from hrlaif.checks.marks import (
+    MOST_CHARACTERS,
+    Span,
+    marked,
+    says_one,
+    until_answer,
+    weakly_marked,
+)
 from hrlaif.checks.numbers import Percent, numbers_in
-from hrlaif.checks.plain import SYMBOLIC, read
+from hrlaif.checks.plain import read
 from hrlaif.checks.rejected import rejecting
 from hrlaif.checks.rounded import Twin
 from hrlaif.checks.spelled import begins_with_a_large_one, is_a_number_alone, spelled
@@ -114,8 +121,8 @@ def _told(spans: Sequence[Span]) -> Span | None:
     """The first of these that says a number or an expression; a box says one in any case."""
     for span in spans:
         sentence = _SENTENCE_END.split(span.text)[0]
-        told = sentence if not span.full and _says_one(sentence) else span.text
-        if _says_one(told):
+        told = sentence if not span.full and says_one(sentence) else span.text
+        if says_one(told):
             told = told if numbers_in(told) and not begins_with_a_large_one(told) else spelled(told)
             return _result(span._replace(text=told))
         if span.full:
@@ -186,10 +193,6 @@ def _equation(sentence: str) -> Span:
         return _rounded(Span(sentence, first=False))
     span = Span(result, head + equals)
     return _rounded(span) if _ROUNDED.search(result) else _after_equation(span)
-
-
-def _says_one(text: str) -> bool:
-    return bool(SYMBOLIC.search(text) or numbers_in(text) or numbers_in(spelled(text)))
 
 
 def _rounded(span: Span) -> Span:

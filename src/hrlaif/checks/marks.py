@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hrlaif.checks.cut import ended, settled
-from hrlaif.checks.plain import SEVERAL
+from hrlaif.checks.numbers import numbers_in
+from hrlaif.checks.plain import SEVERAL, SYMBOLIC
 from hrlaif.checks.rejected import NO
+from hrlaif.checks.spelled import spelled
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _SAYS = (
@@ -45,7 +47,17 @@ _IN_THE_LAST_LINE = (
 )
 # "The answer would be 84 if both sides were counted" says what it is not.
 _WOULD = re.compile(r"\b(?:would|could|might)\b|^就?[会将]", re.IGNORECASE)
-_IF = re.compile(r"\b(?:if|unless)\b|如果|假如|要是|除非", re.IGNORECASE)
+_IF = re.compile(
+    r"\b(?:if|unless)\b|\bhad\s+(?:it|there|they|s?he|the)\b|如果|假[如设]|要是|除非|倘?若(?!干)",
+    re.IGNORECASE,
+)
+# So does "if you count weekly, the answer is 63", unlike "if each holds 3", "if we add the tax".
+_READ_OTHERWISE = re.compile(
+    r"\b(?:count(?:s|ed|ing)?|means?|meant|interpret\w*|intend\w*|instead|includ\w*|exclud\w*"
+    r"|consider\w*|treat\w*|ask(?:s|ed|ing)?)\b|按|[计都]算|理解|考虑|指的?是|[包不]含|包括",
+    re.IGNORECASE,
+)
+_ONES_OWN = re.compile(r"\d|\b(?:I|we|s?he|they)\b|[我他她]", re.IGNORECASE)
 _BREAK = re.compile(r"[.!?;](?=\s)|[\n。；！？]")
 _ASIDE = re.compile(r"\d[^()]*\([^()]*$")
 _BEFORE = re.compile(
@@ -71,16 +83,23 @@ class Span(NamedTuple):
     """It is a box: nothing but the answer stands there."""
     doubt: str = ""
     """Why it is no answer, whatever it says."""
+    supposed: bool = False
+    """It may say what the answer would be if something else were so."""
 
 
 def marked(text: str) -> list[Span]:
-    """What stands behind the marks of an answer, the last one first."""
+    """What stands behind the marks of an answer, the last one first.
+
+    What is only supposed comes last, if the sentence of another mark says an answer.
+    """
     return [span for _, span in _placed(text)]
 
 
 def until_answer(text: str) -> str:
     """A text that was cut, up to the end of its last marked answer; "" if that may have gone on."""
     for place, span in _placed(text)[:1]:
+        if span.supposed:
+            break
         return settled(text, place + len(span.text) + 1 if span.full else ended(text, place))
     return ""
 
@@ -93,7 +112,16 @@ def weakly_marked(line: str) -> list[Span]:
 
 
 def _placed(text: str) -> list[tuple[int, Span]]:
-    return sorted([*_boxes(text), *_marks(text)], key=lambda mark: -mark[0])[:_MOST_MARKS]
+    found = sorted([*_boxes(text), *_marks(text)], key=lambda mark: -mark[0])[:_MOST_MARKS]
+    sure = [mark for mark in found if not mark[1].supposed]
+    if any(span.full or says_one(_BREAK.split(span.text)[0]) for _, span in sure):
+        return [*sure, *(mark for mark in found if mark[1].supposed)]
+    return found
+
+
+def says_one(text: str) -> bool:
+    """Whether a number, in digits or in words, or an expression stands there."""
+    return bool(SYMBOLIC.search(text) or numbers_in(text) or numbers_in(spelled(text)))
 
 
 def _boxes(text: str) -> Iterator[tuple[int, Span]]:
@@ -117,17 +145,19 @@ def _boxes(text: str) -> Iterator[tuple[int, Span]]:
 def _marks(text: str) -> Iterator[tuple[int, Span]]:
     for pattern in _MARKED:
         for match in pattern.finditer(text):
-            if not _supposes(text, match):
-                yield match.end(), Span(match[1])
+            yield match.end(), Span(match[1], supposed=_supposes(text, match))
     for match in _BEFORE.finditer(text):
         begin = match.start()
         yield begin, Span(match[1], text[max(0, begin - _MOST_BEFORE) : begin])
 
 
 def _supposes(text: str, mark: re.Match[str]) -> bool:
-    """Whether a mark says what the answer would be if something else were so."""
+    """Whether a mark may say what the answer would be if something else were so."""
     begin, end = mark.span()
-    if not _WOULD.search(mark[0]) and not _WOULD.match(mark[1]):
-        return False
     before = _BREAK.split(text[max(0, begin - MOST_CHARACTERS) : begin])[-1]
-    return _IF.search(before + _BREAK.split(text[end : end + MOST_CHARACTERS])[0]) is not None
+    if _WOULD.search(mark[0]) or _WOULD.match(mark[1]):
+        after = _BREAK.split(text[end : end + MOST_CHARACTERS])[0]
+        return _IF.search(before + after) is not None
+    condition = _IF.search(before)
+    said = before[condition.end() :] if condition else ""
+    return _READ_OTHERWISE.search(said) is not None and not _ONES_OWN.search(said)
