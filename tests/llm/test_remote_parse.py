@@ -36,6 +36,10 @@ FORMS += (
     "更好的回答：{}",
     "答案为{}",
 )
+FORMS += ("The better response is **Response {}**.", "Preferred response: **Response {}**")
+FORMS += ("最终答案：**回答 {}**", "<answer>{}</answer>", "<answer>\n{}\n</answer>")
+FORMS += (r"\boxed{{\text{{{}}}}}", "不过，回答{}更好。", "两个回答都不错，但回答{}更好。")
+FORMS += ("回答{}与另一个的差别在于更准确，因此回答{}更好。",)
 FORMS += ("解答{}的推理更好。", "毫无疑问，摘要{}明显更好", "相比之下，选项{}更优。")
 FORMS += ("[THINK]I choose 1, no, 2.[/THINK]{}", "答案：{}\n\n第1步和2个例子都对")
 FORMS += ("<|channel|>analysis<|message|>1 or 2?<|end|><|channel|>final<|message|>{}",)
@@ -45,10 +49,11 @@ FORMS += ("<think>1 or 2? 1, no, 2.</think>{}", "Because of this.\n\nAnswer: {}"
 @given(st.sampled_from(FORMS), st.sampled_from(PAIR), st.sampled_from(["", "​", "\n", " \n\n"]))
 def test_every_surface_form_is_read_and_swapping_the_labels_swaps_the_verdict(form, label, tail):
     other = "2" if label == "1" else "1"
-    said = verdict(form.format(label) + tail, PAIR)
+    text, of_other = (form.replace("{}", one).format() + tail for one in (label, other))
+    said = verdict(text, PAIR)
     assert said == PAIR.index(label)
-    assert verdict(form.format(label) + tail, PAIR[::-1]) == 1 - said
-    assert verdict(form.format(other) + tail, PAIR) == 1 - said
+    assert verdict(text, PAIR[::-1]) == 1 - said
+    assert verdict(of_other, PAIR) == 1 - said
 
 
 @given(
@@ -112,7 +117,11 @@ def test_exchanging_the_labels_in_any_text_exchanges_the_verdict(text):
         "Response 1 is anything but better.",
         "[THINK]\n1",
         "<|channel|>analysis<|message|>The answer is 1",
+        "It is not <answer>1</answer>",
+        "I know what it is. Response 1 ends well. Response 2",
         "我不选1",
+        "回答1不过分，也不更好",
+        "回答1差，不过更短",
         "回答1没有更好",
         "回答1并非更好",
         "无法选择1",
@@ -384,9 +393,17 @@ def test_a_long_run_of_marks_takes_no_longer_than_its_length():
     for line in lines:
         assert verdict(line, PAIR) is None
         assert verdict(line, GRADES) is None
+    assert time.process_time() - begun < 2
+    assert verdict("**" * 5_000 + "Response **2**", PAIR) == 1
+
+
+def test_a_long_run_of_words_takes_no_longer_than_its_length():
+    begun = time.process_time()
+    marks = "*" * 30_000
+    for line in (f"is{marks}x", f"is response{marks}x", f"is{' ' * 30_000}x"):
+        assert verdict(line, PAIR) is None
     for words in ("两个" * 15_000, "没有第一个" * 6_000, "the first not " * 3_000):
         assert verdict(f"{words}错，答案是12", PAIR) is None
         verdict(f"答案是1。\n{words}", PAIR)
         verdict(f"{words}答案是1", PAIR)
     assert time.process_time() - begun < 2
-    assert verdict("**" * 5_000 + "Response **2**", PAIR) == 1

@@ -28,7 +28,7 @@ _NO_PAIR = re.compile(r"(?i)(?:verdict|answer|判断|答案)\W*$")
 """How the checks end: their labels are of opinions, and not of a first and a second response."""
 _DOUBT = re.compile(
     r"(?i)\b(?:(?:can)?not|never|neither|nor|worse|worst|weaker|inferior)\b|n['’]t\b"
-    r"|[不没未差劣糟]|无法|无从|非(?!常)|难以|难说|别选"
+    r"|[没未劣糟]|不(?![错仅但]|过(?!分))|差(?![别异距])|无法|无从|非(?!常)|难以|难说|别选"
 )
 """Anywhere in a line, it makes what that says unclear."""
 _DENIED = re.compile(
@@ -41,7 +41,7 @@ so I choose 2`, `Response 2 is better: it has no errors`). Chinese names what an
 first."""
 _LESSER = re.compile(
     r"(?i)\b(?:less|(?<!at )least|lesser|fewest|loser|losing|poorer|poorest|wrong|second best)\b"
-    r"|[更较最][少小低轻弱]|错"
+    r"|[更较最][少小低轻弱]|(?<!不)错"
 )
 """Of two, the one that is not meant; behind a verdict, or in the reasons before it, it says nothing
 (`Response 2 is better: less padding`, `the date is wrong, so I choose 2`), nor of a grade."""
@@ -54,7 +54,8 @@ _BENIGN = re.compile(
 _EQUATION = re.compile(r"(?:(?<![^\W一-鿿])[A-Za-z]|[\d)%])\s*(?:=|\bis\b)\W*$")
 """Before a label: `x = 2` is a result of the task, and no verdict."""
 _SO = re.compile(r"(?i)[.;!]\s|[。;!]|,\s*(?:and\s+)?(?:(?:so|thus|hence|therefore)\b|所以|因此)")
-_AROUND = r"[\s\"'`*_~#()\[\]{}<>.|$\\“”‘’「」【】。!]*"
+_DRESS = r"[\s\"'`*_~#()\[\]{}<>|$\\“”‘’「」【】]*"
+_AROUND = rf"{_DRESS[:-2]}.。!]*"
 _THOUGHT = re.compile(
     r"(?s)(?:<think>|\[THINK\]|<\|channel\|>analysis)"
     r".*?(?:</think>|\[/THINK\]|<\|channel\|>final<\|message\|>|$)"
@@ -115,12 +116,14 @@ def opening(text: str, choices: Sequence[str]) -> int | None:
 
 
 def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
-    """What comes after the thoughts, without a box, or the scale behind a grade; and the labels.
+    """What comes after the thoughts, without box, tag or the scale behind a grade; and the labels.
 
     A chat template may have opened the thoughts before the answer.
     """
     text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
     text = re.split(r"</think>|\[/THINK\]", _THOUGHT.sub("", text))[-1]
+    text = re.sub(r"(?i)</?answer>", "", text)
+    text = re.sub(r"\\(?:text(?:bf)?|math(?:rm|bf))\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", text)
     labels = [unicodedata.normalize("NFKC", choice).strip() for choice in choices]
     if len(labels) > 2:
@@ -157,7 +160,7 @@ def _rulings(line: str, label: str, best: str) -> list[str]:
     """The line up to the end of each way in which it names the label as its verdict."""
     one = _alone(label)
     forms = (
-        rf"{_LEAD}(?:\s*(?i:{_NOUN}))?{_AROUND}{one}(?={_AROUND}$)",
+        rf"{_LEAD}(?:{_DRESS}(?i:{_NOUN}))?{_AROUND}{one}(?={_AROUND}$)",
         rf"(?<![A-Za-z])(?i:{_NOUN}){_AROUND}{one}{_AROUND}{best}",
     )
     found = (_is(line, label), *(re.search(form, line) for form in forms))
