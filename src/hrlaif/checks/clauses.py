@@ -67,6 +67,13 @@ _RESULTS = re.compile(
 _NUMBER = re.compile(r"[-+$€£¥\s]*[\d.,/]*\d")
 _SO_ZH = re.compile(r"所以|因此")
 _RESULTS_ZH = re.compile(r"[共剩答得即需还总]|结果|等于|就是|只[有要]|因为|由于|其中")
+# A clause of only these is no result: "3小时后", "第5秒", "2号车厢", "48除以6", "如果买3支".
+_CIRCUMSTANCE_ZH = re.compile(
+    r"^(?:\W*[当在][^得]*|[^是为有要需用花得]*)(?:后|(?<!小)时|中|内|前|(?<!时)间|(?<!\d)里)\W*$"
+    r"|^\W*(?:若|如果|当)|\d\s*(?:除以|乘以|减去|加上)\s*\d+\W*$"
+    r"|^\W*(?:第\d+(?:天|年|秒|周|次|小时|分钟|个?月|季度)|\d{4}年|\d+(?:月份?|号\w{0,3}))\W*$"
+)
+_SAME_AGAIN_ZH = re.compile(r"\W*(?:即|也就是|或)")
 _IN_BRACKETS = re.compile(r"\([^()]*$")
 _DASH = re.compile(r"-\s")
 
@@ -109,7 +116,12 @@ def says_another(sentence: str) -> bool:
     told = [clause for clause in COMMA.split(drawn) if numbers_in(clause)]
     if len(told) < 2 or "=" in drawn or _RESULTS_ZH.search(told[-1]):
         return False
-    return numbers_in(told[-1])[-1] != numbers_in(told[-2])[-1]
+    *_, before, last = told
+    if not _SAME_AGAIN_ZH.match(last) and _CIRCUMSTANCE_ZH.search(before):
+        return False
+    if "每" in before and len(numbers_in(last)) > 1:
+        return False  # "每箱12瓶,5箱是60瓶"
+    return numbers_in(last)[-1] != numbers_in(before)[-1]
 
 
 def qualifies(between: str, rest: str) -> bool:
