@@ -243,6 +243,29 @@ def test_an_answer_that_is_no_option_leaves_what_stands_before_it_unread():
     assert (found.passed, found.reason) == (None, "no option named")
 
 
+def test_the_option_named_at_the_end_of_a_marked_sentence_is_the_choice():
+    germs = ("S. aureus", "Escherichia coli", "Salmonella", "Listeria")
+    assert verdict("The answer is E. coli, option B.", "B", germs).passed is True
+    assert verdict("The answer is E. coli (B).", "A", germs).passed is False
+    assert verdict("The answer is F = ma, which is option B.").passed is True
+    for text in ("Answer: E. Option A covers mass.", "The answer is E or option B.",
+                 "The answer is E because this is not in option B", "Answer: E\n(B)"):  # fmt: skip
+        assert verdict(text, "B").passed is None
+
+
+def test_a_letter_in_latex_brackets_is_read():
+    assert verdict(r"The answer is \(B\).").passed is True
+    assert verdict(r"So, \(C\).").passed is False
+    assert verdict(r"The answer is \(b\).").passed is True
+
+
+@pytest.mark.parametrize("reference", ["B. Paris", "(B) Paris", "B: Paris"])
+def test_a_reference_may_be_a_letter_with_its_text(reference):
+    assert verdict("Paris", reference).passed is True
+    assert verdict("Answer: A", reference).passed is False
+    assert verdict("Paris", reference.replace("Paris", "Rome")).passed is None
+
+
 def test_a_reference_that_is_no_option_or_two_is_not_checked():
     assert verdict("B", "E").reason == "no option fits the reference 'E'"
     grades = ("C", "G", "D", "A")

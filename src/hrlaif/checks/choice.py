@@ -18,13 +18,13 @@ from hrlaif.settings import Settings
 
 # A letter in its usual dress: B, (B), [B], <B>, 'B'. A lower-case one only where it stands alone.
 _LETTER = (
-    r"[(\[{<'‘「『【\s$]*(?-i:(?P<letter>[A-J])|(?P<small>[a-j])(?=\s*(?:[).,:;\]'}>]|$)))"
+    r"[(\[{<'‘「『【\s$\\]*(?-i:(?P<letter>[A-J])|(?P<small>[a-j])(?=\s*(?:[).,:;\]'}>\\]|$)))"
     r"(?!['A-Za-z0-9])"
 )
 _NOUN = r"(?:(?:the|clearly|therefore|definitely|likely|option|choice|letter|answer)\s+)*"
 _IS = r"(?:is|:|=|(?:would|should|must|will|has to) be|-(?=\s))"
 _IS_ZH = r"[】\]\s]*(?:应该?)?(?:是|为|选|:)*\s*(?:选项)?\s*"
-_ENDS = r"(?=[)\]}>'’」』】\s$]*(?:[.,!;:。，；]|$))"
+_ENDS = r"(?=[)\]}>'’」』】\s$\\]*(?:[.,!;:。，；]|$))"
 _TEXT = r"(?:(?!(?<!\w)[A-J](?![\w'])|\bis\b)[^.!?,;\n]){1,60}?"
 _SURELY = r"(?:clearly|definitely|certainly|probably|obviously|really|most likely)"
 _IS_RIGHT = (
@@ -91,6 +91,11 @@ _FIRST = 0xE000
 _REJECTED = rejecting(
     r"(?:[(\[]?(?-i:[A-J])(?![A-Za-z0-9'])[)\]]?(?:[\s.:(-]{1,4}[\ue000-\uf8ff]\)?)?"
     r"|[\ue000-\uf8ff])"
+)
+# "The answer is E. coli (B)", "is F = ma, which is option B": the sentence ends in its letter.
+_NAMED_BEHIND = re.compile(
+    r"\.?\s*(?=[a-z=+*/×])(?:(?!\b(?:or|and|because|since|as|but|not|unlike|than|if|while)\b|\.\s)"
+    r"[^\n!?;])*?(?:\b(?:[Oo]ption|[Cc]hoice)\s+\(?|\()([A-J])\)?[\s.]*(?:\n|$)"
 )
 _MARK = re.compile(
     r"(?:\banswer\b|答案)[^\n]{0,20}?(?:\bis\b|[:=]|是|为)\s*(?=([^\n]{1,300}))", re.I
@@ -165,7 +170,10 @@ def chosen_letters(
         # "The answer is B ... no, the answer is C": the last statement wins.
         last = max(stated, key=lambda m: m.end(m.lastgroup or 0))
         # "Option A covers mass. The answer is J", of four options: what it names it did not choose.
-        return _with_others(last, told, known) if _of(last) in known else _held(told, shown)
+        if _of(last) in known:
+            return _with_others(last, told, known)
+        named = _NAMED_BEHIND.match(told, last.end(last.lastgroup or 0))
+        return [named[1]] if named and named[1] in known else _held(told, shown)
     if agrees or cut:
         return []
     bare = {

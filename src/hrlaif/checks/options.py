@@ -11,6 +11,7 @@ from hrlaif.records import Prompt
 
 IN_PROMPT = re.compile(r"(?<!\w)\(?([A-J])[).:](?=\s)")
 """The letter of an option that a prompt's text lists."""
+_BOTH = re.compile(r"\(?([A-J])[).:]\s+(.+)")
 _DRESS = re.compile(r"[*`_\"“”]")
 
 
@@ -28,13 +29,15 @@ def known_letters(prompt: Prompt) -> set[str]:
 
 
 def wanted_letter(reference: str, choices: Sequence[str]) -> str | None:
-    """The letter that a reference means: `B`, `(b)`, or the option's own text.
+    """The letter that a reference means: `B`, `(b)`, the option's own text, or both: `B. Paris`.
 
     None where it is no option, or is the letter of one and the text of another.
     """
     said = plain(reference).strip()
     texts = [plain(choice).strip() for choice in choices]
     by_text = chr(65 + texts.index(said)) if texts.count(said) == 1 else None
+    if (both := _BOTH.fullmatch(said)) and by_text is None:
+        return both[1] if both[2] in texts[ord(both[1]) - 65 :][:1] else None
     letter = said.strip("()[].: ").upper()
     if not re.fullmatch("[A-J]", letter) or ord(letter) - 65 >= (len(choices) or 10):
         return by_text
