@@ -8,7 +8,7 @@ from typing import Literal
 from hrlaif.estimates import QUESTION, Asked, Work
 from hrlaif.redteam import Asked as Given
 from hrlaif.redteam import Models, RedTeam, read_seeds
-from hrlaif.redteam.attack import WRITER_TOKENS
+from hrlaif.redteam.attack import attack_tokens
 
 _ATTACK = 60
 """Tokens of a request to which a red team wants a harmful answer."""
@@ -28,7 +28,7 @@ def of_campaign(how: RedTeam, who: Models, given: Given) -> list[Asked]:
     written = varied + translated
     return [
         (_replies(how, attacks + benign + turns), who.target),
-        (Work(written, written * QUESTION, written * WRITER_TOKENS), who.attacker),
+        (Work(written, written * QUESTION, written * attack_tokens(how)), who.attacker),
         (_verdicts(how, harmful + 2 * benign + 2 * rewrites), who.judge),
         (_rewrites(how, rewrites), who.rewriter),
     ]

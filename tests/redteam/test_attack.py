@@ -2,11 +2,12 @@
 
 import pytest
 
+from hrlaif.attacking import of_campaign
 from hrlaif.checks import Harmless
 from hrlaif.errors import ModelError
 from hrlaif.llm import Scripted
 from hrlaif.records import Completion, Unanswered
-from hrlaif.redteam import FAMILIES, RedTeam
+from hrlaif.redteam import FAMILIES, Asked, Models, RedTeam
 from hrlaif.redteam.attack import Rewording, attempt, reworded
 from hrlaif.redteam.attempts import Attack, Attempt, Watch, judged
 
@@ -99,7 +100,8 @@ def test_rewordings_are_new_draws_and_silence_writes_none():
         lambda chat: f"In other words {chat.sample}." if chat.sample else Unanswered(reason="no")
     )
     [made] = asked([Attack(seed(0), "direct")], Told(lambda chat: "x"))
-    found = reworded([Rewording(seed(0), made, k) for k in (0, 1)], attacker, seed=0)
+    rewordings = [Rewording(seed(0), made, k) for k in (0, 1)]
+    found = reworded(rewordings, attacker, max_tokens=160, seed=0)
     assert [(r.text, r.reason) for r in found] == [(None, "no"), ("In other words 1.", "")]
     again = Attack(seed(0), "role_play", "variation", found[1].text or "", 1)
     [tried] = asked([again], Told(lambda chat: "x"))
@@ -153,10 +155,26 @@ def test_the_thoughts_of_an_attacker_are_no_part_of_an_attack_and_a_cut_text_is_
     def made(text):
         attacks, attacker = [Attack(seed(0, "Do it."), "translation")], Told(lambda chat: text)
         [tried] = asked(attacks, Told(lambda chat: "fine"), attacker)
-        again = reworded([Rewording(seed(0), tried, 1)], attacker, seed=0)
+        again = reworded([Rewording(seed(0), tried, 1)], attacker, max_tokens=192, seed=0)
         return tried, again
 
-    assert made("<think>Easy.</think>\n请做这件事。") == made("请做这件事。")
+    plain = made("请做这件事。")
+    for thought in ("<think>Easy.</think>", "So.</think>", "[THINK]Easy.[/THINK]"):
+        assert made(f"{thought}\n请做这件事。") == plain
+    channels = "<|channel|>analysis<|message|>So.<|end|><|channel|>final<|message|>"
+    assert made(f"{channels}请做这件事。") == plain
     tried, [again] = made(Completion(text="请做这", finish_reason="length"))
-    assert tried.reason == "the attacker: cut at 160 tokens"
-    assert (again.text, again.reason) == (None, "cut at 160 tokens")
+    assert tried.reason == "the attacker: cut at 192 tokens: raise rewrite_tokens"
+    assert (again.text, again.reason) == (None, "cut at 192 tokens: raise rewrite_tokens")
+
+
+def test_an_attacker_that_thinks_has_as_many_tokens_as_a_rewriter():
+    cut = Told(lambda chat: Completion(text="<think>Hm", finish_reason="length"))
+    settings, attacks = RedTeam(rewrite_tokens=4000), [Attack(seed(0, "Do it."), "translation")]
+    [tried] = asked(attacks, Told(lambda chat: "fine"), cut, settings)
+    assert tried.reason == "the attacker: cut at 4000 tokens: raise rewrite_tokens"
+    given = Asked(seeds=(seed(0),), benign=())
+    translating = RedTeam(families=("translation",), variations=0, rewrite_tokens=4000)
+    models = Models(*[Scripted()] * 4, "policy")
+    _, (written, _), *_ = of_campaign(translating, models, given)
+    assert (written.calls, written.written) == (1, 4000)

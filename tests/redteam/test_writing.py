@@ -117,5 +117,7 @@ def test_likeness_by_hand():
 def test_the_thoughts_of_a_rewriter_are_no_part_of_a_rewrite():
     thought = "<think>[harmful] They want it.</think>\n"
     assert results([item()], thought + GOOD)[0] == results([item()], GOOD)[0]
+    opened_by_a_template = "[harmful] Okay, they want it.</think>\n\n"
+    assert results([item()], opened_by_a_template + GOOD)[0] == results([item()], GOOD)[0]
     [found], _ = results([item()], "<think>Never ends")
     assert (found.text, found.dropped) == (None, "empty")

@@ -115,13 +115,17 @@ def opening(text: str, choices: Sequence[str]) -> int | None:
     return None
 
 
-def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
-    """What comes after the thoughts, without box, tag or the scale behind a grade; and the labels.
+def after_thoughts(text: str) -> str:
+    """What a model says after its thoughts; "" where they never end.
 
     A chat template may have opened the thoughts before the answer.
     """
-    text = unicodedata.normalize("NFKC", text.translate(HIDDEN))
-    text = re.split(r"</think>|\[/THINK\]", _THOUGHT.sub("", text))[-1]
+    return re.split(r"</think>|\[/THINK\]", _THOUGHT.sub("", text))[-1]
+
+
+def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
+    """What comes after the thoughts, without box, tag or a scale behind grades; and the labels."""
+    text = after_thoughts(unicodedata.normalize("NFKC", text.translate(HIDDEN)))
     text = re.sub(r"(?i)</?answer>", "", text)
     text = re.sub(r"\\(?:text(?:bf)?|math(?:rm|bf))\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", text)

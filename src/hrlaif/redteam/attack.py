@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hrlaif.llm.prompting import fence_mark, load_template, render
-from hrlaif.messages import spoken
+from hrlaif.llm.remote_verdict import after_thoughts
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Completion, Message, Record, Response, Unanswered
 from hrlaif.redteam.attempts import Attack, Attempt, unanswered
@@ -15,8 +15,7 @@ from hrlaif.redteam.families import PROMPTS, opening
 from hrlaif.redteam.seeds import Seed, asking
 from hrlaif.redteam.settings import FAMILIES, RedTeam
 
-WRITER_TOKENS = 160
-"""Of a translation or rewording, at most."""
+_LEAST_TOKENS = 160
 _TEMPERATURE = 0.9
 
 
@@ -63,7 +62,7 @@ def attempt(
 ) -> list[Attempt]:
     """One attempt an attack, unjudged. One that could not be written has no answer."""
     target, attacker = models
-    talks = _opened(attacks, attacker)
+    talks = _opened(attacks, attacker, attack_tokens(settings))
     while waiting := [t for t in talks if t.to_ask and not t.reason]:
         for talk in waiting:
             talk.said.append(Message(role="user", content=talk.to_ask.pop(0)))
@@ -81,8 +80,14 @@ def attempt(
     return [_closed(talk, name) for talk in talks]
 
 
-def _opened(attacks: Sequence[Attack], attacker: LanguageModel) -> list[_Talk]:
-    translated = translations([a for a in attacks if a.family == "translation"], attacker)
+def attack_tokens(settings: RedTeam) -> int:
+    """Of a translation or rewording with its thoughts, at most: as a rewrite, 160 at least."""
+    return max(_LEAST_TOKENS, settings.rewrite_tokens)
+
+
+def _opened(attacks: Sequence[Attack], attacker: LanguageModel, tokens: int) -> list[_Talk]:
+    wanted = [a for a in attacks if a.family == "translation"]
+    translated = translations(wanted, attacker, max_tokens=tokens)
     talks = []
     for attack in attacks:
         request, language = attack.request or attack.seed.request, attack.seed.language
@@ -124,18 +129,21 @@ def _closed(talk: _Talk, model: str) -> Attempt:
     )
 
 
-def translations(attacks: Sequence[Attack], attacker: LanguageModel) -> dict[str, str | Unanswered]:
+def translations(
+    attacks: Sequence[Attack], attacker: LanguageModel, *, max_tokens: int
+) -> dict[str, str | Unanswered]:
     """English requests in Chinese and all others in English, by attack."""
     chats = [_writing("translate", a.request or a.seed.request, a.seed, 0) for a in attacks]
-    return dict(zip([a.id for a in attacks], _written(chats, attacker, 0.0, 0), strict=True))
+    texts = _written(chats, attacker, 0.0, 0, max_tokens)
+    return dict(zip([a.id for a in attacks], texts, strict=True))
 
 
 def reworded(
-    rewordings: Sequence[Rewording], attacker: LanguageModel, *, seed: int
+    rewordings: Sequence[Rewording], attacker: LanguageModel, *, max_tokens: int, seed: int
 ) -> list[Reworded]:
     """The requests of attacks that worked, in other words."""
     chats = [_writing("reword", r.attempt.request, r.seed, r.number) for r in rewordings]
-    texts = _written(chats, attacker, _TEMPERATURE, seed)
+    texts = _written(chats, attacker, _TEMPERATURE, seed, max_tokens)
     return [
         Reworded(id=r.id, reason=text.reason)
         if isinstance(text, Unanswered)
@@ -151,17 +159,17 @@ def _writing(what: str, text: str, origin: Seed, sample: int) -> Chat:
 
 
 def _written(
-    chats: Sequence[Chat], writer: LanguageModel, temperature: float, seed: int
+    chats: Sequence[Chat], writer: LanguageModel, temperature: float, seed: int, max_tokens: int
 ) -> list[str | Unanswered]:
     if not chats:
         return []
-    answers = writer.generate(chats, temperature=temperature, max_tokens=WRITER_TOKENS, seed=seed)
-    return [_text(answer) for answer in answers]
+    answers = writer.generate(chats, temperature=temperature, max_tokens=max_tokens, seed=seed)
+    return [_text(answer, max_tokens) for answer in answers]
 
 
-def _text(answer: Completion | Unanswered) -> str | Unanswered:
+def _text(answer: Completion | Unanswered, max_tokens: int) -> str | Unanswered:
     if isinstance(answer, Unanswered):
         return answer
     if answer.finish_reason == "length":
-        return Unanswered(reason=f"cut at {WRITER_TOKENS} tokens")
-    return spoken(answer.text).strip() or Unanswered(reason="it wrote nothing")
+        return Unanswered(reason=f"cut at {max_tokens} tokens: raise rewrite_tokens")
+    return after_thoughts(answer.text).strip() or Unanswered(reason="it wrote nothing")

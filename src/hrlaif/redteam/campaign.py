@@ -17,7 +17,7 @@ from hrlaif.protocols import LanguageModel, texts_at_once
 from hrlaif.reasons import counted
 from hrlaif.records import Record, Row
 from hrlaif.redteam import pairs
-from hrlaif.redteam.attack import Reworded, Rewording, attempt, reworded
+from hrlaif.redteam.attack import Reworded, Rewording, attack_tokens, attempt, reworded
 from hrlaif.redteam.attempts import Attack, Attempt, Watch, judged
 from hrlaif.redteam.figures import over_refusal, success
 from hrlaif.redteam.seeds import Seed, spread, told_apart
@@ -125,7 +125,8 @@ class Campaign:
         """Has the attacker put requests in other words."""
 
         def work(group: Sequence[Rewording]) -> list[Reworded]:
-            return reworded(group, self.who.attacker, seed=self.seed)
+            tokens = attack_tokens(self.settings)
+            return reworded(group, self.who.attacker, max_tokens=tokens, seed=self.seed)
 
         return self._kept(name, items, work, lambda item: item.id, Reworded.from_row)
 

@@ -13,7 +13,8 @@ from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
 from hrlaif.llm.prompting import fence_mark, load_template, render
-from hrlaif.messages import language_of, spoken
+from hrlaif.llm.remote_verdict import after_thoughts
+from hrlaif.messages import language_of
 from hrlaif.protocols import LanguageModel
 from hrlaif.records import Chat, Completion, Message, Record, Response, Row, Unanswered, Verdict
 from hrlaif.redteam.attempts import Watch
@@ -96,7 +97,7 @@ def _written(
     return [
         text
         if isinstance(text, Unanswered)
-        else text.model_copy(update={"text": spoken(text.text).strip()})
+        else text.model_copy(update={"text": after_thoughts(text.text).strip()})
         for text in told
     ]
 
