@@ -74,6 +74,13 @@ def test_a_map_of_another_judge_is_refused(label):
             "raw",
             r"labeling\.labeler\.otherwise asks as pairwise/scripted/general",
         ),
+        (
+            Verified(),
+            [a_map("reasoning-base-0shot")],
+            "temperature",
+            r"labeling\.labeler\.otherwise \(where all prompts have a reference answer, set "
+            r"labeling\.labeler\.without_reference to abstain\) asks as pairwise/scripted/general",
+        ),
         (Panel(others=(Scripted(seed=1),)), [a_map("general-base-0shot")], "raw", "of a panel"),
     ],
 )
@@ -95,6 +102,11 @@ def test_a_way_of_asking_without_its_map_is_refused_before_any_label(labeler, ma
             "temperature",
         ),
         (Pairwise(), [Calibration(method="temperature", slope=0.5)], "temperature"),
+        (
+            Verified(without_reference="abstain"),
+            [a_map("reasoning-base-0shot")],
+            "temperature",
+        ),
     ],
 )
 def test_maps_of_all_ways_that_may_be_asked_are_enough(labeler, maps, wanted):

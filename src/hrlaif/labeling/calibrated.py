@@ -85,8 +85,11 @@ def _ways(labeler: Labeler, judge: LanguageModel, where: str) -> Iterator[tuple[
         yield where, "panel"
     elif isinstance(labeler, Verified):
         yield from _ways(labeler.between_right_ones, judge, f"{where}.between_right_ones")
-        if "ask" in (labeler.both_wrong, labeler.unverifiable, labeler.without_reference):
+        if "ask" in (labeler.both_wrong, labeler.unverifiable):
             yield from _ways(labeler.otherwise, judge, f"{where}.otherwise")
+        elif labeler.without_reference == "ask":
+            unasked = f"where all prompts have a reference answer, set {where}.without_reference"
+            yield from _ways(labeler.otherwise, judge, f"{where}.otherwise ({unasked} to abstain)")
     elif isinstance(labeler, Hybrid):
         for category, route in labeler.by_category.items():
             yield from _ways(route, judge, f"{where}.by_category.{category}")
