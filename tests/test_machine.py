@@ -1,6 +1,7 @@
+import importlib.machinery
 import importlib.metadata
-import importlib.util
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,8 +41,14 @@ def test_an_extra_of_an_installed_package_comes_from_where_that_came_from(
 
 
 def test_where_pip_is_missing_it_comes_first(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.machinery.PathFinder, "find_spec", lambda name: None)
     assert machine.install("hub").startswith(f"{sys.executable} -m ensurepip && ")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="distutils is no part of this Python")
+def test_naming_the_command_leaves_what_is_imported_later_as_it_is():
+    imported = "from hrlaif import machine; machine.install('hub'); import distutils, setuptools"
+    subprocess.run([sys.executable, "-W", "error", "-c", imported], check=True)
 
 
 def test_no_message_says_to_install_from_an_index_where_nothing_is_released():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -26,7 +26,8 @@ def install(extra: str) -> str:
     It installs from where this package came: the clone, or what pip has noted.
     """
     python = shlex.join([sys.executable, "-m"])
-    first = "" if importlib.util.find_spec("pip") else f"{python} ensurepip && "
+    # Not importlib.util.find_spec: setuptools takes that for pip itself, and hides its distutils.
+    first = "" if importlib.machinery.PathFinder.find_spec("pip") else f"{python} ensurepip && "
     return f"{first}{python} pip install {shlex.join(_source(extra))}"
 
 
