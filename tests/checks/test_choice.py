@@ -283,6 +283,7 @@ TEN = ("iron", "gold", "tin", "lead", "zinc", "neon", "argon", "helium", "xenon"
         ("I think B is correct.", ["B"]),
         ("I think gold is correct.", ["B"]),
         ("I, as an AI, think B is correct.", ["B"]),
+        ("I, too, like gold.", ["B"]),
         ("I is correct.", ["I"]),
         ("A closer look shows that J is correct.", ["J"]),
         ("I or J is correct.", ["I", "J"]),

@@ -177,7 +177,11 @@ def chosen_letters(
     if agrees or cut:
         return []
     bare = {
-        letter for p in _BARE for m in p.finditer(told) for letter in _with_others(m, told, known)
+        letter
+        for p in _BARE
+        for m in p.finditer(told)
+        if not _PRONOUN.match(told, m.start("letter"))
+        for letter in _with_others(m, told, known)
     }
     bare = bare.union(*(_listed(line) for line in told.splitlines()))
     return sorted(bare & known) or _held(told, shown)

@@ -45,6 +45,7 @@ _OF_BOTH = re.compile(
     r"(?i)\b(?:the other(?: one)?|another)\b|另一?[个份种]|[另其]他|两[个份种].{0,20}都"
     r"|都(?=[是选给为])|\bboth\s+(?:\w+\s+)?(?:give|choose|pick|select|say|are|have)\b"
 )
+_OF_THE_TASK = re.compile(r"正确的?(?:答案|选项|结果)|结果|[数值]量?(?=[是为:])")
 _NUMBERS = {"1": "first", "2": "second"}
 
 
@@ -68,7 +69,8 @@ def speaks_of_another(
 
     *earlier, last = _CLAUSE.split(before)
     named = {found.lastgroup for found in _SAID_OF.finditer(last)}
-    if _OF_BOTH.search(last) or named - {own} or (named and finds_fault(last)):
+    of_neither = _OF_BOTH.search(last) or _OF_THE_TASK.search(last)
+    if of_neither or named - {own} or (named and finds_fault(last)):
         return True
     said = [clause for clause in earlier if _SAID_OF.search(clause)][-1:]
     # What is only described before the label says nothing: "the first is short".
