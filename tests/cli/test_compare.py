@@ -269,7 +269,7 @@ def test_a_begun_comparison_goes_on_with_its_files_in_their_order_alone(stopped,
     again = stopped()
     a, b = (str(tmp_path / f"{name}.jsonl") for name in "ab")
     told = again(files=("b", "a"), code=1)
-    assert f"compare was begun with files = {[a, b]!r}, now {[b, a]!r}: set it back, delete" in told.stderr
+    assert f"begun with files = {[a, b]!r}, now {[b, a]!r}: set it back, delete" in told.stderr
     assert not (tmp_path / "out" / "comparisons.jsonl").exists()
     again()
     rows = (tmp_path / "out" / "comparisons.jsonl").read_text().splitlines()

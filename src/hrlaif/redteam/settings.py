@@ -48,8 +48,8 @@ class RedTeam(Settings):
     tries: int = Field(default=2, ge=1)
     """Rewrites of a harmful answer before it is dropped."""
     rewrite_tokens: int = Field(default=192, ge=8)
-    """A rewrite that is cut here, thoughts included, is dropped; so is a text of the attacker, which
-    has 160 at least."""
+    """A rewrite that is cut here, thoughts included, is dropped; so is a text of the attacker,
+    which has 160 at least."""
     most_alike: float = Field(default=0.9, gt=0, le=1)
     """A rewrite that shares more than this of its words, in order, with the harmful answer is
     dropped as the same."""
