@@ -35,6 +35,25 @@ def test_calls_are_counted_listed_exported_and_pruned(hrlaif, ledger, tmp_path):
     assert json.loads(hrlaif.here("calls", ledger, "list", "--json").stdout) == []
 
 
+def test_of_the_calls_those_of_one_stage_or_model_are_listed(hrlaif, tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    for stage, model in (("label", "a"), ("label", "b"), ("evaluate", "a")):
+        with Ledger(path, stage=stage) as book:
+            said = json.dumps({"text": "yes"})
+            key = f"{stage}-{model}"
+            book.record(Call(key=key, model=model, kind="generate", request={}, response=said))
+
+    def listed(*options):
+        done = hrlaif.here("calls", path, "list", "--json", *options)
+        return {row["key"] for row in json.loads(done.stdout)}
+
+    assert listed() == {"label-a", "label-b", "evaluate-a"}
+    assert listed("--model", "a") == {"label-a", "evaluate-a"}
+    assert listed("--model", "a", "--stage", "label") == {"label-a"}
+    assert listed("--limit", "1") < listed()
+    assert hrlaif.here("calls", path, "list", "--model", "c").stdout == "no such calls\n"
+
+
 def test_answers_are_brought_into_a_run_that_is_not_there_yet(hrlaif, ledger, tmp_path):
     out, run = tmp_path / "calls.jsonl", tmp_path / "runs" / "mine"
     hrlaif.here("calls", ledger, "export", "-o", out)

@@ -79,7 +79,7 @@ def calls(
     action: Annotated[
         str,
         typer.Argument(
-            help="cost, list (the newest 50), show, batches, export, import, prune or forget."
+            help="cost, list (the newest), show, batches, export, import, prune or forget."
         ),
     ] = "cost",
     key: Annotated[
@@ -97,7 +97,13 @@ def calls(
     older_than_days: Annotated[
         float | None, typer.Option(help="For prune: only older answers.", min=0)
     ] = None,
-    model: Annotated[str | None, typer.Option(help="For prune: only this model's answers.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="For list and prune: only this model's answers.")
+    ] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="For list: only this stage's calls, as cost names it.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="For list: how many.", min=1)] = 50,
     batch: Annotated[
         str | None, typer.Option(help="For forget: a batch under way, which is given up.")
     ] = None,
@@ -107,7 +113,7 @@ def calls(
     path = _ledger_of(ledger, future=action == "import")
     actions = {
         "cost": lambda: _cost(path, as_json),
-        "list": lambda: _list(path, as_json),
+        "list": lambda: _list(path, stage, model, limit, as_json),
         "show": lambda: _call(path, key, as_json),
         "batches": lambda: _batches(path, as_json),
         "export": lambda: _export(path, out, answers_only),
@@ -138,10 +144,11 @@ def _cost(path: Path, as_json: bool) -> str:
     return _table(cost_table(path), as_json, "no calls")
 
 
-def _list(path: Path, as_json: bool) -> str:
+def _list(path: Path, stage: str | None, model: str | None, limit: int, as_json: bool) -> str:
     from hrlaif.llm.calls import list_calls
 
-    return _table(list_calls(path), as_json, "no calls")
+    found = list_calls(path, stage=stage, model=model, limit=limit)
+    return _table(found, as_json, "no calls" if stage is model is None else "no such calls")
 
 
 def _batches(path: Path, as_json: bool) -> str:
