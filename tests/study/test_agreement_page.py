@@ -41,3 +41,34 @@ def test_raters_are_on_the_page_where_they_are_known_and_weights_where_chances_a
     assert sum(g["agreement"]["n"] for g in groups) == pytest.approx(
         one["variants"]["base"]["agreement"]["n"]
     )
+
+
+@pytest.mark.parametrize(
+    "ways", ["base,base-rationale,detailed-rationale", "base-rationale-single"]
+)
+def test_reasons_stand_beside_disagreements_and_the_page_says_which_way_gave_them(
+    hrlaif, rows, tmp_path, ways
+):
+    judge = ("--judge", "scripted:accuracy=0.7", "--probes", 0, "--budget", 0)
+    hrlaif.here("study", rows(30), "-o", tmp_path, *judge, "--variants", ways)
+    (one,) = json.loads((tmp_path / "study.json").read_text())["judges"].values()
+    page = (tmp_path / "study.html").read_text()
+    chosen, worst = one["chosen"], one["disagreements"]
+    way = "base-rationale" if chosen == "base" else chosen
+    assert chosen == ways.split(",")[0]
+    answers = (tmp_path / "labels" / "scripted_accuracy=0.7" / f"{way}.jsonl").read_text()
+    said = {row["id"]: row for row in map(json.loads, answers.splitlines())}
+    assert len(worst) > 3
+    for row in worst:
+        label = said[row["id"]]
+        orders = 1 if way.endswith("-single") else 2
+        assert row["rationales"] == label["evidence"]["rationales"]
+        assert len(row["rationales"]) == orders
+        assert row["rationales_of"] == {"way": way, "prob_a": label["prob_a"], "orders": orders}
+        assert row["rationales"][0] in page
+    part = page.partition("Where judge and people differ")[2]
+    heading = f"the judge's reasons, first order, asked by {way}"
+    told = f"{heading} ({worst[0]['rationales_of']['prob_a']:.2f})<" if way != chosen else heading
+    assert told in part
+    assert ("second order, asked by" in part) == (not way.endswith("-single"))
+    assert ("Where base gave no reasons, those of base-rationale stand" in part) == (way != chosen)

@@ -109,9 +109,9 @@ def _judge(
     fitted = calibrate(
         Scored.of(dev, on_dev), Scored.of(test, on_test), judge=judge.name, labeler=name, seed=seed
     )
-    others = [made.answers for key, made in labels.items() if key != best]
+    others = {key: made.answers for key, made in labels.items() if key != best}
     pool = Checkable.of(
-        asked.items, answers, others=others, calibration=fitted.maps.get("temperature")
+        asked.items, answers, others=[*others.values()], calibration=fitted.maps.get("temperature")
     )
     plan, rows = to_check(
         pool, asked.settings.budget, by=asked.settings.check_by, test=test, seed=seed
@@ -134,12 +134,16 @@ def _judge(
         "injection": besides.attacks(asked, judge, asked.variant(best), grader),
         "checking": plan | {"corrected": checked},
         "learning": learning.curve(lesson, asked.trainer, seed=seed),
-        "poison": learning.poisoned(lesson, asked.trainer, seed=seed),
+        "poison": learning.poisoned(
+            lesson, asked.trainer, shares=asked.settings.poison, seed=seed
+        ),
         "noise": learning.doubtful(
             [a for a in answers if isinstance(a, Preference)], asked.trainer,
             test={item.prompt for item in test}, seed=seed,
         ),
-        "disagreements": disagreements(asked.items, answers, most=asked.settings.disagreements),
+        "disagreements": disagreements(
+            asked.items, answers, most=asked.settings.disagreements, ways={best: answers, **others}
+        ),
     }  # fmt: skip
     return Judged(row, labels, fitted.maps, best, rows)
 

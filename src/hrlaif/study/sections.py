@@ -10,6 +10,8 @@ from hrlaif.study import shown_agreement, shown_faults, shown_labels
 def judge(name: str, found: Row, charts: Charts) -> Row:
     """All parts of one judge, as plain values for the template."""
     one: Row = found["judges"][name]
+    worst = [shown_labels.worst(row) for row in one["disagreements"]]
+    gave_reasons = {reason["way"] for row in worst for reason in row["rationales"]}
     return {
         "name": name,
         "anchor": f"j{list(found['judges']).index(name)}",
@@ -23,5 +25,6 @@ def judge(name: str, found: Row, charts: Charts) -> Row:
         "injection": shown_faults.injection(one, charts),
         "checking": shown_labels.checking(one, charts),
         "learning": shown_labels.learning(one, charts),
-        "worst": [shown_labels.worst(row) for row in one["disagreements"]],
+        "worst": worst,
+        "borrowed": sorted(gave_reasons - {one["chosen"]}),
     }

@@ -108,9 +108,19 @@ def worst(row: Row) -> Row:
         "people": row["people"],
         "votes": list(row["votes"].items()),
         "flipped": row["flipped"],
-        "rationales": [folded(text) for text in row["rationales"]],
+        "rationales": _rationales(row),
         "harmful": is_harmful(row),
     }  # fmt: skip
+
+
+def _rationales(row: Row) -> list[Row]:
+    """The judge's reasons, each with the way and the order in which it was asked for them."""
+    by, texts = row["rationales_of"], row["rationales"]
+    first = -(-len(texts) // by["orders"]) if by else 0
+    return [
+        {**by, "order": "first" if n < first else "second", "text": folded(text)}
+        for n, text in enumerate(texts)
+    ]
 
 
 def _side(when: str, side: Row) -> Row:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hrlaif.records import Preference, Row
 from hrlaif.study.labels import Answer
 from hrlaif.study.pairs import Item
 
 
-def disagreements(items: Sequence[Item], answers: Sequence[Answer], *, most: int) -> list[Row]:
+def disagreements(
+    items: Sequence[Item],
+    answers: Sequence[Answer],
+    *,
+    most: int,
+    ways: Mapping[str, Sequence[Answer]] | None = None,
+) -> list[Row]:
     """Rows whose label names the other response than people do, the surest labels first.
 
-    `gap` is the distance between the label and people's share.
+    `gap` is the distance between the label and people's share. `ways`: the judge's answers by way
+    of asking, that of the labels first; `rationales` are those of the first that wrote any.
     """
     wrong = [
-        (abs(a.prob_a - item.truth), item, a)
-        for item, a in zip(items, answers, strict=True)
+        (abs(a.prob_a - item.truth), item, a, n)
+        for n, (item, a) in enumerate(zip(items, answers, strict=True))
         if isinstance(a, Preference)
         and item.truth is not None
         and (a.prob_a - 0.5) * (item.truth - 0.5) < 0
@@ -30,7 +37,18 @@ def disagreements(items: Sequence[Item], answers: Sequence[Answer], *, most: int
             "people": item.truth,
             "votes": dict(item.votes),
             "flipped": label.evidence.flipped if label.evidence else None,
-            "rationales": list(label.evidence.rationales) if label.evidence else [],
+            **_reasons({way: said[n] for way, said in (ways or {}).items()}),
         }
-        for gap, item, label in wrong[:most]
+        for gap, item, label, n in wrong[:most]
     ]
+
+
+def _reasons(said: Mapping[str, Answer]) -> Row:
+    """What a judge wrote of one pair before its verdict, in which way, and what it then said."""
+    for way, answer in said.items():
+        evidence = answer.evidence if isinstance(answer, Preference) else None
+        if evidence and evidence.rationales:
+            both = evidence.prob_a_second is not None
+            by = {"way": way, "prob_a": answer.prob_a, "orders": 1 + both}
+            return {"rationales": list(evidence.rationales), "rationales_of": by}
+    return {"rationales": [], "rationales_of": None}
