@@ -13,7 +13,7 @@ from hrlaif.study import learning
 from hrlaif.study.agreement import Scored
 from hrlaif.study.calibrate import calibrated, quality
 from hrlaif.study.checks import Checkable, corrected, to_check
-from hrlaif.study.learning import Lesson, curve, doubtful, linear, poisoned
+from hrlaif.study.learning import Lesson, curve, doubtful, linear
 from hrlaif.study.worst import disagreements
 
 from .conftest import labels, make
@@ -178,6 +178,10 @@ def taught(count, wrong=0.0, seed=0):
     return items, made
 
 
+def poisoned(lesson, trainer, shares=(0.05, 0.1, 0.2, 0.3)):
+    return learning.poisoned(lesson, trainer, shares=shares, seed=0)
+
+
 def prompts(items):
     return {item.prompt for item in items}
 
@@ -198,7 +202,7 @@ def test_more_labels_teach_more_and_poison_less():
     assert counts == [round(len(made) * s) for s in (0.125, 0.25, 0.5, 1.0)]
     values = [f["value"] for f in grown["accuracy"].values()]
     assert values[-1] > values[0]
-    spoilt = poisoned(lesson, linear, seed=0)
+    spoilt = poisoned(lesson, linear)
     assert list(spoilt) == ["0", "0.05", "0.1", "0.2", "0.3"]
     clean, worst = spoilt["0"], spoilt["0.3"]
     assert clean == {"accuracy": grown["accuracy"][str(len(made))], "difference": None}
@@ -207,7 +211,7 @@ def test_more_labels_teach_more_and_poison_less():
     assert lost < -0.05
     assert worst["difference"]["high"] < 0
     assert curve(Lesson(made[:4], items), linear, seed=0) == {}
-    assert poisoned(Lesson(made[:4], items), linear, seed=0) == {}
+    assert poisoned(Lesson(made[:4], items), linear) == {}
 
 
 def test_what_needs_no_labels_stands_beside_what_they_teach_on_the_same_pairs():
@@ -241,7 +245,7 @@ def test_poison_is_known_no_better_than_the_clean_labels_it_spoils(monkeypatch):
     _, made = taught(60)
     items, _ = taught(100, seed=1)
     trainer = drawn(monkeypatch, lambda coins: 0.6)
-    clean, *rest = widths(poisoned(Lesson(made, items), trainer, seed=0))
+    clean, *rest = widths(poisoned(Lesson(made, items), trainer))
     assert min(rest) > 0.9 * clean
     assert clean == pytest.approx(2 * 1.96 * (0.24 / 100) ** 0.5, rel=0.15)
 
@@ -250,7 +254,7 @@ def test_an_interval_holds_what_the_draw_decides(monkeypatch):
     _, made = taught(60)
     items, _ = taught(100, seed=1)
     trainer = drawn(monkeypatch, lambda coins: coins.choice([0.4, 0.9]))
-    found = poisoned(Lesson(made, items), trainer, seed=0)["0.2"]["accuracy"]
+    found = poisoned(Lesson(made, items), trainer)["0.2"]["accuracy"]
     assert found["low"] < 0.45
     assert found["high"] > 0.85
 
@@ -259,16 +263,34 @@ def test_what_a_few_pairs_tell_of_learning_stays_a_share(monkeypatch):
     _, made = taught(60)
     items, _ = taught(4, seed=1)
     trainer = drawn(monkeypatch, lambda coins: 0.6)
-    for one in poisoned(Lesson(made, items), trainer, seed=0).values():
+    for one in poisoned(Lesson(made, items), trainer).values():
         assert 0.0 <= one["accuracy"]["low"] < one["accuracy"]["high"] <= 1.0
         gap = one["difference"]
         assert gap is None or -1.0 <= gap["low"] < gap["high"] <= 1.0
 
 
+def test_the_shares_of_poison_are_the_users_in_ascending_order(hrlaif, rows, tmp_path):
+    few = ("--judge", "scripted:", "--variants", "base", "--probes", 0)
+    hrlaif.here("study", rows(40), "-o", tmp_path, *few, "--poison", "0.15, 0.05,0.15")
+    found = json.loads((tmp_path / "study.json").read_text())
+    assert list(found["judges"]["scripted"]["poison"]) == ["0", "0.05", "0.15"]
+    assert found["about"]["settings"]["poison"] == [0.05, 0.15]
+    assert "With 15 % turned round, minus none" in (tmp_path / "study.html").read_text()
+
+
+@pytest.mark.parametrize("share", ["0", "0.6", "-0.1", "nan", "ten", ""])
+def test_a_share_of_poison_that_is_none_or_more_than_half_is_refused(share, hrlaif, rows, tmp_path):
+    asked = ("--judge", "scripted:", "--poison", f"0.1,{share}")
+    told = hrlaif.here("study", rows(10), "-o", tmp_path / "o", *asked, code=2)
+    assert "poison" in told.stderr
+    assert f"'{share}'" in told.stderr
+    assert not (tmp_path / "o").exists()
+
+
 def test_poison_that_changes_nothing_seen_may_still_cost_something():
     _, made = taught(60)
     items, _ = taught(40, seed=1)
-    found = poisoned(Lesson(made, items), lambda train, test: [1.0] * len(test), seed=0)
+    found = poisoned(Lesson(made, items), lambda train, test: [1.0] * len(test))
     unseen = 1.96**2 / (len(items) + 1.96**2)
     assert found["0.3"]["difference"]["value"] == 0.0
     assert found["0.3"]["difference"]["low"] == pytest.approx(-unseen, abs=1e-3)

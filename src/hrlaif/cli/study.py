@@ -87,6 +87,12 @@ Disagreements = Annotated[
     int,
     typer.Option(help="Pairs on which judge and people differ, shown with their texts; 0: none."),
 ]
+Poison = Annotated[
+    str,
+    typer.Option(
+        help="Shares of labels turned round, to see what each costs a reward model; up to 0.5."
+    ),
+]
 RewardBase = Annotated[
     str | None,
     typer.Option(help="Learning curve of reward models from this base; else of a linear one."),
@@ -109,6 +115,7 @@ def study(
     mass_floor: MassFloor = 0.05,
     max_chars: MaxChars = 8000,
     rationale_tokens: RationaleTokens = 512,
+    poison: Poison = "0.05,0.1,0.2,0.3",
     reward_base: RewardBase = None,
     seed: Seed = 0,
     base_url: BaseUrl = None,
@@ -134,12 +141,11 @@ def study(
     _refuse_twice(ways, models)
     worse = _asks_for_the_worse(task)
     settings = Study.parse(
-        {"probes": probes, "attacks": attacks and not worse, "worse": worse,
-         "budget": budget, "check_by": check_by, "disagreements": disagreements, "seed": seed}
+        {"probes": probes, "attacks": attacks and not worse, "worse": worse, "seed": seed,
+         "budget": budget, "check_by": check_by, "disagreements": disagreements, "poison": poison}
     )  # fmt: skip
     grader = _grader(asking) if grades else None
-    for checks in (out / "checks").glob("*.jsonl"):
-        refuse_losing(checks, *_OF_PEOPLE)
+    _refuse_losing_checks(out)
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
     compute = computing(base_url, concurrency, max_cost, batch)
@@ -159,6 +165,11 @@ def study(
 def _refuse_twice(*kinds: Sequence[Any]) -> None:
     if any(len({one.name for one in kind}) < len(kind) for kind in kinds):
         raise UsageError("study: two judges or two variants are the same: name each once")
+
+
+def _refuse_losing_checks(out: Path) -> None:
+    for checks in (out / "checks").glob("*.jsonl"):
+        refuse_losing(checks, *_OF_PEOPLE)
 
 
 def _asks_for_the_worse(task: str) -> bool:

@@ -19,7 +19,6 @@ Trainer = Callable[[Sequence[Preference], Sequence[Preference]], Sequence[float]
 """Trains a reward model on the first, and gives the reward of a minus that of b for the second."""
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-POISON = (0.0, 0.05, 0.1, 0.2, 0.3)
 _RIDGE = 3.0
 _SHOWN = 20
 _LEAST = 8
@@ -59,16 +58,16 @@ def curve(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
     }
 
 
-def poisoned(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
-    """The same with a share of the labels turned round, by an attacker or a careless rater.
+def poisoned(lesson: Lesson, trainer: Trainer, *, shares: Sequence[float], seed: int) -> Row:
+    """The same with these shares of the labels turned round, by an attacker or a careless rater.
 
-    `difference` is the accuracy minus that of the same labels unturned, paired by the test pairs.
+    Of none of them, too. `difference` is the accuracy minus that, paired by the test pairs.
     """
     if len(lesson.train) < _LEAST:
         return {}
     count, found = len(lesson.train), {}
     clean = _marks(lesson, trainer, count=count, seed=seed)
-    for share in POISON:
+    for share in (0.0, *shares):
         marks = _marks(lesson, trainer, count=count, seed=seed, poison=share) if share else clean
         change = _one_training(lesson, marks - clean, seed=seed, least=-1.0) if share else None
         found[f"{share:g}"] = {

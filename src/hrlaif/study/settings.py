@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hrlaif.settings import Settings
 
@@ -29,5 +29,28 @@ class Study(Settings):
     out and counted."""
     disagreements: int = Field(default=40, ge=0)
     """Pairs shown on the page on which judge and people differ, worst first."""
+    poison: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3)
+    """Shares of the labels that are turned round before a reward model learns from them: above 0
+    and at most 0.5, where labels tell nothing more."""
     seed: int = 0
     """Of the halves and of every bootstrap."""
+
+    @field_validator("poison", mode="before")
+    @classmethod
+    def _ascending(cls, given: Any) -> list[float]:
+        """Numbers, or text with commas between them."""
+        shares = given.split(",") if isinstance(given, str) else given
+        for share in shares:
+            if not _is_share(share):
+                raise ValueError(
+                    f"'{share}' is no share of labels to turn round: give some above 0 and at most "
+                    "0.5, such as 0.05,0.15"
+                )
+        return sorted({float(share) for share in shares})
+
+
+def _is_share(value: Any) -> bool:
+    try:
+        return 0 < float(value) <= 0.5
+    except (TypeError, ValueError):
+        return False
