@@ -101,6 +101,13 @@ def base_rows() -> list[tuple[str, Callable[[Part], str]]]:
     def chosen(fit: str) -> Callable[[Part], str]:
         return lambda found: value(found[LARGE]["calibration"][fit]["ece"])
 
+    def longer(part: str) -> Callable[[Part], str]:
+        def cell(found: Part) -> str:
+            rules = found[LARGE]["variants"]["base"].get("baselines")  # not of older studies
+            return value(rules[part]["always_longer"]) if rules else ""
+
+        return cell
+
     large, small = of(LARGE, "agreement"), of(SMALL, "agreement")
     return [
         ("pairs", lambda found: str(large(found)["n"])),
@@ -115,7 +122,9 @@ def base_rows() -> list[tuple[str, Callable[[Part], str]]]:
         ("same position, 1.5B", lambda found: value(of(LARGE, "same_position")(found))),
         ("same position, 270M", lambda found: value(of(SMALL, "same_position")(found))),
         ("1.5B, the half it is surer of", lambda found: value(of(LARGE, "confident_half")(found))),
+        ("always the longer there", longer("confident_half")),
         ("1.5B, the other half", lambda found: value(of(LARGE, "faint_half")(found))),
+        ("always the longer there", longer("faint_half")),
         ("probability of 1 and 2, 1.5B", lambda found: value(of(LARGE, "mass")(found))),
         ("probability of 1 and 2, 270M", lambda found: value(of(SMALL, "mass")(found))),
         ("way chosen, 1.5B", lambda found: f"`{found[LARGE]['chosen']}`"),

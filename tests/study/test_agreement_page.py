@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from hrlaif.pages import words
+from hrlaif.statistics import Figure
+
 ASKED = ("--judge", "scripted:accuracy=0.8,failure=0.1", "--probes", 0, "--budget", 5)
 
 
@@ -72,3 +75,54 @@ def test_reasons_stand_beside_disagreements_and_the_page_says_which_way_gave_the
     assert told in part
     assert ("second order, asked by" in part) == (not way.endswith("-single"))
     assert ("Where base gave no reasons, those of base-rationale stand" in part) == (way != chosen)
+
+
+def test_both_rules_stand_beside_each_part_of_a_way_s_pairs_and_beside_each_rater(
+    hrlaif, rows, tmp_path
+):
+    # Ann always says what people do, Bob always the first; their split is no unanimity.
+    known = rows(60)
+    pairs = [json.loads(row) for row in known.read_text().splitlines()]
+    for pair in pairs:
+        pair["votes"] = {"ann": pair["human_preference"], "bob": 1}
+    known.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    _, one, page = studied(hrlaif, known, tmp_path / "o", "--variants", "base")
+    base = one["variants"]["base"]
+    for part in ("agreement", "unanimous", "one_rater", "confident_half", "faint_half"):
+        rules = base["baselines"][part]
+        assert {rule["n"] for rule in rules.values()} == {base[part]["n"]}
+    assert base["baselines"]["unanimous"]["always_first"]["value"] == 1.0
+    assert base["unanimous"]["n"] < base["agreement"]["n"]
+    ann, bob = (one["raters"]["raters"][name] for name in ("ann", "bob"))
+    assert bob["always_first"]["value"] == 1.0
+    assert ann["always_first"]["value"] < 1.0
+    assert ann["always_longer"]["n"] == ann["judge"]["n"]
+    more = page.partition("More of every way of asking")[2].partition("</details>")[0]
+    titles = ("Where all raters agree", "With one rater")
+    for title, part in zip(titles, ("unanimous", "one_rater"), strict=True):
+        cells = more.partition(f"<h4>{title}</h4>")[2].partition("</table>")[0]
+        told = [base[part], *base["baselines"][part].values()]
+        assert [cells.count(words.percent(Figure(**figure))) > 0 for figure in told] == [True] * 3
+    cells = page.partition("Beside single raters")[2].partition("</table>")[0]
+    assert words.percent(Figure(**ann["always_longer"])) in cells
+
+
+def test_where_a_way_abstains_the_rules_beside_it_are_on_the_pairs_that_it_answered(
+    hrlaif, rows, tmp_path
+):
+    found, one, page = studied(hrlaif, rows(60), tmp_path / "a", "--variants", "base")
+    base = one["variants"]["base"]
+    rules, every = base["baselines"]["agreement"], found["baselines"]
+    assert rules["always_longer"]["n"] == base["agreement"]["n"] < every["always_longer"]["n"]
+    told = [words.percent(Figure(**rules[rule])) for rule in ("always_longer", "always_first")]
+    sentence = "always the longer agrees in {}, always the first in {}.".format(*told)
+    assert f"base answered, {sentence}" in page
+    assert 'they stand under "more of every way of asking"' in page
+    answered = ("--judge", "scripted:accuracy=0.8", "--variants", "base", "--probes", 0)
+    hrlaif.here("study", rows(60), "-o", tmp_path / "b", *answered)
+    found = json.loads((tmp_path / "b" / "study.json").read_text())
+    (one,) = found["judges"].values()
+    assert one["variants"]["base"]["baselines"]["agreement"] == found["baselines"]
+    page = (tmp_path / "b" / "study.html").read_text()
+    assert "base answered, always" not in page
+    assert "more of every" not in page

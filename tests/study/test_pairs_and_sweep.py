@@ -413,3 +413,62 @@ def test_models_of_which_one_wins_everything_are_not_ranked():
 
     items = [item._replace(comparison=won(item)) for item in make(60)]
     assert ranking(items, labels(items, Scripted(accuracy=1.0)), seed=0) == {}
+
+
+def test_rules_without_a_judge_are_marked_on_the_same_pairs_as_each_agreement():
+    items = [i._replace(raters=2) for i in make(200) if i.longer != 0.5][:120]
+    # As people prefer; surest where the first is the better, and silent on every fifth pair.
+    answers = silent(
+        items,
+        Labels(
+            [
+                Preference(comparison=i.comparison, prob_a=0.9 if i.truth else 0.4, labeler="x")
+                for i in items
+            ],
+            NO_CALLS,
+        ),
+        lambda n: n % 5,
+    ).answers
+    told = [i for n, i in enumerate(items) if n % 5]
+    sure, unsure = [i for i in told if i.truth], [i for i in told if not i.truth]
+    # Of two parts of about the same size: both are whole sets of labels as sure.
+    found = agreement(items, answers, seed=0)
+    for part, of in (
+        ("agreement", told),
+        ("unanimous", told),
+        ("one_rater", told),
+        ("confident_half", sure),
+        ("faint_half", unsure),
+    ):
+        rules = found["baselines"][part]
+        longer = sum(i.longer == i.truth for i in of) / len(of)
+        assert rules["always_longer"]["value"] == pytest.approx(longer), part
+        first = sum(i.truth for i in of) / len(of)
+        assert rules["always_first"]["value"] == pytest.approx(first), part
+        assert [rule["n"] for rule in rules.values()] == [found[part]["n"]] * 2 == [len(of)] * 2
+    assert baselines(items, seed=0)["always_longer"]["n"] == 120
+    assert found["baselines"]["agreement"] == baselines(told, seed=0)
+
+
+def test_one_rater_beside_the_rules_prefers_what_they_name_as_often_as_raters_do():
+    items = [i._replace(raters=4) for i in make(40)]
+    share = [i.comparison.model_copy(update={"human_preference": 0.75}) for i in items]
+    items = [i._replace(comparison=c) for i, c in zip(items, share, strict=True)]
+    found = agreement(items, said(items, lambda n: True).answers, seed=0)["baselines"]["one_rater"]
+    assert found["always_first"]["value"] == 0.75
+    longer = [{1.0: 0.75, 0.5: 0.5, 0.0: 0.25}[i.longer] for i in items]
+    assert found["always_longer"]["value"] == pytest.approx(sum(longer) / 40)
+
+
+def test_a_rater_s_agreement_with_the_judge_stands_beside_the_rules_on_the_same_pairs():
+    items = make(60, votes=lambda n: {"ann": float(n % 3 == 0), "bob": 0.5 if n % 2 else 1.0})
+    answers = silent(items, said(items, lambda n: True), lambda n: n >= 12).answers
+    found = raters(items, answers, seed=0)["raters"]
+    kept = items[12:]
+    assert found["ann"]["always_first"]["value"] == pytest.approx(16 / 48)
+    longer = [0.5 if i.longer == 0.5 else float(i.longer == i.votes["ann"]) for i in kept]
+    assert found["ann"]["always_longer"]["value"] == pytest.approx(sum(longer) / 48)
+    # Bob calls every second pair a tie.
+    bob = [found["bob"][name] for name in ("judge", "always_longer", "always_first")]
+    assert [figure["n"] for figure in bob] == [24, 24, 24]
+    assert bob[2]["value"] == 1.0

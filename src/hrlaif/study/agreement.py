@@ -12,7 +12,6 @@ import numpy as np
 
 from hrlaif.records import Preference, Row
 from hrlaif.statistics import (
-    NOTHING,
     Figure,
     cohen_kappa,
     effective,
@@ -75,9 +74,7 @@ class Scored:
 
     def baselines(self, seed: int) -> Row:
         """What needs no judge, on the same items: always the longer response, always the first."""
-        longer = self.share(seed, lambda i, _: right(i.longer, i.truth or 0.0))
-        first = self.share(seed, lambda i, _: right(1.0, i.truth or 0.0))
-        return {"always_longer": longer.row(), "always_first": first.row()}
+        return _rules([(item, item.truth or 0.0) for item, _ in self.rows], right, seed)
 
     def beside_baselines(self, seed: int) -> Row:
         """Agreement, and the two baselines on the same items."""
@@ -85,10 +82,14 @@ class Scored:
 
 
 def agreement(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
-    """Every figure of one way of asking, as plain rows."""
+    """Every figure of one way of asking, as plain rows.
+
+    `baselines` has what needs no judge beside each agreement, on the pairs that it stands on.
+    """
     scored = Scored.of(items, answers)
-    halves = [half.share(seed) for half in scored.by_sureness(2)]
-    surest, faintest = halves if len(halves) == 2 else (NOTHING, NOTHING)
+    unanimous = scored.where(lambda i, _: i.unanimous)
+    halves = scored.by_sureness(2)
+    surest, faintest = halves if len(halves) == 2 else (Scored([]), Scored([]))
     rated = [
         (item, a.prob_a, item.rater_share)
         for item, a in zip(items, answers, strict=True)
@@ -97,14 +98,21 @@ def agreement(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) ->
     return {
         "agreement": scored.share(seed).row(),
         "effective": round(effective(np.array(scored.weights)), 1),
-        "unanimous": scored.where(lambda i, _: i.unanimous).share(seed).row(),
+        "unanimous": unanimous.share(seed).row(),
         "one_rater": _share([(i, right_for_one_rater(p, s)) for i, p, s in rated], seed).row(),
         "ceiling": _share([(i, max(s, 1 - s)) for i, _, s in rated], seed).row(),
         "kappa": _kappa(scored, seed).row(),
-        "confident_half": surest.row(),
-        "faint_half": faintest.row(),
+        "confident_half": surest.share(seed).row(),
+        "faint_half": faintest.share(seed).row(),
         "same_position": same_position(items, answers, seed=seed).row(),
         "mass": _mass(items, answers, seed).row(),
+        "baselines": {
+            "agreement": scored.baselines(seed),
+            "unanimous": unanimous.baselines(seed),
+            "one_rater": _rules([(i, s) for i, _, s in rated], right_for_one_rater, seed),
+            "confident_half": surest.baselines(seed),
+            "faint_half": faintest.baselines(seed),
+        },
     }
 
 
@@ -137,6 +145,8 @@ def baselines(items: Sequence[Item], *, seed: int) -> Row:
 def raters(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Row:
     """Each rater's agreement with the judge and with the other raters, and alpha of all.
 
+    The judge's stands beside what needs no judge, on the same pairs.
+
     Empty where the pairs carry no single votes.
     """
     voted = [(i, a) for i, a in zip(items, answers, strict=True) if i.votes]
@@ -150,7 +160,7 @@ def raters(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Ro
     return {
         "raters": {
             name: {
-                "judge": _with_rater(told, name, seed).row(),
+                **_with_rater(told, name, seed),
                 "kappa": _kappa_with_rater(told, name, seed).row(),
                 "others": _with_others(rated, name, seed).row(),
             }
@@ -181,6 +191,15 @@ def _drawn(items: Sequence[Item]) -> dict[str, Any]:
 def _share(marks: Sequence[tuple[Item, float]], seed: int) -> Figure:
     drawn = _drawn([item for item, _ in marks])
     return mean([mark for _, mark in marks], **drawn, share=True, seed=seed)
+
+
+def _rules(
+    told: Sequence[tuple[Item, float]], mark: Callable[[float, float], float], seed: int
+) -> Row:
+    """Always the longer response and always the first, marked against what people say of a."""
+    longer = _share([(i, mark(i.longer, said)) for i, said in told], seed)
+    first = _share([(i, mark(1.0, said)) for i, said in told], seed)
+    return {"always_longer": longer.row(), "always_first": first.row()}
 
 
 def _kappa(scored: Scored, seed: int) -> Figure:
@@ -240,9 +259,10 @@ def _hard(p: float) -> float:
     return 0.5 if p == 0.5 else float(p > 0.5)
 
 
-def _with_rater(told: Sequence[tuple[Item, float]], name: str, seed: int) -> Figure:
-    marks = [(i, right(p, vote)) for i, p in told if (vote := i.votes.get(name, 0.5)) != 0.5]
-    return _share(marks, seed)
+def _with_rater(told: Sequence[tuple[Item, float]], name: str, seed: int) -> Row:
+    voted = [(i, p, vote) for i, p in told if (vote := i.votes.get(name, 0.5)) != 0.5]
+    judge = _share([(i, right(p, vote)) for i, p, vote in voted], seed)
+    return {"judge": judge.row(), **_rules([(i, vote) for i, _, vote in voted], right, seed)}
 
 
 def _with_others(items: Sequence[Item], name: str, seed: int) -> Figure:

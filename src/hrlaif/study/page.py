@@ -52,19 +52,27 @@ def write_page(folder: Path) -> Path:
 
 
 def _overview(found: Row, charts: Charts) -> Row:
-    rows = []
-    for name, one in found["judges"].items():
-        best = one["variants"][one["chosen"]]
-        rows.append((f"{name}, {one['chosen']}", figure(best["agreement"])))
+    """`fewer`: the rules on the pairs of those who did not answer all, since there they differ."""
+    deciding = {
+        f"{name}, {one['chosen']}": one["variants"][one["chosen"]]
+        for name, one in found["judges"].items()
+    }
     if "together" in found:
-        rows.append(("all judges together", figure(found["together"]["agreement"])))
+        deciding["all judges together"] = found["together"]
+    rows = [(name, figure(one["agreement"])) for name, one in deciding.items()]
     rows += [
         ("always the longer", figure(found["baselines"]["always_longer"])),
         ("always the first", figure(found["baselines"]["always_first"])),
     ]
     shown = [(name, f) for name, f in rows if f is not None]
+    on_its_own = {name: one["baselines"]["agreement"] for name, one in deciding.items()}
     return {
         "rows": shown,
+        "fewer": [
+            (name, figure(rules["always_longer"]), figure(rules["always_first"]))
+            for name, rules in on_its_own.items()
+            if rules != found["baselines"] and figure(rules["always_longer"])
+        ],
         "chart": charts.intervals(
             shown, unit="names what people prefer, %", marks=marks(shown),
             alt="Agreement of each judge with people",

@@ -9,17 +9,15 @@ from hrlaif.records import Row
 from hrlaif.statistics import Figure
 
 Named = list[tuple[str, Figure]]
-_VARIANT_FIGURES = (
-    "agreement",
-    "unanimous",
-    "one_rater",
-    "ceiling",
-    "kappa",
-    "confident_half",
-    "faint_half",
-    "same_position",
-    "mass",
+_VARIANT_FIGURES = ("agreement", "ceiling", "kappa", "same_position", "mass")
+_PARTS = (
+    ("agreement", "On all pairs that it answered"),
+    ("unanimous", "Where all raters agree"),
+    ("one_rater", "With one rater"),
+    ("confident_half", "On the half that it is surest of"),
+    ("faint_half", "On the other half"),
 )
+_RULES = ("always_longer", "always_first")
 
 
 def variants(one: Row, found: Row, charts: Charts) -> Row:
@@ -42,7 +40,7 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
             }
         )
     shown: Named = [(r["name"], f) for r in rows if (f := r["figures"]["agreement"])]
-    for key in ("always_longer", "always_first"):
+    for key in _RULES:
         if f := figure(found["baselines"][key]):
             shown.append((key.replace("_", " the "), f))
     chart = charts.intervals(
@@ -51,9 +49,29 @@ def variants(one: Row, found: Row, charts: Charts) -> Row:
     )  # fmt: skip
     best = next(r for r in rows if r["chosen"])
     weighed = best["effective"] if found["pairs"].get("weighed") else None
-    rated = any(r["figures"]["one_rater"] for r in rows)
-    told = {"rated": rated, "effective": weighed}
-    return {"rows": rows, "chart": chart, "drawn": shown, **told}
+    told = {"rated": any(r["figures"]["ceiling"] for r in rows), "effective": weighed}
+    beside = {"beside": _beside_rules(one), "fewer": _answered_fewer(one, found)}
+    return {"rows": rows, "chart": chart, "drawn": shown, **told, **beside}
+
+
+def _beside_rules(one: Row) -> list[Row]:
+    """Each agreement of every way of asking, beside both rules on the same pairs."""
+    parts = []
+    for key, title in _PARTS:
+        rows = [
+            (name, [figure(v[key]), *(figure(v["baselines"][key][rule]) for rule in _RULES)])
+            for name, v in one["variants"].items()
+            if figure(v[key])
+        ]
+        if rows:
+            parts.append({"title": title, "rows": rows})
+    return parts
+
+
+def _answered_fewer(one: Row, found: Row) -> bool:
+    """Whether a way of asking is silent on pairs that the baselines of the whole half count."""
+    ways = one["variants"].values()
+    return any(v["baselines"]["agreement"] != found["baselines"] for v in ways)
 
 
 def breakdown(one: Row, charts: Charts) -> list[Row]:
@@ -69,7 +87,7 @@ def breakdown(one: Row, charts: Charts) -> list[Row]:
         rows = [
             (
                 _ranged(name, group),
-                [figure(group[k]) for k in ("agreement", "always_longer", "always_first")],
+                [figure(group[k]) for k in ("agreement", *_RULES)],
             )
             for name, group in one["breakdown"][key].items()
         ]
@@ -94,8 +112,11 @@ def raters(one: Row) -> Row:
         return {}
     return {
         "rows": [
-            {"name": name, **{k: figure(r[k]) for k in ("judge", "kappa", "others")}}
+            (name, [figure(r[k]) for k in ("judge", *_RULES)])
             for name, r in found["raters"].items()
+        ],
+        "more": [
+            (name, figure(r["kappa"]), figure(r["others"])) for name, r in found["raters"].items()
         ],
         "between": figure(found["between_raters"]),
         "kappa": figure(found["kappa_raters"]),

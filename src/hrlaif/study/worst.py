@@ -46,9 +46,10 @@ def disagreements(
 def _reasons(said: Mapping[str, Answer]) -> Row:
     """What a judge wrote of one pair before its verdict, in which way, and what it then said."""
     for way, answer in said.items():
-        evidence = answer.evidence if isinstance(answer, Preference) else None
-        if evidence and evidence.rationales:
-            both = evidence.prob_a_second is not None
-            by = {"way": way, "prob_a": answer.prob_a, "orders": 1 + both}
-            return {"rationales": list(evidence.rationales), "rationales_of": by}
+        if not isinstance(answer, Preference) or answer.evidence is None:
+            continue
+        if texts := answer.evidence.rationales:
+            orders = 1 if answer.evidence.prob_a_second is None else 2
+            by = {"way": way, "prob_a": answer.prob_a, "orders": orders}
+            return {"rationales": list(texts), "rationales_of": by}
     return {"rationales": [], "rationales_of": None}
