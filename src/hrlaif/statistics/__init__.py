@@ -50,7 +50,6 @@ from hrlaif.statistics.figures import (
     effective,
     entropy_floor,
     mean,
-    wilson,
 )
 from hrlaif.statistics.length import (
     Contest,
@@ -65,6 +64,7 @@ from hrlaif.statistics.length import (
 from hrlaif.statistics.noise import Noise, noise
 from hrlaif.statistics.paired import Paired, against_base, holm, mcnemar, paired, sign_test
 from hrlaif.statistics.parts import equal_parts
+from hrlaif.statistics.shares import wilson
 
 __all__ = [
     "NOTHING",

@@ -29,10 +29,10 @@ from hrlaif.statistics.figures import (
     mean,
     numbered,
     weighed,
-    wilson,
     within,
     worth,
 )
+from hrlaif.statistics.shares import wilson
 
 Level = Literal["nominal", "ordinal", "interval"]
 Names = Sequence[Hashable]

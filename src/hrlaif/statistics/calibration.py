@@ -28,9 +28,9 @@ from hrlaif.statistics.figures import (
     numbered,
     student,
     weighed,
-    wilson,
 )
 from hrlaif.statistics.logistic import fit, logit, sigmoid
+from hrlaif.statistics.shares import wilson
 
 BINS = 10
 _RESAMPLES = 1000

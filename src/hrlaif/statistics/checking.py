@@ -12,7 +12,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from hrlaif.statistics.figures import Z95, Floats, numbered
+from hrlaif.statistics.figures import Floats, numbered
+from hrlaif.statistics.shares import Z95
 
 UNIFORM = 0.2
 """Share of the chances spread evenly, so that no weight becomes huge."""

@@ -25,9 +25,9 @@ from hrlaif.statistics.figures import (
     interval,
     numbered,
     student,
-    wilson,
     within,
 )
+from hrlaif.statistics.shares import wilson
 
 _STEPS, _NEAR = 100, 1e-9
 

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrlaif.records import Record, Row
+from hrlaif.statistics.shares import Z95, by_spread, of_gaps, wilson
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 """Numbers that stand for names, such as those of prompts."""
 RESAMPLES = 2000
-Z95 = 1.959963984540054
 _STUDENT = (12.706204736, 4.30265273, 3.182446305)  # the 97.5 % points at 1, 2 and 3
 _CELLS = 4_000_000  # numbers held at once by a block of resamples: 32 MB
 _FEW = 4  # prompts; a sample of one of them alone is then more frequent than the tail
@@ -56,16 +56,6 @@ class Figure(Measured):
 NOTHING = Figure(value=None, low=None, high=None, n=0)
 
 
-def wilson(successes: float, n: float) -> tuple[float, float]:
-    """Wilson's score interval of a share, 95 %; (0, 1) when nothing was seen."""
-    if n == 0:
-        return 0.0, 1.0
-    share, z2 = successes / n, Z95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def mean(
     values: Sequence[float] | Floats,
     *,
@@ -80,9 +70,10 @@ def mean(
     their proportions count (Hajek 1971). The interval is then that of as many prompts as would say
     as much with equal weights (Kish 1965).
 
-    A bootstrap sees no spread in equal values, nor in prompts of equal means. When they are a
-    `share` (all within 0 and 1) the interval is then Wilson's over the prompts; else it is the
-    value itself. A single prompt has no interval, but for equal shares.
+    That of a `share` (values within 0 and 1) reaches at least as far as `shares.by_spread` says. A
+    bootstrap sees no spread in equal values, nor in prompts of equal means. When they are a share
+    the interval is then Wilson's over the prompts; else it is the value itself. A single prompt has
+    no interval, but for equal shares.
     """
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
@@ -101,7 +92,9 @@ def mean(
         low, high = wilson(value * prompts, prompts)
         return Figure(value=value, low=min(low, value), high=max(high, value), n=data.size)
     found = interval(value, means, n=data.size, clusters=max(2, round(prompts)))
-    return within(found, 0.0, 1.0) if share else found
+    if not share:
+        return found
+    return within(_reaching(found, *by_spread(data, weight, codes)[1:]), 0.0, 1.0)
 
 
 def weighed(weights: Sequence[float] | Floats | None, n: int) -> Floats:
@@ -176,19 +169,25 @@ def difference(
 
     Where all differences are the same g, a bootstrap sees no spread. If both sides are a `share`
     (within 0 and 1), a prompt that deviates is as rare as Wilson's bound w of none seen allows:
-    g - w (1 + g) to g + w (1 - g). Else there is no interval.
+    g - w (1 + g) to g + w (1 - g). Else there is no interval. That of shares which differ in some
+    reaches at least as far as `shares.of_gaps` says.
     """
     if len(after) != len(before):
         raise ValueError(f"paired values: {len(after)} after, {len(before)} before")
     gaps = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     found = mean(gaps, clusters=clusters, weights=weights, seed=seed)
-    if found.low is None or found.high is None or found.high - found.low > _ALIKE:
-        return within(found, -1.0, 1.0) if share else found
+    if found.low is None or found.high is None:
+        return found
+    codes, count = numbered(clusters, gaps.size)
+    prompts = worth(count, weights, gaps.size)
+    if found.high - found.low > _ALIKE:
+        if not share:
+            return found
+        ends = of_gaps(gaps, weighed(weights, gaps.size), codes, prompts=prompts)
+        return within(_reaching(found, *ends), -1.0, 1.0)
     if not share:
         return found.model_copy(update={"low": None, "high": None})
-    count = numbered(clusters, gaps.size)[1]
-    rare = wilson(0, worth(count, weights, gaps.size))[1]
-    g = found.value or 0.0
+    rare, g = wilson(0, prompts)[1], found.value or 0.0
     return found.model_copy(update={"low": g - rare * (1 + g), "high": g + rare * (1 - g)})
 
 
@@ -266,6 +265,13 @@ def within(figure: Figure, least: float, most: float) -> Figure:
     if figure.low is None or figure.high is None:
         return figure
     return figure.model_copy(update={"low": max(figure.low, least), "high": min(figure.high, most)})
+
+
+def _reaching(figure: Figure, low: float, high: float) -> Figure:
+    """The same, with an interval that holds these two, too."""
+    if figure.low is None or figure.high is None:
+        return figure
+    return figure.model_copy(update={"low": min(low, figure.low), "high": max(high, figure.high)})
 
 
 def tail_of(clusters: int) -> float:
