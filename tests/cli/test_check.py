@@ -191,3 +191,24 @@ def test_what_people_said_is_never_replaced(hrlaif, responses, tmp_path):
     told = hrlaif.here(*given, "--to-check", 3, code=2).stderr
     assert f"{path} holds what people said in human_passed: move it" in told
     assert [row["human_passed"] for row in read(path)] == [True, False]
+
+
+def test_the_rows_for_people_are_drawn_at_random_where_that_is_asked_for(hrlaif, write, tmp_path):
+    # Of texts that are the same there is no doubt; of the others the judge says 0.88 or 0.12.
+    rows = [
+        {"id": f"r{n}", "prompt": "48 + 24?", "response": text, "reference_answer": "72"}
+        for n in range(40)
+        for text in ["72" if n % 2 else f"It is {n}."]
+    ]
+    path, out = write("r.jsonl", rows), tmp_path / "v.jsonl"
+    asked = ("--check", "same_answer", "--judge", "scripted:accuracy=1", "--to-check", 10)
+    drawn = {}
+    for by in ("random", "doubt"):
+        hrlaif.here("check", path, "-o", out, *asked, "--check-by", by)
+        drawn[by] = read(tmp_path / "v.to_check.jsonl")
+    assert {row["chance"] for row in drawn["random"]} == {0.25}
+    assert {row["chance"] for row in drawn["doubt"]} <= {0.05, 0.45}
+    hrlaif.here("check", path, "-o", out, *asked)
+    assert read(tmp_path / "v.to_check.jsonl") == drawn["doubt"]
+    told = hrlaif.here("check", path, "-o", out, *asked, "--check-by", "lot", code=2).stderr
+    assert "'lot' is not one of 'doubt', 'random'" in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,10 +38,14 @@ _CHUNK = 64
 ToCheck = Annotated[
     int,
     typer.Option(
-        help="Write so many rows for a person to OUT.to_check.jsonl, more of those in doubt; rows "
-        "that come back with human_passed correct the share that passed.",
+        help="Write so many rows for a person to OUT.to_check.jsonl; rows that come back with "
+        "human_passed correct the share that passed.",
         min=0,
     ),
+]
+CheckBy = Annotated[
+    Literal["doubt", "random"],
+    typer.Option(help="Which rows those are: more of those in doubt, or any at random."),
 ]
 
 
@@ -74,6 +78,7 @@ def check(
     max_cost: MaxCost = None,
     max_abstentions: Silence = 0.2,
     to_check: ToCheck = 0,
+    check_by: CheckBy = "doubt",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +111,7 @@ def check(
         lines += _share_lines(share)
     if to_check:
         summary["to_check"] = str(_of_people(out))
-        lines.append(_for_people(spot_check.rows_to_check(seen, to_check), _of_people(out)))
+        lines.append(_for_people(spot_check.rows_to_check(seen, to_check, by=check_by), out))
     tell(summary, lines, as_json)
     _not_too_silent(len(rows) - len(seen), len(rows), max_abstentions, out)
 
@@ -129,9 +134,9 @@ def _of_people(out: Path) -> Path:
     return out.with_name(out.stem + ".to_check.jsonl")
 
 
-def _for_people(drawn: Sequence[Row], path: Path) -> str:
-    write_rows(path, drawn)
-    return f"{number(len(drawn), 'row')} for a person: {path}"
+def _for_people(drawn: Sequence[Row], out: Path) -> str:
+    write_rows(_of_people(out), drawn)
+    return f"{number(len(drawn), 'row')} for a person: {_of_people(out)}"
 
 
 def _summary(rows: Sequence[Row], out: Path, cost: Row) -> tuple[Row, list[str]]:

@@ -1,13 +1,13 @@
 """What share passes a check, once people have seen some of it? Rows for them, and their correction.
 
-The rows that people see are drawn more often where the check doubts; each counts by the inverse of
-its chance (Zrnic and Candes, Active statistical inference, arXiv 2403.03208).
+The rows that people see are drawn more often where the check doubts, or at random; each counts by
+the inverse of its chance (Zrnic and Candes, Active statistical inference, arXiv 2403.03208).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -68,16 +68,20 @@ def judged(
     return [Seen(*one) for one in every if one[1].passed is not None]
 
 
-def rows_to_check(seen: Sequence[Seen], count: int, *, seed: int = 0) -> list[Row]:
+def rows_to_check(
+    seen: Sequence[Seen], count: int, *, by: Literal["doubt", "random"] = "doubt", seed: int = 0
+) -> list[Row]:
     """At most `count` responses that no person saw, each with its `chance`, without the verdict.
 
-    Drawn more often where the check doubts, evenly where it does not say how sure it is; in a
-    random order, so that the first of them are a smaller check of the same kind.
+    By doubt they are drawn more often where the check doubts, and evenly where it does not say how
+    sure it is; by random evenly. They stand in a random order, so that the first of them are a
+    smaller check of the same kind.
     """
     left = [one for one in seen if one.word.passed is None]
     if not left:
         return []
-    share = chances(doubt([one.probability for one in left]), count)
+    interest = np.ones(len(left)) if by == "random" else doubt([one.probability for one in left])
+    share = chances(interest, count)
     drawn = draw(share, seed=seed)
     np.random.default_rng([seed, 3]).shuffle(drawn)
     return [{**left[n].response.row(), "chance": round(float(share[n]), 6)} for n in drawn]
