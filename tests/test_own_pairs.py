@@ -94,6 +94,20 @@ def test_a_limit_on_prompts_leaves_out_the_other_pairs_of_their_file(run, capsys
     assert read(few).pairs.number == 26  # as many are planned
 
 
+def test_pairs_behind_words_put_first_are_on_the_prompts_of_their_file(tmp_path, write):
+    begun = {"role": "assistant", "content": "Sure, "}
+    asked = [[{"role": "user", "content": f"Question {n}?"}, begun] for n in range(12)]
+    pairs = str(write("p.jsonl", [{"prompt": turns, "responses": ["a", "b"]} for turns in asked]))
+    config = {"judge": "scripted:", "prompts": {"source": pairs, "validation": 2, "test": 3},
+              "labeling": {"pairs": pairs, "labeler": {"kind": "human"}}}  # fmt: skip
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    own = load(tmp_path / "config.yaml")
+    prompts(own, tmp_path)
+    found = own_pairs(own, tmp_path)
+    assert Counter(pair.prompt.split for pair in found) == {"train": 7, "validation": 2, "test": 3}
+    assert {pair.prompt.messages[-1].content for pair in found} == {"Sure, "}
+
+
 def test_pairs_of_another_file_all_count_and_what_limits_them_is_said(run, write, capsys):
     config, folder = run
     rows = [{"prompt": f"Another {n}?", "responses": ["a", "b"]} for n in range(5)]

@@ -12,7 +12,7 @@ from hrlaif.llm import Local, Packaged
 from hrlaif.llm.prompting import with_options
 from hrlaif.progress import number, say
 from hrlaif.protocols import Labeler, LanguageModel, texts_at_once
-from hrlaif.records import Comparison, Preference, Prompt, Response, Row
+from hrlaif.records import Comparison, Message, Preference, Prompt, Response, Row
 from hrlaif.reward.parts import of_samples, of_the_run
 from hrlaif.rows import comparisons_from, read_rows, write_rows
 from hrlaif.run import map_rows
@@ -121,8 +121,8 @@ def on_prompts(
     What is asked at the end is in no training, in whatever file it stands again. Others are left
     out where the run's prompts come from the same file, and only some were taken.
     """
-    known = {p.messages: {"id": p.id, "split": p.split} for p in prompts}
-    found = [(pair, known.get(pair.prompt.messages)) for pair in pairs]
+    known = {_asked(p): {"id": p.id, "split": p.split} for p in prompts}
+    found = [(pair, known.get(_asked(pair.prompt))) for pair in pairs]
     others = sum(of_the_run is None for _, of_the_run in found)
     sources = {Path(source).resolve() for source in config.prompts.sources}
     same = Path(str(config.labeling.pairs)).resolve() in sources
@@ -141,6 +141,12 @@ def on_prompts(
         for pair, of_the_run in found
         if of_the_run or not same
     ]
+
+
+def _asked(prompt: Prompt) -> tuple[Message, ...]:
+    """The turns that a policy is asked: words put first (see rows/turns.py) are none of them."""
+    turns = prompt.messages
+    return turns[:-1] if turns[-1].role == "assistant" else turns
 
 
 def sampled(how: Sampling, asked: Sequence[Prompt], model: str, path: Path, seed: int) -> list[Row]:

@@ -64,6 +64,10 @@ def test_status_plan_and_report_look_at_a_run(finished, hrlaif, tmp_path):
     (copy / "report.html").unlink()
     assert hrlaif("report", copy).stdout == f"{copy / 'report.html'}\n"
     assert (copy / "report.html").exists()
+    (copy / "report.html").unlink()
+    told = hrlaif.here("report", copy, "--json")
+    assert json.loads(told.stdout)["columns"]
+    assert (copy / "report.html").exists()
 
 
 def test_a_dry_run_sends_and_writes_nothing(hrlaif, finished, tmp_path, server):

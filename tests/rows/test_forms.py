@@ -166,6 +166,30 @@ def test_chosen_stays_first_where_a_row_speaks_of_the_first(known):
     assert {pair.a.text for pair in found} == {"x"}
 
 
+@pytest.mark.parametrize("two", [{"responses": ["x", "y"]}, {"a": "x", "b": {"text": "y"}},
+                                 {"response_1": "x", "response_2": "y"}])  # fmt: skip
+@pytest.mark.parametrize(("chosen", "implied"), [("x", 1.0), ("y", 0.0)])
+def test_responses_keep_their_order_beside_chosen_and_rejected(two, chosen, implied):
+    row = {"prompt": "Q", **two, "chosen": chosen, "rejected": "y" if chosen == "x" else "x"}
+    for n in range(8):  # no coin is thrown
+        assert comparison(**row, id=n).a.text == "x"
+    assert comparison(**row).human_preference == implied
+    told = comparison(**row, human_preference=0.25, gold_preference=0.75)
+    assert (told.human_preference, told.gold_preference) == (0.25, 0.75)
+    assert comparison(**row, prob_a=0.3).human_preference is None  # a judge's word
+
+
+def test_chosen_that_is_none_of_the_responses_beside_it_is_refused_where_sides_are_spoken_of():
+    row = {"prompt": "Q", "responses": ["x", "y"], "chosen": "z", "rejected": "y"}
+    found = comparison(**row)
+    assert (found.human_preference, {found.a.text, found.b.text}) == (better(found, "z"), {*"zy"})
+    for known in ({"human_preference": 1.0}, {"gold_preference": 0.0}, {"votes": [1, 0]}):
+        said = refused(comparisons_from, {**row, **known})
+        assert "`chosen` and `rejected` are not the two responses beside them: drop" in said
+    several = comparison(**{**row, "responses": ["x", "y", "z"], "human_preference": 1.0})
+    assert {several.a.text, several.b.text} == {"z", "y"}
+
+
 def test_chosen_beside_how_sure_a_judge_was_is_no_word_of_people():
     found = comparisons_from(rows(*({**PREFERRED, "prob_chosen": 0.9, "id": n} for n in range(20))))
     assert {pair.human_preference for pair in found} == {None}
@@ -439,6 +463,22 @@ def test_turns_before_a_response_that_its_prompt_lacks_are_refused_and_never_los
     end = {"prompt": TALK, "responses": [FOUR[2:], FIVE[3:]]}  # the prompt's end, or nothing of it
     (found,) = comparisons_from(rows(end))
     assert (found.a.text, found.b.text) == ("4", "5")
+
+
+def test_a_system_turn_that_the_prompt_lacks_is_said_not_to_be_read(tmp_path, capsys):
+    row = {"prompt": "Q", "chosen": last("system", "Be terse.") + last("assistant", "x"),
+           "rejected": "y"}  # fmt: skip
+    for prompt, said in (("Q", 1), (last("system", "Be terse.") + last("user", "Q"), 0)):
+        path = tmp_path / f"{said}.jsonl"
+        path.write_text(json.dumps({**row, "prompt": prompt}) + "\n")
+        assert len(comparisons_from(read_rows(path))) == 1
+        assert capsys.readouterr().err.count("the system turn of chosen is not read") == said
+
+
+def test_numbers_name_a_category_a_model_and_a_row_as_in_a_table():
+    (found,) = responses_from(rows({"id": 7, "prompt": "Q", "response": "x", "category": 4,
+                                    "model": 3}))  # fmt: skip
+    assert (found.id, found.prompt.category, found.model) == ("7", "4", "3")
 
 
 def test_the_last_turn_of_a_response_is_the_assistant_s():

@@ -186,9 +186,12 @@ def report(
     from hrlaif.evaluation import two_runs
     from hrlaif.report import side_by_side, told, write, write_runs
 
-    if len(runs) == 1 and out is None and not as_json:
-        print(write(runs[0]))
-        return
+    if len(runs) == 1 and out is None:
+        page = write(runs[0])
+        if not as_json:
+            print(page)
+            return
+        say(f"{page}")
     found = side_by_side(runs, two_runs)
     table = Table(box=None, pad_edge=False)
     for name in ("", *found["columns"]):

@@ -13,25 +13,15 @@ from hrlaif.progress import number, say
 from hrlaif.records import Candidate, Comparison, Prompt, Record, Response, digest
 from hrlaif.rows.files import SourceRow
 from hrlaif.rows.known import file_of, probability, say_unread, unread, winner
-from hrlaif.rows.names import named, sides_of
-from hrlaif.rows.turns import (
-    MEND,
-    PROMPT_NAMES,
-    Turns,
-    answer_of,
-    asked_of,
-    transcript,
-    turns_of,
-    with_system,
-)
+from hrlaif.rows.names import named
+from hrlaif.rows.sides import OF_THE_FIRST, sides
+from hrlaif.rows.turns import MEND, PROMPT_NAMES, Turns, answer_of, asked_of, turns_of
 
 _RESPONSE_NAMES = ("response", "output", "completion", "answer", "text")
 _TWICE = "give each row its own id, or drop one of the two"
-
-# What stands in these speaks of the first response, and would be wrong of the second.
-_OF_THE_FIRST = ("prob_a", "votes", "models")
+_HOW_SURE = ("prob_chosen", "prob_a")
 # What some command reads of a row besides its record.
-_ALSO_READ = (*_OF_THE_FIRST, "labeler", "chance", "raters", "human_passed")
+_ALSO_READ = (*OF_THE_FIRST, "labeler", "chance", "raters", "human_passed")
 
 R = TypeVar("R", bound=Record)
 
@@ -160,83 +150,30 @@ def _say_again(count: int) -> None:
 
 
 def _comparison(values: Mapping[str, Any], where: str) -> Comparison:
-    turns, first, second, preference = _pair(values, where)
-    prompt = _prompt_record(values, turns, values.get("prompt_id"), where)
-    sides = [_candidate(side, turns, where, n) for n, side in enumerate((first, second), start=1)]
-    given = values.get("id")
-    key = (
-        str(given) if given not in (None, "") else digest([prompt.id, sides[0].text, sides[1].text])
+    pair = sides(values, where)
+    prompt = _prompt_record(values, pair.turns, values.get("prompt_id"), where)
+    a, b = (
+        _candidate(side, pair.turns, where, n) for n, side in ((1, pair.first), (2, pair.second))
     )
+    given = values.get("id")
+    key = str(given) if given not in (None, "") else digest([prompt.id, a.text, b.text])
     human = probability(values, "human_preference", where)
     if human is None:
-        human = winner(values, where) if preference is None else preference
-        # Beside `chosen` it says how sure a label was: a judge's, as `hrlaif export` wrote it.
-        if preference is not None and values.get("prob_chosen") is not None:
+        human = winner(values, where) if pair.preference is None else pair.preference
+        # Beside `chosen` these say how sure a label was: a judge's, as `hrlaif export` wrote it.
+        if pair.preference is not None and any(values.get(n) is not None for n in _HOW_SURE):
             human = None
     comparison = _checked(
         Comparison, where,
-        id=key, prompt=prompt, a=sides[0], b=sides[1], human_preference=human,
+        id=key, prompt=prompt, a=a, b=b, human_preference=human,
         gold_preference=probability(values, "gold_preference", where),
     )  # fmt: skip
-    return comparison.swapped() if preference is not None and _turned(values, key) else comparison
-
-
-def _turned(values: Mapping[str, Any], key: str) -> bool:
-    """Whether `rejected` becomes a, by a coin that the id throws: the same on every machine.
-
-    With `chosen` always first, whoever prefers the first would agree with people in every pair.
-    """
-    meta = values.get("meta")
-    beside = meta if isinstance(meta, Mapping) else {}
-    if any(values.get(name, beside.get(name)) is not None for name in _OF_THE_FIRST):
-        return False
-    return int(digest(["side", key]), 16) % 2 == 1
-
-
-def _pair(values: Mapping[str, Any], where: str) -> tuple[Turns, Any, Any, float | None]:
-    """The turns, both sides, and the preference that the form itself implies."""
-    if "chosen" in values and "rejected" in values:
-        return _chosen_rejected(values, where)
-    if "responses" in values:
-        sides = values["responses"]
-        if not isinstance(sides, Sequence) or isinstance(sides, str):
-            raise DataError(f"{where}: responses is no list: write [a, b], or drop that row")
-        _two(len(sides), where)
-        return turns_of(values, where), sides[0], sides[1], None
-    if names := sides_of(values):
-        _two(len(names), where)
-        return turns_of(values, where), values[names[0]], values[names[1]], None
-    raise DataError(
-        f"{where}: no responses: a pair needs `responses: [a, b]`, `response_a` and `response_b`, "
-        f"or `chosen` and `rejected` (the row has {', '.join(map(repr, values)) or 'nothing'}): "
-        f"{MEND}"
-    )
-
-
-def _two(count: int, where: str) -> None:
-    if count != 2:
-        many = number(count, "response")
-        raise DataError(f"{where}: {many}, where a pair has 2: split or drop the row")
-
-
-def _chosen_rejected(values: Mapping[str, Any], where: str) -> tuple[Turns, str, str, float]:
-    if any(name in values for name in PROMPT_NAMES):
-        turns = turns_of(values, where)
-        texts = [answer_of(values[k], turns, where, k) for k in ("chosen", "rejected")]
-        return turns, texts[0], texts[1], 1.0
-    chosen, rejected = (transcript(values[k], where, k) for k in ("chosen", "rejected"))
-    if chosen[:-1] != rejected[:-1] or not chosen[:-1]:
-        raise DataError(
-            f"{where}: without a `prompt`, `chosen` and `rejected` must be transcripts "
-            f"that differ in the last assistant turn alone: {MEND}"
-        )
-    turns = with_system(chosen[:-1], values, where)
-    return turns, chosen[-1].content, rejected[-1].content, 1.0
+    return comparison.swapped() if pair.are_turned(key) else comparison
 
 
 def _prompt(values: Mapping[str, Any], where: str) -> Prompt:
     known = any(name in values for name in PROMPT_NAMES)
-    turns, values = asked_of(values, where) if known else (_pair(values, where)[0], values)
+    turns, values = asked_of(values, where) if known else (sides(values, where).turns, values)
     plain = "prompt_id" not in values
     return _prompt_record(values, turns, values.get("id" if plain else "prompt_id"), where)
 
@@ -256,6 +193,8 @@ def _prompt_record(values: Mapping[str, Any], turns: Turns, key: Any, where: str
         value = next((values[a] for a in aliases if values.get(a) is not None), None)
         if value is not None:
             fields[ours] = str(value)
+    if "category" in fields:  # a number in JSON Lines is one in a table, and text there
+        fields["category"] = str(fields["category"])
     if isinstance(fields.get("choices"), list):
         fields["choices"] = [str(choice) for choice in fields["choices"]]
     text: list[Any] = [[m.role, m.content] for m in turns]
@@ -284,6 +223,8 @@ def _response(values: Mapping[str, Any], where: str) -> Response:
     own = {k: values[k] for k in ("model", "sample", "finish_reason", "tokens") if k in values}
     if "generator" in values:
         own.setdefault("model", values["generator"])
+    if "model" in own:
+        own["model"] = str(own["model"])
     key = values.get("id")
     prompt = _prompt_record(values, turns, values.get("prompt_id", key), where)
     fields = {"id": str(key)} if key not in (None, "") else {}

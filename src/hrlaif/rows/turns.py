@@ -55,6 +55,10 @@ def answer_of(value: Any, turns: Turns, where: str, field: str) -> str:
             f"{where}: {field} holds turns that the prompt lacks: give them all there, or `chosen` "
             "and `rejected` without a prompt"
         )
+    if said[0].role == "system" and said[0] not in turns:
+        say_once(
+            f"{file_of(where)}: the system turn of {field} is not read, which the prompt lacks"
+        )
     return said[-1].content
 
 
