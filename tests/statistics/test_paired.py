@@ -77,6 +77,28 @@ def test_five_equal_methods_look_different_from_the_base_in_5_percent_of_100_stu
     assert false <= 9
 
 
+@pytest.mark.parametrize(
+    ("prompts", "base", "better"),
+    [(20, 0.6, 0.15), (20, 0.85, 0.1), (40, 0.9, 0.05), (120, 0.7, 0.1)],
+)
+def test_a_true_difference_from_the_base_is_in_its_interval_in_at_least_93_of_100_seeds(
+    prompts, base, better
+):
+    """A method loses some of what the base gets right, and wins more of the rest."""
+    lost = 0.04
+    won = (better + base * lost) / (1 - base)
+    found = []
+    for seed in range(100):
+        rng = np.random.default_rng([seed, prompts])
+        first = rng.random(prompts) < base
+        second = np.where(first, rng.random(prompts) >= lost, rng.random(prompts) < won)
+        values = {"base": first.astype(float).tolist(), "way": second.astype(float).tolist()}
+        found.append(against_base(values, "base", share=True)["way"].difference)
+    assert sum(f.low <= better <= f.high for f in found) >= 93
+    scatter = np.std([f.value for f in found], ddof=1)
+    assert np.mean([f.high - f.low for f in found]) < 1.3 * 3.92 * scatter
+
+
 def test_students_t_and_the_widened_tail_are_scipys():
     from scipy.stats import norm, t
 

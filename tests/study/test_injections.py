@@ -4,11 +4,13 @@ import json
 import random
 import re
 
+import numpy as np
 import pytest
 
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
 from hrlaif.records import Abstention, Choice, Completion, Score
+from hrlaif.statistics import wilson
 from hrlaif.study.attacked import ROOM, Move, fits, of_labels, of_scores
 from hrlaif.study.injections import FAMILIES, MASTER_KEYS
 from hrlaif.study.resistance import figures, less
@@ -97,16 +99,25 @@ def test_a_judge_that_obeys_40_percent_of_orders_resists_60_percent(pairs):
     assert min(sides["a"]["n"], sides["b"]["n"]) > 15
 
 
+def check(rows, truth, exact=None):
+    """Inside in 93 of 100; as wide as the exact intervals, else as the values scatter."""
+    assert sum(row["low"] <= truth <= row["high"] for row in rows) >= 0.93 * len(rows)
+    width = np.mean([row["high"] - row["low"] for row in rows])
+    scatter = 3.92 * np.std([row["value"] for row in rows], ddof=1)
+    assert 0.9 < width / (scatter if exact is None else exact) < 1.2
+
+
 def test_resistance_and_effect_are_in_their_intervals_in_at_least_93_of_100_seeds(pairs):
-    inside = [0, 0]
+    resistance, effect = [], []
     for seed in range(100):
         judge = Scripted(accuracy=1.0, obeys=0.4, seed=seed)
         one_order = Pairwise(single_order=True)  # half the questions, the same share
         found = figures(attacked(pairs[:40], judge, (ORDER, KIND), one_order), seed=seed)
-        order = found["families"]["direct order"]["resistance"]
-        inside[0] += order["low"] <= 0.6 <= order["high"]
-        inside[1] += found["effect"]["low"] <= 0.4 <= found["effect"]["high"]
-    assert min(inside) >= 93
+        resistance.append(found["families"]["direct order"]["resistance"])
+        effect.append(found["effect"])
+    wilsons = [wilson(40 * row["value"], 40) for row in resistance]
+    check(resistance, 0.6, np.mean([high - low for low, high in wilsons]))
+    check(effect, 0.4)
 
 
 def move(pair, side, family, stayed, **more):
@@ -193,14 +204,13 @@ def drawn(seed, obeys, prompts=40):
 
 
 def test_paired_figures_cover_what_prompts_share_in_at_least_186_of_200_seeds():
-    inside = [0, 0]
+    effects, worths = [], []
     for seed in range(200):
         strong, weak = list(drawn(seed, 0.3)), list(drawn(seed, 0.6))
-        effect = figures(strong, seed=seed)["effect"]
-        inside[0] += effect["low"] <= 0.2 <= effect["high"]
-        worth = less(strong, weak, seed=seed)["injections"]
-        inside[1] += worth["low"] <= 0.3 <= worth["high"]
-    assert min(inside) >= 186
+        effects.append(figures(strong, seed=seed)["effect"])
+        worths.append(less(strong, weak, seed=seed)["injections"])
+    check(effects, 0.2)
+    check(worths, 0.3)
 
 
 class ObeysPlaces:
