@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrlaif.records import Preference, Row
-from hrlaif.statistics import RESAMPLES, Figure, Floats, mean, noise, right, wilson
+from hrlaif.statistics import RESAMPLES, Figure, Floats, difference, mean, noise, right
 from hrlaif.statistics.figures import draws, interval, numbered, within
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import baselines
@@ -167,14 +167,14 @@ def _one_training(lesson: Lesson, marks: Floats, *, seed: int, least: float = 0.
     Each resample takes one of the draws, and whole prompts again.
     """
     n = marks.shape[1]
-    codes, count = numbered([item.prompt for item in lesson.test if item.decided], n)
-    if not count:
-        return Figure(value=None, low=None, high=None, n=0)
+    prompts = [item.prompt for item in lesson.test if item.decided]
+    if (marks == marks[0]).all():  # nothing but the pairs was drawn
+        if least == 0.0:
+            return mean(marks[0], clusters=prompts, share=True, seed=seed)
+        up, down = np.maximum(marks[0], 0.0), np.maximum(-marks[0], 0.0)
+        return difference(up, down, clusters=prompts, share=True, seed=seed)
+    codes, count = numbered(prompts, n)
     value = float(marks.mean())
-    if np.ptp(marks) == 0:  # a bootstrap sees no spread: what a share this large may not have shown
-        unseen = wilson(0, count)[1]
-        low, high = value - unseen * (value - least), value + unseen * (1 - value)
-        return Figure(value=value, low=low, high=high, n=n)
     if count < 2:
         return Figure(value=value, low=None, high=None, n=n)
     sums = np.array([np.bincount(codes, weights=row, minlength=count) for row in marks])
