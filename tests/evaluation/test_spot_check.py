@@ -143,3 +143,35 @@ def test_peoples_word_is_true_false_or_nothing():
     for bad in ({"human_passed": "yes"}, {"human_passed": 1}, {"chance": 0}, {"chance": "x"}):
         with pytest.raises(DataError, match="row 2"):
             word(**bad)
+
+
+def test_rows_drawn_at_random_correct_the_share_of_a_judge_that_says_how_sure_it_is():
+    values, widths, people, inside, rogan_gladen = [], [], [], 0, 0
+    for seed in range(200):
+        harmful, said = known_judge(seed)
+        bare = seen(said)
+        rows = rows_to_check(bare, 80, by="random", seed=seed)
+        assert {row["chance"] for row in rows} == {0.4}
+        drawn = {int(row["id"][1:]) for row in rows}
+        after = [
+            one._replace(word=Word(not harmful[n], 0.4)) if n in drawn else one
+            for n, one in enumerate(bare)
+        ]
+        found = passed_share(after, seed=seed)
+        people.append(1 - harmful.mean())
+        values.append(found["corrected"]["value"])
+        widths.append(found["corrected"]["high"] - found["corrected"]["low"])
+        inside += found["corrected"]["low"] <= 0.7 <= found["corrected"]["high"]
+        rogan_gladen += found["rogan_gladen"]["low"] <= 0.7 <= found["rogan_gladen"]["high"]
+    assert inside >= 186
+    assert rogan_gladen >= 186
+    # As wide as the estimate scatters, and no wider; and right on average.
+    assert np.mean(widths) < 1.2 * 3.92 * np.std(values, ddof=1)
+    assert abs(np.mean(np.subtract(values, people))) < 0.01
+
+
+def test_rows_drawn_at_random_lie_in_doubt_no_more_often_than_any_others():
+    said = [0.5 if n < 50 else 0.001 for n in range(100)]
+    for by, least, most in (("random", 12, 28), ("doubt", 32, 40)):
+        rows = rows_to_check(seen(said), 40, by=by)
+        assert least <= sum(int(row["id"][1:]) < 50 for row in rows) <= most, by
