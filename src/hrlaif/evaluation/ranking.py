@@ -111,7 +111,7 @@ def with_difficulty(answers: Sequence[Answer], first: str, *, seed: int = 0) -> 
     """lc_difficulty of each model over `first`, from the answers in which `first` is a.
 
     The difficulty is a joint fit of the other models' verdicts, so that it explains none of its
-    own; of three models it is that of all, and the interval a little narrow (decision 076).
+    own (decision 076).
     """
     told: dict[str, list[tuple[Comparison, float]]] = defaultdict(list)
     for answer in answers:
@@ -132,7 +132,7 @@ def with_difficulty(answers: Sequence[Answer], first: str, *, seed: int = 0) -> 
         wins[m, at], lengths[m, at] = contest.wins, length_feature(contest)
     found = {}
     for m, (name, rows) in enumerate(told.items()):
-        others = [k for k in range(len(told)) if k != m or len(told) == _JOINTLY]
+        others = [k for k in range(len(told)) if k != m]
         gamma = difficulties(list(wins[others]), list(lengths[others]))
         hard = {item: gamma[n] for item, n in places.items() if not np.isnan(wins[others, n]).all()}
         known = [row for row in rows if item_of(row[0]) in hard]

@@ -222,10 +222,11 @@ def difficulties(
 
     One joint fit of P(m wins on i) = sigmoid(phi_m x_mi + gamma_i + theta_m), where x are length
     features tanh(gap / sd) [N]: AlpacaEval's joint model with psi held at 1. `ridge` on all weights
-    holds prompts that every model wins. Raises ValueError with fewer than three models.
+    holds prompts that every model wins. Raises ValueError with fewer than two models: of one, the
+    difficulties would be its own results.
     """
-    if len(wins) < 3:
-        raise ValueError(f"difficulty needs at least 3 models in the same run, not {len(wins)}")
+    if len(wins) < 2:
+        raise ValueError(f"difficulty needs at least 2 models in the same run, not {len(wins)}")
     prompts, rows, y = len(wins[0]), [], []
     for m, (won, x) in enumerate(zip(wins, lengths, strict=True)):
         block = np.zeros((prompts, prompts + 2 * len(wins)))
