@@ -90,6 +90,7 @@ def lc_minimal(
     *,
     clusters: Sequence[Hashable] | None = None,
     seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> LengthControlled:
     """LC win rate from soft wins in [0, 1] and lengths in characters, a value each a comparison.
 
@@ -97,7 +98,7 @@ def lc_minimal(
     leave no length term: LC is then the raw win rate.
     """
     contest = Contest(wins, lengths, baseline_lengths, clusters)
-    return _controlled("lc_minimal", contest, _tanh(contest), seed=seed)
+    return _controlled("lc_minimal", contest, _tanh(contest), seed=seed, resamples=resamples)
 
 
 def lc_ratio(
@@ -107,6 +108,7 @@ def lc_ratio(
     *,
     clusters: Sequence[Hashable] | None = None,
     seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> LengthControlled:
     """Win rate predicted at equal length from the ratio length / baseline length.
 
@@ -118,15 +120,22 @@ def lc_ratio(
     def feature(weights: Floats) -> Floats:
         return np.broadcast_to(ratio - 1.0, weights.shape)
 
-    return _controlled("lc_ratio", contest, feature, seed=seed)
+    return _controlled("lc_ratio", contest, feature, seed=seed, resamples=resamples)
 
 
 def lc_difficulty(
-    contest: Contest, difficulty: Sequence[float] | Floats, *, seed: int = 0
+    contest: Contest,
+    difficulty: Sequence[float] | Floats,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> LengthControlled:
     """LC win rate with the difficulty gamma of each comparison's prompt beside the length."""
     hard = np.asarray(difficulty, np.float64)
-    return _controlled("lc_difficulty", contest, _tanh(contest), difficulty=hard, seed=seed)
+    return _controlled(
+        "lc_difficulty", contest, _tanh(contest),
+        difficulty=hard, seed=seed, resamples=resamples,
+    )  # fmt: skip
 
 
 def lc_alpaca_v1(
@@ -157,7 +166,7 @@ def _tanh(contest: Contest) -> Callable[[Floats], Floats]:
     )
 
     def feature(weights: Floats) -> Floats:
-        sd = _deviation(gaps, weights)[:, None]
+        sd = deviations(gaps, weights)[:, None]
         return np.tanh(np.divide(gaps, sd, out=np.zeros_like(weights), where=sd > 0))
 
     return feature
@@ -171,7 +180,7 @@ def _controlled(
     difficulty: Floats | None = None,
     gamed: Gamed | None = None,
     seed: int,
-    resamples: int = RESAMPLES,
+    resamples: int,
 ) -> LengthControlled:
     y = np.asarray(contest.wins, np.float64)
     raw = mean(y, clusters=contest.clusters, share=True, seed=seed)
@@ -274,7 +283,8 @@ def _flags(beta: Floats, rate: float, raw: Figure) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _deviation(values: Floats, weights: Floats) -> Floats:
+def deviations(values: Floats, weights: Floats) -> Floats:
+    """Sample deviations (ddof 1) [B] of values [N], each standing for as many as weights [B, N]."""
     total = weights.sum(1)
     centre = (weights @ values) / total
     squares = (weights * (values - centre[:, None]) ** 2).sum(1)

@@ -20,6 +20,7 @@ from hrlaif.statistics import (
 )
 from hrlaif.statistics.figures import weighed
 from hrlaif.statistics.gaps import Gap, gap
+from hrlaif.statistics.length import deviations
 from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import same_position
 from hrlaif.study.features import style
@@ -134,19 +135,23 @@ def observed(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> 
 def length_pull(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Figure:
     """phi of P(judge prefers a) = sigmoid(phi gap / sd + psi (2 truth - 1)): length beside truth.
 
-    The soft labels are regressed, so phi is in the judge's own log-odds.
+    The soft labels are regressed, so phi is in the judge's own log-odds. sd is that of the gaps of
+    all pairs, by their weights, and is a part of what is resampled.
     """
     rows = [t for t in told(items, answers) if t.item.truth is not None]
     gaps = np.array([t.item.length_gap for t in rows], float)
     if len(rows) < 3 or np.ptp(gaps) == 0:
         return NOTHING
     truth = np.array([2 * (t.item.truth or 0.0) - 1 for t in rows])
-    x = np.column_stack([gaps / gaps.std(ddof=1), truth])
-    y = np.array([t.label.prob_a for t in rows])
     own = weighed([t.item.weight for t in rows], len(rows))
+    unit = gaps / deviations(gaps, own[None])[0]
+    x = np.column_stack([unit, truth])
+    y = np.array([t.label.prob_a for t in rows])
+    whole = fit(x, y, own[None])
 
     def phi(drawn: Floats) -> Floats:
-        return fit(x, y, drawn * own)[:, 0]
+        weights = drawn * own
+        return fit(x, y, weights, whole)[:, 0] * deviations(unit, weights)
 
     prompts = [t.item.prompt for t in rows]
     figure = bootstrapped(phi, len(rows), clusters=prompts, weights=own, seed=seed)
