@@ -35,7 +35,7 @@ def known_judge(seed):
 
 @pytest.mark.parametrize("way", ["random", "doubt"])
 def test_the_corrected_share_is_in_its_interval_in_at_least_93_percent_of_200_seeds(way):
-    inside, as_judged, rogan_gladen = 0, 0, 0
+    inside, as_judged, rogan_gladen, figures = 0, 0, 0, {}
     for seed in range(200):
         harmful, said = known_judge(seed)
         bare = seen(said if way == "doubt" else np.round(said))
@@ -46,6 +46,8 @@ def test_the_corrected_share_is_in_its_interval_in_at_least_93_percent_of_200_se
             for n, one in enumerate(bare)
         ]
         found = passed_share(after, seed=seed)
+        for name in ("judged", "corrected", "rogan_gladen"):
+            figures.setdefault(name, []).append(found.get(name))
         inside += found["corrected"]["low"] <= 0.7 <= found["corrected"]["high"]
         as_judged += found["judged"]["low"] <= 0.7 <= found["judged"]["high"]
         assert ("rogan_gladen" in found) == (way == "random")
@@ -56,6 +58,9 @@ def test_the_corrected_share_is_in_its_interval_in_at_least_93_percent_of_200_se
     # The judge, right in 77.5 %, says 0.7 0.775 + 0.3 0.225 = 0.61.
     assert as_judged < 120
     assert way == "doubt" or rogan_gladen >= 186
+    for name in ("judged", "corrected", *["rogan_gladen"] * (way == "random")):
+        width = np.mean([f["high"] - f["low"] for f in figures[name]])
+        assert width < 1.2 * 3.92 * np.std([f["value"] for f in figures[name]], ddof=1), name
 
 
 @pytest.mark.parametrize("done", [40, 200])

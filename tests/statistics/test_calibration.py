@@ -138,13 +138,16 @@ def test_a_wrong_label_or_a_shared_truth_leaves_the_likeliest_map(truth):
 
 
 def test_brier_is_in_its_interval_in_at_least_93_percent_of_400_seeds():
-    inside = 0
+    inside, found = 0, []
     for seed in range(400):
         said, outcome, true = judged(seed, n=200, slope=0.5)
         expected = mean(true * (1 - said) ** 2 + (1 - true) * said**2).value
         figure = brier(said, outcome, seed=seed)
         inside += figure.low <= expected <= figure.high
+        found.append((figure.value, figure.high - figure.low))
     assert inside >= 0.93 * 400
+    values, widths = np.transpose(found)
+    assert np.mean(widths) < 1.2 * 3.92 * values.std(ddof=1)
 
 
 def test_a_calibration_is_read_back_and_another_file_is_refused(tmp_path):
