@@ -208,7 +208,7 @@ def _made(
         about |= {
             "variants": {w.name: plain(w.labeler) for w in asked.variants},
             "judges": {m.name: plain(m) for m in models},
-            "settings": asked.settings.model_dump(),
+            "settings": asked.settings.model_dump(mode="json"),
             "finished": now(),
             **circumstances(),
         }
