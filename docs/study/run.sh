@@ -48,8 +48,8 @@ reasons=base-rationale,detailed-rationale
 small_few=base-rationale,detailed,detailed-rationale
 small_all=$small_few,detailed-1shot-rationale,detailed-2shot-rationale
 study pandalm pandalm/pairs.jsonl.gz general 20 $reasons,detailed-1shot-rationale $small_all
-study mt_bench mt_bench_human/pairs.jsonl.gz general 0 $reasons $small_few
+study mt_bench mt_bench_human/pairs.jsonl.gz general 0 $reasons $small_all
 study auto_j autoj_eval_p/pairs.jsonl.gz general 0 $reasons $small_few
-study llmbar llmbar/pairs.jsonl.gz general 0 $reasons $small_few,detailed-1shot-rationale
+study llmbar llmbar/pairs.jsonl.gz general 0 $reasons $small_all
 study hh_helpful hh_rlhf/pairs_helpful_base.jsonl.gz helpful 0 $reasons $small_all
-study hh_harmless hh_rlhf/pairs_harmless_base.jsonl.gz harmless 0 $reasons $small_all
+study hh_harmless hh_rlhf/pairs_harmless_base.jsonl.gz harmless 0 $reasons,detailed-1shot-rationale $small_all
