@@ -215,7 +215,8 @@ def test_a_comparison_of_others_in_the_same_folder_is_said(hrlaif, sides, tmp_pa
 
 
 def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_path):
-    """compared.json was written when the command took two files alone."""
+    """compared.json was written when the command took two files alone; since then the interval
+    of a share reaches at least as far as Wilson's."""
     judge = "scripted:length_bias=0.45,failure=0.05"
     given = ("compare", *sides, "-o", tmp_path / "out", "--judge", judge)
     done = hrlaif.here(*given)
