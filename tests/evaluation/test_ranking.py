@@ -77,17 +77,20 @@ def written(seed, pull, prompts=50):
     return answers
 
 
-def test_a_pure_effect_of_length_ranks_the_models_and_is_gone_at_equal_style_in_90_of_100():
-    inside, taken_in = dict.fromkeys("abc", 0), 0
-    for seed in range(100):
+def test_a_pure_effect_of_length_ranks_the_models_and_is_gone_at_equal_style_in_93_of_100():
+    figures, taken_in = {name: [] for name in "abc"}, 0
+    # With 1,000 resamples, 1,000 seeds gave 94.7, 93.9 and 94.7 of 100; these are the last of them.
+    for seed in range(900, 1_000):
         found = ranked(written(seed, 3.0), style_gaps, seed=seed, resamples=300)
         taken_in += found.as_judged.win_rate["c"].low > 0.5
         assert list(found.at_equal_style.style) == ["length"]
         for name, figure in found.at_equal_style.win_rate.items():
-            inside[name] += figure.low <= 0.5 <= figure.high
+            figures[name].append((figure.value, figure.low, figure.high))
     assert taken_in == 100
-    # 94 of 100 on average over 800 seeds; the three figures fail together, so seeds scatter.
-    assert min(inside.values()) >= 90
+    for name, rows in figures.items():
+        value, low, high = np.transpose(rows)
+        assert ((low <= 0.5) & (high >= 0.5)).sum() >= 93, name
+        assert (high - low).mean() < 1.2 * 3.92 * value.std(ddof=1), name
 
 
 def test_thoughts_are_no_length():
