@@ -218,10 +218,9 @@ def refuse_missing_models(config: Config) -> None:
     """Raises ModelError before any work where a model's name or folder can be seen to be wrong."""
     for model in (config.model, config.judge, config.teacher, config.evaluation.judge):
         if isinstance(model, Packaged):
-            from hrlaif.llm.packaged import PACKAGED
+            from hrlaif.llm.packaged import known
 
-            if (name := model.name.removeprefix("packaged:")) not in PACKAGED:
-                raise ModelError(f"packaged model {name!r} is none of {sorted(PACKAGED)}")
+            known(model.name.removeprefix("packaged:"))
         if isinstance(model, Local) and not _may_be_there(model.path):
             raise ModelError(
                 f"model {model.path!r}: no such folder or .gguf file, and no hub id, which is "

@@ -30,6 +30,7 @@ from hrlaif.run import (
     forget,
     only_process,
     read_receipt,
+    write_receipt,
 )
 from hrlaif.settings import using
 from hrlaif.standing import held
@@ -178,8 +179,6 @@ def cost_of(totals: Totals) -> dict[str, Any]:
 
 
 def _add_seconds(folder: Path, receipt: Receipt, seconds: float) -> None:
-    from hrlaif.run import write_receipt
-
     write_receipt(
         folder, receipt.model_copy(update={"seconds": round(receipt.seconds + seconds, 1)})
     )

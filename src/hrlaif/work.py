@@ -175,7 +175,7 @@ def policy(config: Config, folder: Path) -> Counts:
     part, out, begin = config.policy, folder / "policy", start(config, folder)
     watched = read_prompts(folder, "validation")
     where: dict[str, Any] = {"start": begin, "folder": out, "validation": watched}
-    counts: dict[str, Any] = {}
+    counts: dict[str, Any]
     if part.staleness is not None and part.learns_from != "reward":
         say("  policy.staleness does nothing here: no reward is raised that could grow stale")
     if isinstance(part.algorithm, Dpo):

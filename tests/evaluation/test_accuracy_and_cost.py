@@ -78,15 +78,6 @@ def test_the_held_out_gain_is_paired_by_prompt():
     assert (same.value, same.low, same.high) == (3.0, None, None)
 
 
-def test_means_alone_give_a_held_out_gain_without_an_interval():
-    rows = [{"step": 0, "reward_mean": 0.5}, {"step": 5, "reward_mean": None}]
-    found = held_out_reward(rows)
-    assert (found.before.value, found.before.low) == (0.5, None)
-    assert found.after.value is None
-    assert found.gain.value is None
-    assert held_out_reward([]).gain.n == 0
-
-
 def test_a_label_costs_its_share_of_the_labeling_stage():
     found = cost(
         {

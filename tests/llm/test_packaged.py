@@ -30,7 +30,6 @@ TINY = PackagedModel(
     size=len(WHOLE),
     licence="MIT",
     licence_text="MIT, see LICENSE",
-    instruct=False,
 )
 
 

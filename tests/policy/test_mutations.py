@@ -72,12 +72,12 @@ MUTATIONS = {
         "test_maths.py",
         "test_the_reward_stands_on_the_last_valid_token_and_nowhere_else",
     ),
-    "the mask of the whitening dropped": Mutation(
+    "the mean left in the whitening": Mutation(
         "maths.py",
-        "torch.ones_like(values, dtype=torch.bool) if mask is None else mask",
-        "torch.ones_like(values, dtype=torch.bool)",
+        "(values - values.mean()) / (values.var",
+        "values / (values.var",
         "test_maths.py",
-        "test_whitening_counts_only_what_the_mask_keeps",
+        "test_whitened_values_have_mean_0_and_the_populations_variance_1",
     ),
     "values leaking from the next response": Mutation(
         "maths.py",

@@ -193,7 +193,7 @@ def test_a_run_that_has_only_its_settings_says_what_is_missing(tmp_path):
 
 
 def test_offline_dpo_shows_its_loss_beside_the_held_out_one_and_ppo_what_was_clipped(tmp_path):
-    steps = [{"step": n, "loss": 0.7 - n / 100, "clip_share": n / 50} for n in range(1, 9)]
+    steps = [{"step": n, "policy_loss": 0.7 - n / 100, "clip_share": n / 50} for n in range(1, 9)]
     rows(tmp_path / "policy/metrics.jsonl", steps)
     rows(tmp_path / "policy/validation.jsonl", [{"step": 4, "heldout_loss": 0.69}])
     page = write(tmp_path).read_text("utf-8")
@@ -201,6 +201,8 @@ def test_offline_dpo_shows_its_loss_beside_the_held_out_one_and_ppo_what_was_cli
     assert "held out" in page
     assert "Clipped over training steps" in page
     assert "All samples tied" not in page
+    (tmp_path / "policy/validation.jsonl").unlink()  # of other algorithms it says nothing
+    assert "Loss over training steps" not in write(tmp_path).read_text("utf-8")
 
 
 @pytest.mark.parametrize("held", [None, "", "compare.json", "study.json"])

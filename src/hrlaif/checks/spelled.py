@@ -108,7 +108,7 @@ def _english(match: re.Match[str]) -> str:
 def _count(words: str) -> int:
     """`two thousand five hundred and six`; "twelve hundred" too."""
     total = run = 0
-    for word in re.findall(_WORD, words) or []:
+    for word in re.findall(_WORD, words):
         if word in _SCALES and _SCALES[word] > 100:
             total, run = total + (run or 1) * _SCALES[word], 0
         elif word in _SCALES:

@@ -48,7 +48,7 @@ def evaluate(
     prompts. `check` measures accuracy, `preferences` agreement with people, `validation` (rows of
     policy/validation.jsonl) the held-out reward, `totals` (a stage -> ledger totals) the cost,
     `rater` satisfaction, `basic` what labels without verification say of the same pairs, `toxic`
-    toxicity, `harm` what `harmless.change` found on red-team prompts, `best_of` what `best_of.py`
+    toxicity, `harm` what `harmless.changes` found on red-team prompts, `best_of` what `best_of.py`
     found; what is not given is null. A killed run goes on where it stopped.
     """
     metrics = _compared(baseline, policy, labeler, judge, folder, seed=seed)

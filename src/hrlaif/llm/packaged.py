@@ -58,8 +58,6 @@ class PackagedModel:
     licence: str
     licence_text: str
     """Shown when the model is first fetched."""
-    instruct: bool
-    """Follows instructions and brings a chat template; else it only continues text."""
     notes: str = ""
     """What it is for, and what it is."""
     parameters: int | None = None
@@ -80,7 +78,6 @@ PACKAGED = {
             licence="Gemma Terms of Use",
             licence_text="Gemma is provided under and subject to the Gemma Terms of Use found at "
             "ai.google.dev/gemma/terms (a copy is kept beside the weights)",
-            instruct=False,
             notes="a policy to train: Google's Gemma 3 270M, a base model; no judge, as it hardly "
             "ever answers 1 or 2",
             parameters=268_098_176,
@@ -93,7 +90,6 @@ PACKAGED = {
             licence="Apache-2.0",
             licence_text="Apache License 2.0, "
             "huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct/blob/main/LICENSE",
-            instruct=True,
             notes="a small judge or teacher: Alibaba's Qwen2.5-Coder 1.5B Instruct",
             parameters=1_543_714_304,
         ),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hrlaif.errors import ModelError
 from hrlaif.llm.call import call_key
+from hrlaif.llm.ledger_file import plain
 from hrlaif.llm.remote_parse import (
     AMBIGUOUS,
     Answer,
@@ -119,10 +120,10 @@ class Asker:
         body: dict[str, Any] = {"model": self.model, **settings}
         if self.endpoint.api == "chat":
             body["messages"] = [
-                {"role": turn.role, "content": _sendable(turn.content)} for turn in chat.messages
+                {"role": turn.role, "content": plain(turn.content)} for turn in chat.messages
             ]
         else:
-            body["prompt"] = "\n\n".join(_sendable(turn.content) for turn in chat.messages)
+            body["prompt"] = "\n\n".join(plain(turn.content) for turn in chat.messages)
         draw = [chat.sample] if vote is None else [chat.sample, vote]
         # A greedy answer does not depend on the seed, so another seed must not pay for it again.
         if settings["temperature"] > 0:
@@ -290,8 +291,3 @@ def _label(answer: Answer, choices: Sequence[str], question: str) -> int | None:
 def _no_label(answer: Answer, *, cut: bool = False) -> Unanswered:
     where = "in the answer (cut at the token limit)" if cut else "in the answer"
     return Unanswered(reason=f"no label {where}: {(answer.text or answer.thought).strip()[-80:]!r}")
-
-
-def _sendable(text: str) -> str:
-    # A lone surrogate, which JSON files may hold, cannot be sent.
-    return text.encode("utf-8", "replace").decode("utf-8")

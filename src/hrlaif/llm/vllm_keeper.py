@@ -1,7 +1,8 @@
 """Who ends a server when the work that started it is gone, by kill -9 too? The process around it.
 
-Run as a script by `vllm.py`, never imported: a folder and a command. Its input is a pipe that ends
-with whoever started it. The folder, with the log in it, stays where the server ended by itself.
+Run as a script by `vllm_server.py`, never imported: a folder and a command. Its input is a pipe
+that ends with whoever started it. The folder, with the log in it, stays where the server ended by
+itself.
 """
 
 import os

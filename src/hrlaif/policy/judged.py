@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from hrlaif.policy import candidates
+from hrlaif.policy.staleness import compared
 from hrlaif.protocols import Labeler, LanguageModel
-from hrlaif.records import Abstention, Candidate, Comparison, Preference, Response, Score
+from hrlaif.records import Abstention, Comparison, Preference, Response, Score
 
 _SURE = 1e-6  # log-odds of a certain label are infinite, which is no score
 
@@ -43,13 +44,13 @@ class Judged(NamedTuple):
         for _, group in groupby(responses, key=lambda response: response.prompt.id):
             several = list(group)
             for a, b in zip(several[0::2], several[1::2], strict=False):
-                pairs.append(_Pair(_comparison(a, b), ((a, 0.5), (b, -0.5))))
+                pairs.append(_Pair(compared(a, b), ((a, 0.5), (b, -0.5))))
             for last in several[len(several) // 2 * 2 :]:
                 before = self._before(last)
                 if before is None:
                     found[last.key] = _score(last, None, "no response to compare with")
                 else:
-                    pairs.append(_Pair(_comparison(last, before), ((last, 1.0),)))
+                    pairs.append(_Pair(compared(last, before), ((last, 1.0),)))
         asked = [pair.comparison for pair in pairs if not pair.comparison.identical]
         answers = self.labeler.label(asked, judge) if asked else []
         told = dict(zip((comparison.id for comparison in asked), answers, strict=True))
@@ -77,9 +78,3 @@ def _of(response: Response, answer: Preference | Abstention | None, share: float
 
 def _score(response: Response, value: float | None, reason: str = "") -> Score:
     return Score(id=response.key, value=value, scorer="judged", reason=reason)
-
-
-def _comparison(a: Response, b: Response) -> Comparison:
-    return Comparison(
-        id=f"{a.key} vs {b.key}", prompt=a.prompt, a=Candidate.of(a), b=Candidate.of(b)
-    )

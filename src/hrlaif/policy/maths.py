@@ -228,23 +228,9 @@ def weights_by_token(rows: Tensor) -> Tensor:
     return torch.full(rows.shape, 1.0 / len(rows), device=rows.device)
 
 
-def whiten(
-    values: Tensor, mask: Tensor | None = None, *, shift_mean: bool = True, epsilon: float = 1e-8
-) -> Tensor:
-    """Scaled to variance 1 over the places where mask is true, and to mean 0 if `shift_mean`.
-
-    The variance is the population's; places outside the mask come back as 0.
-    """
-    inside = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
-    mean = values[inside].mean()
-    spread = (values[inside].var(unbiased=False) + epsilon).sqrt()
-    white = (values - mean) / spread
-    return torch.where(inside, white if shift_mean else white + mean, torch.zeros_like(values))
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean over the places where mask is true, such as of the entropies that were measured."""
-    return values[mask].mean()
+def whiten(values: Tensor, *, epsilon: float = 1e-8) -> Tensor:
+    """Moved to mean 0 and scaled to variance 1, the population's."""
+    return (values - values.mean()) / (values.var(unbiased=False) + epsilon).sqrt()
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hrlaif.pages.charts import Charts
-from hrlaif.pages.values import number
 from hrlaif.pages.words import spaced
 from hrlaif.records import Row
 
@@ -88,11 +87,6 @@ def part(name: str, build: Callable[[Run, Charts], Row], run: Run, charts: Chart
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         run.notes.append(f"The part on {spaced(name)} could not be read: {error!r:.200}")
         return {}
-
-
-def first_number(row: Row, names: tuple[str, ...]) -> float | None:
-    """The first of several names under which a metric may stand."""
-    return next((n for name in names if (n := number(row.get(name))) is not None), None)
 
 
 def pairs(value: object) -> list[tuple[str, Any]]:

@@ -39,7 +39,7 @@ def from_training(run: Run) -> list[Row]:
         {
             "step": row["step"],
             "turns": [(role, folded(text)) for role, text in turns(row.get("prompt"))],
-            "text": folded(row.get("text", row.get("response"))),
+            "text": folded(row.get("response")),
             "reward": number(row.get("reward")),
             "harmful": is_harmful(row),
         }

@@ -9,7 +9,7 @@ from hrlaif.pages.charts import Charts, Curve, binned, marks
 from hrlaif.pages.values import figure, number, verdicts
 from hrlaif.reasons import counted
 from hrlaif.records import Row
-from hrlaif.report.load import Run, first_number, pairs
+from hrlaif.report.load import Run, pairs
 from hrlaif.report.receipts import paid
 from hrlaif.statistics import Figure, entropy_floor, mean
 
@@ -19,20 +19,20 @@ _ESTIMATORS = (
     ("length_difficulty", "with difficulty"),
     ("length_alpaca_v1", "as AlpacaEval 2"),
 )
-_RL_PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Reward", "mean reward", ("reward", "reward_mean", "mean_reward")),
-    ("Distance from SFT", "KL, nats", ("kl", "kl_k3", "k3", "kl_k1", "k1")),
-    ("Entropy", "nats a token", ("entropy", "entropy_mean")),
-    ("Response length", "tokens", ("response_length", "length", "length_mean", "tokens_mean")),
-    ("Cut at the limit", "share of responses", ("truncated", "truncated_share")),
-    ("Repetition", "repeated 4-grams", ("repetition",)),
-    ("Addresses the judge", "share of responses", ("injection_share",)),
-    ("Explained variance", "of the value baseline", ("explained_variance", "value_explained")),
-    ("Loss", "nats a pair", ("loss",)),
-    ("Clipped", "share clipped", ("clip_share",)),
-    ("All samples tied", "share of prompts", ("tied_share",)),
+_RL_PANELS = (
+    ("Reward", "mean reward", "reward_mean"),
+    ("Distance from SFT", "KL, nats", "kl"),
+    ("Entropy", "nats a token", "entropy"),
+    ("Response length", "tokens", "length_mean"),
+    ("Cut at the limit", "share of responses", "truncated_share"),
+    ("Repetition", "repeated 4-grams", "repetition"),
+    ("Addresses the judge", "share of responses", "injection_share"),
+    ("Explained variance", "of the value baseline", "explained_variance"),
+    ("Loss", "nats a pair", "policy_loss"),
+    ("Clipped", "share clipped", "clip_share"),
+    ("All samples tied", "share of prompts", "tied_share"),
 )
-_HELD_OUT = {"Reward": ("reward", "reward_mean", "mean_reward"), "Loss": ("heldout_loss",)}
+_HELD_OUT = {"Reward": "reward_mean", "Loss": "heldout_loss"}
 
 
 def headline(run: Run, charts: Charts) -> Row:
@@ -115,11 +115,13 @@ def learning(run: Run, charts: Charts) -> Row:
     """RL curves, the held-out reward on the way, and which checkpoint was chosen."""
     rows, held_out = run.rows("policy/metrics.jsonl"), run.rows("policy/validation.jsonl")
     panels = []
-    for title, unit, names in _RL_PANELS:
-        curves = [_curve("training", rows, names)]
+    for title, unit, name in _RL_PANELS:
+        curves = [_curve("training", rows, name)]
         if title in _HELD_OUT:
             other = _curve("held out", held_out, _HELD_OUT[title])
             curves.append(other._replace(marker=True))
+            if title == "Loss" and not other.values:
+                continue  # but of DPO on labels, a loss says nothing alone
         if any(len(curve.values) for curve in curves):
             drawn = charts.curves(curves, unit=unit, alt=f"{title} over training steps")
             last = curves[0].values[-1] if curves[0].values else None
@@ -135,7 +137,7 @@ def learning(run: Run, charts: Charts) -> Row:
         "panels": panels,
         "steps": len(rows),
         "held_out": bool(held_out),
-        "chosen": choice.get("chosen", choice.get("step")),
+        "chosen": choice.get("chosen"),
         "candidates": candidates,
     }
 
@@ -145,8 +147,8 @@ def preference_model(run: Run, charts: Charts) -> Row:
     rows = run.rows("reward_model/metrics.jsonl")
     found = run.json("reward_model/evaluation.json").get("heldout") or {}
     floor = number(found.get("floor"))
-    curve = _curve("loss", rows, ("loss",))
-    sft = _curve("loss", run.rows("sft/metrics.jsonl"), ("loss",))
+    curve = _curve("loss", rows, "loss")
+    sft = _curve("loss", run.rows("sft/metrics.jsonl"), "loss")
     predictions = run.rows("reward_model/heldout_predictions.jsonl")
     figures = [
         (name, _predicted(predictions, column))
@@ -230,12 +232,12 @@ def _agreement(run: Run, charts: Charts) -> Row:
     }
 
 
-def _curve(label: str, rows: list[Row], names: tuple[str, ...]) -> Curve:
+def _curve(label: str, rows: list[Row], name: str) -> Curve:
     points = [
         (step, value)
         for row in rows
         if (step := number(row.get("step"))) is not None
-        and (value := first_number(row, names)) is not None
+        and (value := number(row.get(name))) is not None
     ]
     return Curve(label, [step for step, _ in points], [value for _, value in points])
 

@@ -23,7 +23,7 @@ from hrlaif.statistics import (
     right_for_one_rater,
 )
 from hrlaif.study.labels import Answer
-from hrlaif.study.pairs import Item
+from hrlaif.study.pairs import Item, leaning
 
 _LEAST = 10  # values below which a group is not shown
 _MOST = 24  # categories shown; the largest
@@ -155,7 +155,7 @@ def raters(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) -> Ro
     names = sorted({name for item, _ in voted for name in item.votes})
     rated = [item for item, _ in voted]
     told = [(i, a.prob_a) for i, a in voted if isinstance(a, Preference)]
-    with_judge = [[*i.votes.values(), _hard(p)] for i, p in told]
+    with_judge = [[*i.votes.values(), leaning(p)] for i, p in told]
     sides = [{name: vote for name, vote in i.votes.items() if vote != 0.5} for i in rated]
     return {
         "raters": {
@@ -253,10 +253,6 @@ def _by(scored: Scored, name: Callable[[Item], str]) -> dict[str, Scored]:
         groups[name(item)].rows.append((item, p))
     large = [n for n in sorted(groups) if len(groups[n].rows) >= _LEAST]
     return {n: groups[n] for n in sorted(large, key=lambda n: -len(groups[n].rows))[:_MOST]}
-
-
-def _hard(p: float) -> float:
-    return 0.5 if p == 0.5 else float(p > 0.5)
 
 
 def _with_rater(told: Sequence[tuple[Item, float]], name: str, seed: int) -> Row:

@@ -25,7 +25,7 @@ from hrlaif.statistics.logistic import fit
 from hrlaif.study.agreement import same_position
 from hrlaif.study.features import style
 from hrlaif.study.labels import Answer, silent
-from hrlaif.study.pairs import Item
+from hrlaif.study.pairs import Item, leaning
 from hrlaif.study.probes import Probe
 
 
@@ -230,7 +230,7 @@ def self_preference(
                 elsewhere.setdefault(a.comparison.id, []).append(1 - a.prob_a)
     if elsewhere:
         figures = []
-        for mark in (_named, float):
+        for mark in (leaning, float):
             ours = [(prompts[key], mark(said[key])) for key in elsewhere]
             theirs = [(prompts[key], fmean(map(mark, ps))) for key, ps in elsewhere.items()]
             figures.append(gap(ours, theirs, paired=True, seed=seed).difference)
@@ -242,12 +242,8 @@ def self_preference(
 
 def named(kind: str, name: str, said: Sequence[tuple[str, float]], seed: int) -> Row:
     """A line of how often b is named, from (prompt, probability of b); half where it is 0.5."""
-    figure = _share([(prompt, _named(p)) for prompt, p in said], seed)
+    figure = _share([(prompt, leaning(p)) for prompt, p in said], seed)
     return line(kind, name, figure, SHARE) | {"probability": _share(said, seed).row()}
-
-
-def _named(probability: float) -> float:
-    return 0.5 if probability == 0.5 else float(probability > 0.5)
 
 
 def _share(marks: Sequence[tuple[str, float]], seed: int) -> Figure:

@@ -41,11 +41,6 @@ class Labels(NamedTuple):
     used: Totals
     """What the calls behind them cost, whenever they were paid."""
 
-    @property
-    def probabilities(self) -> list[float | None]:
-        """P(a is better), None where the judge did not say."""
-        return [a.prob_a if isinstance(a, Preference) else None for a in self.answers]
-
     def abstentions(self) -> Row:
         """How many answers are missing, by reason."""
         return silent(self.answers)

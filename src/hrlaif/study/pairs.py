@@ -100,7 +100,7 @@ def read_items(rows: Sequence[SourceRow]) -> list[Item]:
     return [
         Item(
             _with_truth(_under(comparison, name), votes),
-            {name: _side(vote) for name, vote in votes.items()},
+            {name: leaning(vote) for name, vote in votes.items()},
             _models(comparison, row),
             _chance(row),
             _raters(row),
@@ -191,7 +191,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _side(vote: float) -> float:
+def leaning(vote: float) -> float:
     """Of a grade between 0 and 1 the side that it leans to."""
     return 0.5 if vote == 0.5 else float(vote > 0.5)
 

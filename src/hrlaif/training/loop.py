@@ -1,6 +1,6 @@
 """The loop of a training stage: `for step in steps(...)`, resumed where it stopped.
 
-    for step in steps("reward model", plan, trainee, settings):
+    for step in steps("reward model", plan, trainee, where):
         for part in micro_batches(step.batch):
             step.backward(loss_sum(part) / step_count, part)
         step.log(accuracy=0.7)
