@@ -230,7 +230,7 @@ def test_of_two_files_all_is_as_before_there_could_be_more(hrlaif, sides, tmp_pa
         assert value == pytest.approx(before, abs=1e-6), path
     assert done.stdout.splitlines() == [
         f"B ({sides[1]}) versus A ({sides[0]}), 30 comparisons, judge {judge}:",
-        "B's win rate is 66.4 % (95 % interval 56.7 to 76.8): better than A in this judge's eyes.",
+        "B's win rate is 66.4 % (95 % interval 55.9 to 76.8): better than A in this judge's eyes.",
         "At equal length (lc_minimal) it is 51.9 % (95 % interval 40.3 to 68.0).",
         "  5 of two identical texts: ties, no judge was asked",
         "  2 without a verdict: scripted failure",
