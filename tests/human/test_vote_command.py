@@ -517,6 +517,9 @@ def test_labels_of_a_judge_are_exported_too_and_ties_are_counted(form, hrlaif, w
     done = hrlaif.here("export", write("p.jsonl", rows), "--to", form, "-o", out)
     assert f"{2 if form == 'trl' else 3} rows in {out}" in done.stdout
     assert ("1 left out: ties" in done.stderr) == (form == "trl")
+    told = hrlaif.here("export", tmp_path / "p.jsonl", "--to", form, "-o", out, "--json").stdout
+    left = {"ties, which TRL has no form for": 1} if form == "trl" else {}
+    assert json.loads(told) == {"rows": 3 - len(left), "left_out": left, "out": str(out)}
     text = out.read_text("utf-8-sig")
     if form == "trl":
         assert [json.loads(line)["chosen"][0]["content"] for line in text.splitlines()] == [

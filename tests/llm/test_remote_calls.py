@@ -340,11 +340,13 @@ def test_a_price_is_two_numbers_of_zero_or_more(price):
 
 
 def test_prices_are_per_million_zero_here_and_unknown_elsewhere():
-    assert prices.cost("gpt-4o-mini", 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
-    assert prices.cost("gpt-4o-2024-08-06", 0, 1_000_000) == pytest.approx(10.0)
+    mini = prices.price("gpt-4o-mini")
+    assert prices.dollars(mini, 1_000_000, 100_000) == pytest.approx(0.15 + 0.06)
+    assert prices.price("gpt-4o-2024-08-06") == (2.5, 10.0)
     assert prices.price("gpt-4o-2024-05-13") == (5.0, 15.0)  # dearer than later builds
-    assert prices.cost("gpt-4o", 5, 5, base_url="https://example.org/v1") is None
-    assert prices.cost("anything", 5, 5, base_url="http://[::1]:8000/v1") == 0.0
+    assert prices.price("gpt-4o", "https://example.org/v1") is None
+    assert prices.dollars(None, 5, 5) is None
+    assert prices.price("anything", "http://[::1]:8000/v1") == (0.0, 0.0)
 
 
 KILLED = """

@@ -11,7 +11,6 @@ from hrlaif.transformer.forward import (
     Sequence,
     hidden_before,
     hidden_last,
-    in_batches,
     next_logprobs,
     token_logprobs,
     token_scores,
@@ -130,14 +129,6 @@ def test_next_logprobs_follow_each_row_and_each_continuation(any_model):
         torch.testing.assert_close(found[()][i], plain[-3, [5, 6]], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(found[(5,)][i], plain[-2, [7]], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(found[(5, 6)][i], plain[-1, [8]], atol=1e-5, rtol=1e-5)
-
-
-def test_micro_batches_come_back_in_the_order_asked(tiny):
-    model, sequences = tiny("llama"), _sequences()
-    whole = token_logprobs(model, sequences)
-    parts = in_batches(sequences, lambda part: token_logprobs(model, part), budget=40)
-    assert [len(p) for p in parts] == [7, 3, 8]
-    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_the_entropy_of_a_uniform_distribution_is_its_log_count():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrlaif.cli.jobs import refuse_overwriting
-from hrlaif.cli.options import Limit
+from hrlaif.cli.options import Json, Limit, tell
 from hrlaif.errors import DataError, UsageError
 from hrlaif.machine import install
 from hrlaif.progress import number, say
@@ -118,6 +118,7 @@ def export(
             help="For trl: leave out labels nearer to one half than this.", min=0, max=0.5
         ),
     ] = 0.0,
+    as_json: Json = False,
 ) -> None:
     """Write labels and votes in the form of another tool."""
     from hrlaif.rows import read_rows
@@ -132,7 +133,8 @@ def export(
     write_export(out, found)
     for reason, count in found.left_out.items():
         say(f"{count} left out: {reason}")
-    print(f"{number(found.rows, 'row')} in {out}")
+    summary = {"rows": found.rows, "left_out": found.left_out, "out": str(out)}
+    tell(summary, [f"{number(found.rows, 'row')} in {out}"], as_json)
 
 
 def _need_extra() -> None:

@@ -53,16 +53,14 @@ def judged(labelers: Iterable[str]) -> int:
     return sum("+" in name or not name.startswith(("human/", "verified/")) for name in labelers)
 
 
-def cost(
-    totals: Mapping[str, Mapping[str, Any]], *, labels: int = 0, label_stage: str = "label"
-) -> Cost:
+def cost(totals: Mapping[str, Mapping[str, Any]], *, labels: int = 0) -> Cost:
     """From the ledger's totals a stage: calls, prompt_tokens, completion_tokens, seconds, cost.
 
     A missing `cost` is unknown unless the stage made no calls. A cost per label needs the
-    `label_stage` among the stages, and `labels` that a judge gave.
+    stage `label` among them, and `labels` that a judge gave.
     """
     lines = tuple(_line(stage, given) for stage, given in totals.items())
-    label = next((line for line in lines if line.stage == label_stage), None)
+    label = next((line for line in lines if line.stage == "label"), None)
     known = label is not None and labels > 0
     return Cost(
         stages=lines,

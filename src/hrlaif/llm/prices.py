@@ -26,13 +26,6 @@ def price(model: str, base_url: str = OPENAI) -> tuple[float, float] | None:
     return None if found is None else (float(found[0]), float(found[1]))
 
 
-def cost(
-    model: str, prompt_tokens: int, completion_tokens: int, *, base_url: str = OPENAI
-) -> float | None:
-    """US dollars for one call; None where the price is not known."""
-    return dollars(price(model, base_url), prompt_tokens, completion_tokens)
-
-
 def dollars(
     per_million: tuple[float, float] | None, prompt_tokens: int, completion_tokens: int
 ) -> float | None:

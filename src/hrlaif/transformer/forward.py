@@ -1,12 +1,12 @@
 """What does a model say at given tokens? Hidden states and log-probabilities, only where asked.
 
 Tokens that sequences share are computed once, with gradients too: see `tree.py`. All functions take
-micro-batches: split with `micro_batches` (or `in_batches`) first, which keeps together what shares.
+micro-batches: split with `micro_batches` first, which keeps together what shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from typing import Any, NamedTuple
 
@@ -31,22 +31,6 @@ class Sequence(NamedTuple):
 
     tokens: list[int]
     start: int
-
-
-def in_batches(
-    sequences: Many[Sequence], run: Callable[[list[Sequence]], Tensor], budget: int | None = None
-) -> list[Tensor]:
-    """Runs micro-batches through `run`; the asked rows [n_i, ...] of each sequence.
-
-    `run` is one of the functions below with its model bound: what it returns flat over the asked
-    tokens is split again, in the order of `sequences`.
-    """
-    found: dict[int, Tensor] = {}
-    for indices in micro_batches([s.tokens for s in sequences], budget):
-        part = [sequences[i] for i in indices]
-        flat = torch.split(run(part), [len(s.tokens) - s.start for s in part])
-        found.update(zip(indices, flat, strict=True))
-    return [found[i] for i in range(len(sequences))]
 
 
 def hidden_before(model: nn.Module, sequences: Many[Sequence]) -> Tensor:
