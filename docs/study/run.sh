@@ -14,9 +14,10 @@ hrlaif=${HRLAIF:-hrlaif}
 large="--judge packaged:qwen2.5-coder-1.5b-instruct"
 small="--judge packaged:gemma-3-270m"
 plain=base,base-1shot,base-2shot,detailed,detailed-1shot,detailed-2shot,detailed-8shot
+reasons=base-rationale,detailed,detailed-rationale,detailed-1shot-rationale,detailed-2shot-rationale
 trap : INT TERM # a study that is interrupted keeps its answers
 
-study() { # name, file, task, probes, ways with reasons of the larger judge, and of the smaller one
+study() { # name, file, task, probes, ways with reasons of the larger judge
     ledger=runs/study/$1/ledger.sqlite
     answers=$out/$1/answers.jsonl.gz
     mkdir -p "$out/$1/both" "$out/$1/small"
@@ -25,7 +26,7 @@ study() { # name, file, task, probes, ways with reasons of the larger judge, and
     {
         page "$1" "$2" "$3" "$(more "$plain,$5,base-single")" "$large" "$4" &&
             page "$1/both" "$2" "$3" "$plain,base-single" "$large $small" 0 &&
-            page "$1/small" "$2" "$3" "$(more "base,$6,base-single")" \
+            page "$1/small" "$2" "$3" "$(more "base,$reasons,base-single")" \
                 "--rationale-tokens 128 $small" 0
     } || ended=$?
     $hrlaif calls "$ledger" export --answers-only -o "$answers"
@@ -44,12 +45,10 @@ more() { # these ways and those of VARIANTS, each once
     echo "$1${VARIANTS:+,$VARIANTS}" | tr , '\n' | awk '!seen[$0]++' | paste -sd , -
 }
 
-reasons=base-rationale,detailed-rationale
-small_few=base-rationale,detailed,detailed-rationale
-small_all=$small_few,detailed-1shot-rationale,detailed-2shot-rationale
-study pandalm pandalm/pairs.jsonl.gz general 20 $reasons,detailed-1shot-rationale $small_all
-study mt_bench mt_bench_human/pairs.jsonl.gz general 0 $reasons $small_all
-study auto_j autoj_eval_p/pairs.jsonl.gz general 0 $reasons $small_few
-study llmbar llmbar/pairs.jsonl.gz general 0 $reasons $small_all
-study hh_helpful hh_rlhf/pairs_helpful_base.jsonl.gz helpful 0 $reasons $small_all
-study hh_harmless hh_rlhf/pairs_harmless_base.jsonl.gz harmless 0 $reasons,detailed-1shot-rationale $small_all
+some=base-rationale,detailed-rationale
+study pandalm pandalm/pairs.jsonl.gz general 20 $some,detailed-1shot-rationale
+study mt_bench mt_bench_human/pairs.jsonl.gz general 0 $some
+study auto_j autoj_eval_p/pairs.jsonl.gz general 0 $some
+study llmbar llmbar/pairs.jsonl.gz general 0 $some
+study hh_helpful hh_rlhf/pairs_helpful_base.jsonl.gz helpful 0 $some
+study hh_harmless hh_rlhf/pairs_harmless_base.jsonl.gz harmless 0 $some,detailed-1shot-rationale
