@@ -5,7 +5,12 @@ import json
 import pytest
 
 from hrlaif.pages import words
+from hrlaif.records import Evidence, Preference
 from hrlaif.statistics import Figure
+from hrlaif.study.shown_labels import worst
+from hrlaif.study.worst import disagreements
+
+from .conftest import make
 
 ASKED = ("--judge", "scripted:accuracy=0.8,failure=0.1", "--probes", 0, "--budget", 5)
 
@@ -56,25 +61,48 @@ def test_reasons_stand_beside_disagreements_and_the_page_says_which_way_gave_the
     hrlaif.here("study", rows(30), "-o", tmp_path, *judge, "--variants", ways)
     (one,) = json.loads((tmp_path / "study.json").read_text())["judges"].values()
     page = (tmp_path / "study.html").read_text()
-    chosen, worst = one["chosen"], one["disagreements"]
+    chosen, shown = one["chosen"], one["disagreements"]
     way = "base-rationale" if chosen == "base" else chosen
     assert chosen == ways.split(",")[0]
     answers = (tmp_path / "labels" / "scripted_accuracy=0.7" / f"{way}.jsonl").read_text()
     said = {row["id"]: row for row in map(json.loads, answers.splitlines())}
-    assert len(worst) > 3
-    for row in worst:
+    assert len(shown) > 3
+    for row in shown:
         label = said[row["id"]]
         orders = 1 if way.endswith("-single") else 2
         assert row["rationales"] == label["evidence"]["rationales"]
         assert len(row["rationales"]) == orders
-        assert row["rationales_of"] == {"way": way, "prob_a": label["prob_a"], "orders": orders}
+        by = {"way": way, "prob_a": label["prob_a"], "orders": orders, "of_first": 1}
+        assert row["rationales_of"] == by
         assert row["rationales"][0] in page
     part = page.partition("Where judge and people differ")[2]
     heading = f"the judge's reasons, first order, asked by {way}"
-    told = f"{heading} ({worst[0]['rationales_of']['prob_a']:.2f})<" if way != chosen else heading
+    told = f"{heading} ({shown[0]['rationales_of']['prob_a']:.2f})<" if way != chosen else heading
     assert told in part
     assert ("second order, asked by" in part) == (not way.endswith("-single"))
     assert ("Where base gave no reasons, those of base-rationale stand" in part) == (way != chosen)
+
+
+@pytest.mark.parametrize(
+    ("way", "written", "told"),
+    [
+        ("base-rationale-x4", 8, ["first order"] * 4 + ["second order"] * 4),
+        ("base-rationale-x4", 7, ["one of both orders"] * 7),
+        ("base-rationale-x2-single", 2, ["first order"] * 2),
+        ("base-rationale", 1, ["one of both orders"]),
+    ],
+)
+def test_reasons_are_of_an_order_only_where_all_were_written(way, written, told):
+    (asked,) = make(1)
+    second = None if way.endswith("-single") else 0.2
+    evidence = Evidence(
+        source="votes", mass=1.0, prob_a_first=0.2, prob_a_second=second,
+        rationales=tuple(f"reason {n}" for n in range(written)),
+    )  # fmt: skip
+    errs = 1.0 - (asked.truth or 0.0)
+    label = Preference(comparison=asked.comparison, prob_a=errs, labeler="l", evidence=evidence)
+    (row,) = disagreements([asked], [label], most=1, ways={way: [label]})
+    assert [reason["order"] for reason in worst(row)["rationales"]] == told
 
 
 def test_both_rules_stand_beside_each_part_of_a_way_s_pairs_and_beside_each_rater(

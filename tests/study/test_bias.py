@@ -280,7 +280,7 @@ def in_chinese(items):
         i._replace(
             comparison=i.comparison.model_copy(
                 update={
-                    "prompt": i.comparison.prompt.model_copy(update={"language": "zh"}),
+                    "prompt": i.comparison.prompt.model_copy(update={"language": "ZH"}),
                     "id": f"zh {i.comparison.id}",
                 }
             )

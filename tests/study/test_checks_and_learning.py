@@ -205,13 +205,17 @@ def test_more_labels_teach_more_and_poison_less():
     spoilt = poisoned(lesson, linear)
     assert list(spoilt) == ["0", "0.05", "0.1", "0.2", "0.3"]
     clean, worst = spoilt["0"], spoilt["0.3"]
-    assert clean == {"accuracy": grown["accuracy"][str(len(made))], "difference": None}
+    assert clean == {"accuracy": grown["accuracy"][str(len(made))], "difference": None, "turned": 0}
     lost = worst["accuracy"]["value"] - clean["accuracy"]["value"]
     assert worst["difference"]["value"] == pytest.approx(lost)
     assert lost < -0.05
     assert worst["difference"]["high"] < 0
     assert curve(Lesson(made[:4], items), linear, seed=0) == {}
     assert poisoned(Lesson(made[:4], items), linear) == {}
+    few = poisoned(Lesson(made[:9], items), linear)  # of nine labels 5 % are none
+    assert {share: row["turned"] for share, row in few.items()} == {
+        "0": 0, "0.1": 1, "0.2": 2, "0.3": 3,
+    }  # fmt: skip
 
 
 def test_what_needs_no_labels_stands_beside_what_they_teach_on_the_same_pairs():
@@ -368,7 +372,9 @@ def test_a_judge_that_follows_length_is_not_called_nearly_free_of_noise(hrlaif, 
     assert not any("probability" in row for row in found["suspects"])
     lead = page.index(f"People contradict {100 * found['contradicted']['value']:.1f} %")
     assert lead < page.index("Random flips, which depend on nothing in the responses, are at most")
-    assert "more than random flips account for: most of these errors are no accidents" in page
+    assert (
+        "more than random flips of the labels account for: the rest are errors of the judge" in page
+    )
     assert "such as a taste for length, are invisible here" in page
     assert "log-odds tell the truth" not in page
 

@@ -119,7 +119,7 @@ def test_a_page_warns_of_few_pairs_and_says_what_is_allowed(hrlaif, write, tmp_p
     (tmp_path / "study.json").write_text(json.dumps(row))
     page = write_page(tmp_path).read_text()
     assert "the labels carry no information as calibrated" in page
-    assert "surer than it may be" not in page
+    assert "one half" not in page
     judge["calibration"]["all_right"] = not judge["calibration"]["all_right"]
     (tmp_path / "study.json").write_text(json.dumps(row))
     assert (known in write_page(tmp_path).read_text()) == judge["calibration"]["all_right"]

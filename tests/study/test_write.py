@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hrlaif import study
 from hrlaif.study.write import file_names
 
 QUICK = ("--variants", "base", "--probes", 0, "--no-attacks", "--no-grades", "--budget", 5)
@@ -64,6 +65,32 @@ def test_checks_that_people_filled_in_by_any_name_are_kept(hrlaif, rows, tmp_pat
     told = hrlaif.here(*given, code=2).stderr
     assert f"{path} holds what people said in {column.lower().replace(' ', '_')}: move it" in told
     assert path.read_bytes() == before
+
+
+def test_checks_that_people_fill_in_while_a_study_runs_are_kept(
+    hrlaif, rows, tmp_path, monkeypatch
+):
+    out = tmp_path / "o"
+    given = ("study", rows(8), "-o", out, "--judge", "scripted:", *QUICK)
+    hrlaif.here(*given)
+    path = out / "checks" / "scripted.jsonl"
+    asked = study.study
+
+    def meanwhile(*what):
+        filled = [{**json.loads(row), "winner": "a"} for row in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in filled))
+        return asked(*what)
+
+    monkeypatch.setattr(study, "study", meanwhile)
+    assert f"{path} holds what people said in winner" in hrlaif.here(*given, code=2).stderr
+    assert path.read_text().count('"winner": "a"') == 5
+    hrlaif.here(*given, "--dry-run")
+
+
+def test_a_seed_below_zero_is_refused_before_anything_is_asked(hrlaif, rows, tmp_path):
+    given = ("study", rows(8), "-o", tmp_path / "o", "--judge", "scripted:", *QUICK)
+    assert "--seed" in hrlaif.here(*given, "--seed", -1, code=2).stderr
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_study_that_left_nothing_to_check_can_be_run_again(hrlaif, rows, tmp_path):

@@ -133,16 +133,14 @@ def refuse_overwriting(source: Path, *outputs: Path) -> None:
 
 
 def refuse_losing(path: Path, *columns: str) -> None:
-    """Raises UsageError, before any work, where what people said in a file would be replaced."""
+    """Raises UsageError where what people said in a file would be replaced."""
     if not path.is_file() or not path.stat().st_size:
         return
     for row in read_rows(path):
         values = named(row.values)
         for column in columns:
             if values.get(column) not in (None, "", {}, []):
-                raise UsageError(
-                    f"{path} holds what people said in {column}: move it, or name another -o"
-                )
+                raise UsageError(f"{path} holds what people said in {column}: move it elsewhere")
 
 
 @contextmanager

@@ -97,7 +97,7 @@ RewardBase = Annotated[
     str | None,
     typer.Option(help="Learning curve of reward models from this base; else of a linear one."),
 ]
-Seed = Annotated[int, typer.Option(help="Of the two halves and every bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the two halves and every bootstrap.")]
 
 
 def study(
@@ -145,7 +145,8 @@ def study(
          "budget": budget, "check_by": check_by, "disagreements": disagreements, "poison": poison}
     )  # fmt: skip
     grader = _grader(asking) if grades else None
-    _refuse_losing_checks(out)
+    if not dry_run:
+        _refuse_losing_checks(out)
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
     compute = computing(base_url, concurrency, max_cost, batch)
@@ -213,6 +214,7 @@ def _made(
             **circumstances(),
         }
         row = {"about": about, **found, "cost": cost_of(ledger)}
+        _refuse_losing_checks(out)  # somebody may have filled them in meanwhile
         studies.write(out, row, models, judged)
     files = [out / "study.json", studies.write_page(out)]
     return row, [*map(str, files), next_step(row, out, models, asked.variants)]

@@ -173,7 +173,7 @@ def by_language(items: Sequence[Item], answers: Sequence[Answer], *, seed: int) 
     """
     groups: dict[str, list[Told]] = {"zh": [], "en": []}
     for t in told(items, answers):
-        language = (t.item.comparison.prompt.language or "")[:2]
+        language = (t.item.comparison.prompt.language or "").lower()[:2]
         if t.item.decided and language in groups:
             groups[language].append(t)
     found = _compared((groups["zh"], groups["en"]), lambda t: t.right, seed)

@@ -61,18 +61,20 @@ def curve(lesson: Lesson, trainer: Trainer, *, seed: int) -> Row:
 def poisoned(lesson: Lesson, trainer: Trainer, *, shares: Sequence[float], seed: int) -> Row:
     """The same with these shares of the labels turned round, by an attacker or a careless rater.
 
-    Of none of them, too. `difference` is the accuracy minus that, paired by the test pairs.
+    Of none of them, too. `difference` is the accuracy minus that, paired by the test pairs. Of few
+    labels a share may be none, which is left out; `turned` is how many it is.
     """
     if len(lesson.train) < _LEAST:
         return {}
     count, found = len(lesson.train), {}
     clean = _marks(lesson, trainer, count=count, seed=seed)
-    for share in (0.0, *shares):
+    for share in (0.0, *(s for s in shares if round(s * count))):
         marks = _marks(lesson, trainer, count=count, seed=seed, poison=share) if share else clean
         change = _one_training(lesson, marks - clean, seed=seed, least=-1.0) if share else None
         found[f"{share:g}"] = {
             "accuracy": _one_training(lesson, marks, seed=seed).row(),
             "difference": change.row() if change else None,
+            "turned": round(share * count),
         }
     return found
 

@@ -32,7 +32,7 @@ class Study(Settings):
     poison: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3)
     """Shares of the labels that are turned round before a reward model learns from them: above 0
     and at most 0.5, where labels tell nothing more."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Of the halves and of every bootstrap."""
 
     @field_validator("poison", mode="before")

@@ -116,11 +116,14 @@ def worst(row: Row) -> Row:
 def _rationales(row: Row) -> list[Row]:
     """The judge's reasons, each with the way and the order in which it was asked for them."""
     by, texts = row["rationales_of"], row["rationales"]
-    first = -(-len(texts) // by["orders"]) if by else 0
-    return [
-        {**by, "order": "first" if n < first else "second", "text": folded(text)}
-        for n, text in enumerate(texts)
-    ]
+    first = by["of_first"] if by else None
+    return [{**by, "order": _order(n, first), "text": folded(text)} for n, text in enumerate(texts)]
+
+
+def _order(n: int, first: int | None) -> str:
+    if first is None:
+        return "one of both orders"
+    return "first order" if n < first else "second order"
 
 
 def _side(when: str, side: Row) -> Row:

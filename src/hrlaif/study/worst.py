@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from hrlaif.records import Preference, Row
@@ -50,6 +51,10 @@ def _reasons(said: Mapping[str, Answer]) -> Row:
             continue
         if texts := answer.evidence.rationales:
             orders = 1 if answer.evidence.prob_a_second is None else 2
-            by = {"way": way, "prob_a": answer.prob_a, "orders": orders}
+            several = re.search(r"-x(\d+)", way)
+            samples = int(several[1]) if several else 1
+            # Where one was not written, nothing says of which order it was.
+            first = samples if len(texts) == orders * samples else None
+            by = {"way": way, "prob_a": answer.prob_a, "orders": orders, "of_first": first}
             return {"rationales": list(texts), "rationales_of": by}
     return {"rationales": [], "rationales_of": None}
