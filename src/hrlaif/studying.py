@@ -63,7 +63,7 @@ def different(ways: Sequence[Labeler]) -> list[Labeler]:
 
 
 def _probed(asked: study.Asked, way: Labeler, judge: LanguageModel) -> list[Asked]:
-    items, count = asked.some(harmless), asked.settings.probes
+    items, count = asked.drawn(harmless), asked.settings.probes
     pairs = [p for probe in probes_of(asked.settings) for p in comparisons(probe, items, count)]
     questions = [] if asked.settings.worse else parallel.comparisons(count)
     return of_pairs(way, judge, [*pairs, *questions])

@@ -43,10 +43,10 @@ def test_a_probe_keeps_the_better_text_and_changes_one_thing():
     "text",
     [
         "Pi is 3.14, see example.com/a.html for more. It grows!",
-        "1. Mix it. 2. Use os.path.join(a, b). 10. Bake it.",
+        "Do this: 1. Mix it. 2. Use os.path.join(a, b). 10. Bake it.",
         'He said "So be it." Then he left (why?) at once... Really?! Yes.',
         "他说：“好。”然后走了。真的吗？！是的。",
-        "- one.\n- two. Three",
+        "Dear Tom\nIt costs 5 -  or 6. Three  spaces and more.\n\nYours",
     ],
 )
 def test_a_list_keeps_every_character_and_breaks_no_number_address_or_name(text):
@@ -63,6 +63,8 @@ def test_a_list_keeps_every_character_and_breaks_no_number_address_or_name(text)
         plain = found.replace("**", "")
         assert plain.count(whole) == text.count(whole)
     assert found.count("\n") > 0
+    for line in found.split("\n"):
+        assert re.fullmatch(r"- \*\*\S([^*]*\S)?\*\*[^*]*", line), line
     assert "".join(re.sub(r"^- ", "", found, flags=re.M).replace("**", "").split()) == "".join(
         text.split()
     )
@@ -77,14 +79,49 @@ def test_plain_sentences_are_a_point_each():
     )
 
 
-def test_code_is_put_in_no_list():
-    items = make(3)
-    code = Candidate(text="Write this. So:\n```\na. b\n```\nDone.")
-    coded = items[0].comparison.model_copy(update={"a": code, "b": code})
-    items[0] = items[0]._replace(comparison=coded)
+FORMED = [
+    "Write this. So:\n```\na. b\n```\nDone.",
+    "- Apples\n- Pears\n- Plums",
+    "- one.\n- two. Three",
+    "Here are two:\n\n1. **Mix** the flour.\n2. Bake it.",
+    "Steps follow.\n1) Mix it well.\n2) Bake it.",
+    "步骤如下。\n1、先洗茶。\n2、再泡茶。",
+    "## Notes\n\nIt rains. Stay in.",
+    "Prices are here.\n\n| what | price |\n| --- | --- |\n| tea | 3 |",
+    "Prices are here.\n\nwhat|price\n:--|--:\ntea|3",
+    "Take `a b c d` for it. Then 2**3 is 8.",
+    "So it is. **Bold across\ntwo lines** is none.",
+    "See [what is written here](https://x.org) first. Then go.",
+    "It follows.\n\\[\nx = 1\n\\]\nDone.",
+]
+
+
+@pytest.mark.parametrize("text", FORMED)
+def test_a_text_with_a_form_of_its_own_is_put_in_no_list_and_another_pair_is_asked(text):
+    assert probes.listed(text, "en") == text
+    items = make(6)
+    formed = Candidate(text=text)
+    items[0] = items[0]._replace(
+        comparison=items[0].comparison.model_copy(update={"a": formed, "b": formed})
+    )
     assert [c.id for c in probes.comparisons(LISTED, items, 2)] == [
         "c1/list and bold", "c2/list and bold",
     ]  # fmt: skip
+
+
+def test_as_many_plain_texts_are_probed_as_asked_for_where_there_are_so_many():
+    formed = Candidate(text=FORMED[1])
+    items = [
+        i._replace(comparison=i.comparison.model_copy(update={"a": formed, "b": formed}))
+        if n % 2
+        else i
+        for n, i in enumerate(make(40))
+    ]
+    given, way = asked(items, probes=15), Variant("base", Pairwise())
+    card = besides.card(given, Scripted(), way, items, labels(items, Scripted()))
+    counted = {line["name"]: line["figure"]["n"] for line in card if line["kind"] == "probe"}
+    assert set(counted) == {probe.name for probe in probes.PROBES}
+    assert set(counted.values()) == {15}
 
 
 def unjudged(item):
@@ -107,9 +144,39 @@ def test_probes_are_of_pairs_with_peoples_word_first_and_of_a_where_there_is_non
 def test_chinese_texts_are_changed_in_chinese():
     item = make(1)[0]
     texts = {"a": Candidate(text="绿茶用八十度的水。"), "b": Candidate(text="开水。")}
-    chinese = item._replace(comparison=item.comparison.model_copy(update=texts))
+    prompt = item.comparison.prompt.model_copy(update={"language": "zh"})
+    told = {"prompt": prompt, **texts}
+    chinese = item._replace(comparison=item.comparison.model_copy(update=told))
     assert probes.comparisons(REFUSAL, [chinese], 1)[0].b.text.startswith("抱歉")
     assert "研究" in probes.comparisons(AUTHORITY, [chinese], 1)[0].b.text
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "english"),
+    [
+        ("en", "Say 你好.", True),
+        ("en", "绿茶用八十度的水。", True),
+        (None, "Say 你好 to them.", True),
+        (None, "绿茶用八十度的水。", False),
+        ("zh-CN", "Say 你好.", False),
+    ],
+)
+def test_the_row_says_the_language_of_a_probe_and_else_the_text_that_is_changed(
+    language, text, english
+):
+    item = make(1)[0]
+    changed, other = Candidate(text=text), Candidate(text="开水。" if english else "Water.")
+    prompt = item.comparison.prompt.model_copy(update={"language": language})
+    for side, unlike in ("ab", "ba"):
+        told = {"prompt": prompt, side: changed, unlike: other}
+        told["human_preference"] = float(side == "a")
+        one = item._replace(comparison=item.comparison.model_copy(update=told))
+        (pair,) = probes.comparisons(PADDING, [one], 1)
+        assert text in pair.b.text
+        assert ("There are many" in pair.b.text, "这个问题" in pair.b.text) == (
+            english,
+            not english,
+        )
 
 
 def test_prompts_of_harm_are_not_probed():

@@ -25,15 +25,15 @@ class Asked(NamedTuple):
     trainer: Trainer
     """Makes a reward model of labels, for the learning curve and the poison."""
 
-    def some(self, fit: Callable[[Item], bool]) -> list[Item]:
-        """As many fitting items as are probed, in a seeded order rather than the file's.
-
-        Those with people's word come first.
-        """
-        seed, most = self.settings.seed, self.settings.probes
+    def drawn(self, fit: Callable[[Item], bool]) -> list[Item]:
+        """All fitting items in a seeded order rather than the file's; people's word comes first."""
         found = [item for item in self.items if fit(item)]
-        order = sorted(found, key=lambda i: (i.truth is None, digest([seed, i.comparison.id])))
-        return order[:most]
+        seed = self.settings.seed
+        return sorted(found, key=lambda i: (i.truth is None, digest([seed, i.comparison.id])))
+
+    def some(self, fit: Callable[[Item], bool]) -> list[Item]:
+        """The first of those drawn, as many as are probed."""
+        return self.drawn(fit)[: self.settings.probes]
 
     def variant(self, name: str) -> Variant:
         """The way of asking of this name."""

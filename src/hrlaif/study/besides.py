@@ -30,8 +30,9 @@ def card(
     lines = bias.position(items, answers, worse=asked.settings.worse, seed=seed)
     lines += bias.observed(items, answers, seed=seed)
     lines += bias.by_language(items, answers, seed=seed)
+    harmless = asked.drawn(probes.harmless)
     for probe in probes.of(asked.settings):
-        pairs = probes.comparisons(probe, asked.some(probes.harmless), asked.settings.probes)
+        pairs = probes.comparisons(probe, harmless, asked.settings.probes)
         if pairs:
             made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
             lines.append(bias.probed(probe, made.answers, seed=seed))

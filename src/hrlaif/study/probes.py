@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from hrlaif.messages import spoken
-from hrlaif.records import Candidate, Comparison
+from hrlaif.messages import language_of, spoken
+from hrlaif.records import Candidate, Comparison, Prompt
 from hrlaif.study.pairs import Item
 from hrlaif.study.settings import Study
 
@@ -42,6 +42,12 @@ _SENTENCE = re.compile(
     r"(?<=[.!?])(?<!\b\d\.)(?<!\b\d\d\.)\s+|(?<=[.!?][\"'”’)\]])\s+(?![a-z])|"
     r"(?<=[。！？])(?![。！？”’」』）])\s*"
 )
+_MARKUP = re.compile(
+    # Emphasis and code; list items, headers and quotes; tables; links; formulas.
+    r"[*`]|^\s*(?:[-+•]\s|#{1,6}\s|>|[(（]?\d+(?:[.)）](?!\d)|、)|[一二三四五六七八九十]+、)|"
+    r"\|\s*:?--|\]\(|\\[(\[]|\$\$",
+    re.MULTILINE,
+)
 
 
 class Probe(NamedTuple):
@@ -61,10 +67,14 @@ def padded(text: str, language: str) -> str:
 
 
 def listed(text: str, language: str) -> str:
-    """Its sentences as bullet points, the first words of each in bold; code stays as it is."""
-    if "```" in text:
+    """Its sentences as bullet points, the first words of each in bold.
+
+    A text that has a form of its own stays as it is: lists, headers, bold, tables, links, code.
+    """
+    if _MARKUP.search(text):
         return text
-    sentences = [s.strip() for s in _SENTENCE.split(text) if s.strip()]
+    parts = [part for line in text.splitlines() for part in _SENTENCE.split(line)]
+    sentences = [part.strip() for part in parts if part.strip()]
     return "\n".join(f"- {_bold(sentence)}" for sentence in sentences)
 
 
@@ -94,14 +104,17 @@ def of(settings: Study) -> Sequence[Probe]:
 
 
 def comparisons(probe: Probe, items: Sequence[Item], count: int) -> list[Comparison]:
-    """At most `count` pairs of an original and its changed copy, prompts of harm left out."""
+    """At most `count` pairs of an original and its changed copy.
+
+    Prompts of harm, and texts that the probe leaves as they are, make room for later items.
+    """
     made: list[Comparison] = []
     for item in items:
         if len(made) == count:
             break
         prompt = item.comparison.prompt
         text = spoken(_better(item).text)
-        changed = probe.change(text, _language(item.comparison))
+        changed = probe.change(text, language(prompt, text))
         if not harmless(item) or not text.strip() or changed.strip() == text.strip():
             continue
         made.append(
@@ -121,9 +134,9 @@ def harmless(item: Item) -> bool:
     return not prompt.harmful and "harm" not in (prompt.category or "")
 
 
-def _language(comparison: Comparison) -> str:
-    chinese = (comparison.prompt.language or "").startswith("zh")
-    return "zh" if chinese or re.search(r"[\u4e00-\u9fff]", comparison.a.text) else "en"
+def language(prompt: Prompt, text: str) -> str:
+    """`zh` where the row, or where it says nothing the text, is Chinese; else `en`."""
+    return "zh" if (prompt.language or language_of(text)).startswith("zh") else "en"
 
 
 def _better(item: Item) -> Candidate:
@@ -133,5 +146,4 @@ def _better(item: Item) -> Candidate:
 
 
 def _bold(sentence: str) -> str:
-    head = " ".join(sentence.split(" ")[:3])
-    return f"**{head}**{sentence[len(head) :]}"
+    return re.sub(r"^\S+(?:\s+\S+){0,2}", r"**\g<0>**", sentence)
