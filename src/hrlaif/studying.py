@@ -19,10 +19,11 @@ from hrlaif.estimates import (
     tokens_of,
 )
 from hrlaif.labeling import Pairwise
+from hrlaif.llm.prompting import with_options
 from hrlaif.protocols import Labeler, LanguageModel, Reward
-from hrlaif.records import Candidate, Comparison, Response
+from hrlaif.records import Candidate, Comparison
 from hrlaif.study import parallel
-from hrlaif.study.attacked import fits
+from hrlaif.study.attacked import fits, response
 from hrlaif.study.injections import FAMILIES, Family
 from hrlaif.study.probes import comparisons, harmless
 from hrlaif.study.probes import of as probes_of
@@ -73,7 +74,8 @@ def _samples(asked: study.Asked, way: Labeler, judge: LanguageModel, judges: int
     """The judge's own answers, which every judge then compares with what people prefer."""
     items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
     pairs, most = [item.comparison for item in items], asked.settings.sample_tokens
-    written = Work(len(pairs), tokens_of([pair.prompt for pair in pairs]), len(pairs) * most)
+    read = tokens_of([with_options(pair.prompt) for pair in pairs])
+    written = Work(len(pairs), read, len(pairs) * most)
     size = size_of(pairs, longest(way))
     both = Sizes(judges * size.number, size.prompt, (size.response + most) / 2)
     return [(written, judge), *of_labeler(way, judge, both)]
@@ -94,9 +96,9 @@ def _attacked(
     found = of_pairs(way, judge, attacked)
     found.append((Work(calls, int(read), calls * TOKENS), judge))
     if grader is not None:
-        sides = [_response(pair, side) for pair in pairs for side in "ab"]
+        sides = [response(pair, side) for pair in pairs for side in "ab"]
         single = [family for family in FAMILIES if not family.placed]
-        sides += [_response(pair, "b") for pair in _changed(single, pairs)]
+        sides += [response(pair, "b") for pair in _changed(single, pairs)]
         graded = size_of_responses(sides, getattr(grader, "max_chars", None))
         found.append((of_reward(grader, graded), judge))
     return found
@@ -109,7 +111,3 @@ def _changed(families: Sequence[Family], pairs: Sequence[Comparison]) -> list[Co
         for family in families
         for n, pair in enumerate(pairs)
     ]
-
-
-def _response(pair: Comparison, side: str) -> Response:
-    return Response(prompt=pair.prompt, text=getattr(pair, side).text, id=f"{pair.id}/{side}")

@@ -7,6 +7,7 @@ import pytest
 
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
+from hrlaif.llm.prompting import with_options
 from hrlaif.pages.charts import Charts
 from hrlaif.records import (
     Abstention,
@@ -18,6 +19,7 @@ from hrlaif.records import (
 )
 from hrlaif.study import Asked, Study, Variant, besides, bias, linear, probes, shown_faults
 from hrlaif.study.features import differences, style, style_gaps
+from hrlaif.studying import of_study
 
 from .conftest import labels, make
 
@@ -284,6 +286,45 @@ def test_samples_that_were_cut_are_left_out_and_counted():
     (shown,) = shown_faults.bias({"bias": [line]}, Charts())
     assert (shown["title"], shown["chart"]) == ("Its own samples", None)
     assert shown["lines"][0]["cut"] == 20
+
+
+class Keeps(Scripted):
+    """A judge that keeps what it was asked to write."""
+
+    _chats: list = []
+
+    def generate(self, chats, **more):
+        self._chats = list(chats)
+        return super().generate(chats, **more)
+
+
+def test_a_judge_writes_its_samples_to_the_options_that_are_judged_with_them_once():
+    choices = ("nitrogen", "oxygen")
+    apart = make(4, choices=choices)
+    question = apart[0].comparison.prompt.messages[0].content
+    listed = [
+        i._replace(
+            comparison=i.comparison.model_copy(
+                update={"prompt": with_options(i.comparison.prompt), "id": f"l{n}"}
+            )
+        )
+        for n, i in enumerate(apart)
+    ]
+    for items in (apart, listed):
+        judge = Keeps(accuracy=1.0)
+        besides.own_samples(asked(items), judge)
+        texts = [chat.messages[-1].content for chat in judge._chats]
+        assert [text.count("oxygen") for text in texts] == [1] * 4
+        assert question in "".join(texts)
+
+
+def test_the_options_of_a_row_are_counted_among_what_a_judge_reads_to_write_its_samples():
+    def read(items):
+        given = asked(items, attacks=False, worse=True)
+        return next(work.read for work, _ in of_study(given, [Scripted()]) if work.written > 1000)
+
+    plain, apart = make(4), make(4, choices=("nitrogen " * 20, "oxygen " * 20))
+    assert read(apart) > read(plain) + 4 * 70
 
 
 class Mute:

@@ -92,7 +92,7 @@ def of_scores(
 
     Families that name a place are left out: a single response has none.
     """
-    clean = iter(_scores(reward, judge, [_response(p, side) for p in pairs for side in "ab"]))
+    clean = iter(_scores(reward, judge, [response(p, side) for p in pairs for side in "ab"]))
     targets = []
     for n, (pair, a, b) in enumerate(zip(pairs, clean, clean, strict=True)):
         if a is not None and b is not None and a != b:
@@ -100,7 +100,7 @@ def of_scores(
             told = Preference(comparison=pair, prob_a=float(a > b), labeler="grades")
             targets.append((_Target(pair, n, side, told), low, high))
     asked = [(*target, f) for f in families if not f.placed for target in targets]
-    texts = [_response(_attacked(target, f), target.side) for target, _, _, f in asked]
+    texts = [response(_attacked(target, f), target.side) for target, _, _, f in asked]
     return [
         Move(
             (t.comparison.id, t.side), t.comparison.prompt.id, family, low, after,
@@ -165,7 +165,8 @@ def _against(value: float, limit: float) -> float:
     return 0.5 if value == limit else float(value < limit)
 
 
-def _response(pair: Comparison, side: str) -> Response:
+def response(pair: Comparison, side: str) -> Response:
+    """The text of this side, "a" or "b", alone beside its prompt."""
     return Response(prompt=pair.prompt, text=getattr(pair, side).text, id=f"{pair.id}/{side}")
 
 

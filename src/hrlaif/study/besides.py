@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hrlaif.llm.prompting import with_options
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.reasons import counted
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
@@ -84,11 +85,11 @@ class Samples(NamedTuple):
 
 
 def own_samples(asked: Asked, judge: LanguageModel) -> Samples:
-    """a: what people prefer; b: what this judge writes to the same prompt."""
+    """a: what people prefer; b: what this judge writes to the same prompt, options and all."""
     items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
     if not items:
         return Samples([], 0, {})
-    chats = [Chat(messages=i.comparison.prompt.messages) for i in items]
+    chats = [Chat(messages=with_options(i.comparison.prompt).messages) for i in items]
     written = judge.generate(chats, temperature=0.0, max_tokens=asked.settings.sample_tokens)
     made, reasons, cut = [], [], 0
     for item, answer in zip(items, written, strict=True):
