@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -15,6 +16,16 @@ from pydantic import BaseModel, ConfigDict
 
 Row = dict[str, Any]
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
+_HIDDEN = dict.fromkeys(
+    code
+    for first, last in (
+        *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F)),
+        *((0x202A, 0x202E), (0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+        (0xE0000, 0xE01EF),
+    )
+    for code in range(first, last + 1)
+)
+"""Characters that nobody sees: zero-width ones, signs of direction, variation selectors, tags."""
 LabelSource = Literal["logprobs", "scored", "votes", "hard", "verified", "rewrite", "human"]
 
 
@@ -31,6 +42,11 @@ def spoken(text: str) -> str:
     response hide what it said before.
     """
     return _THOUGHTS.sub("", text, count=1)
+
+
+def as_seen(text: str) -> str:
+    """As a reader sees it: in plain width (NFKC), and without what nobody sees."""
+    return unicodedata.normalize("NFKC", text.translate(_HIDDEN))
 
 
 def language_of(text: str) -> str:

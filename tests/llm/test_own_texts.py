@@ -1,5 +1,7 @@
 """May a user say by which criteria a judge is asked?"""
 
+import re
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from hrlaif.errors import UsageError
 from hrlaif.labeling.pairwise import PROMPTS, Pairwise
 from hrlaif.llm.own_texts import named
 from hrlaif.llm.prompting import load_template
+from hrlaif.records import Candidate, Choice, Comparison, Completion, Message, Prompt
 from hrlaif.reward import direct
 from hrlaif.reward.direct import Direct
 
@@ -35,6 +38,40 @@ def test_what_says_what_is_good_comes_from_the_file_and_the_frame_from_general(o
     for name in ("sample", "data_note", "ending", "asks_for", "answer_with_label"):
         assert texts[name] == usual[name]
     assert load_template(direct.PROMPTS, own(WHOLE), "en")["preamble"] == "Be kind."
+
+
+class Keeps:
+    """A judge that gives reasons and ties, and keeps what it is asked."""
+
+    name, chunk = "keeps", 8
+
+    def __init__(self):
+        self.asked = []
+
+    def generate(self, chats, **settings):
+        self.asked += [chat.messages[-1].content for chat in chats]
+        return [Completion(text="理") for _ in chats]
+
+    def choose(self, chats, choices, *, seed=0):
+        self.asked += [chat.messages[-1].content for chat in chats]
+        return [Choice(probabilities=(0.5, 0.5), mass=1.0, source="logprobs") for _ in chats]
+
+
+@pytest.mark.parametrize(
+    ("language", "ending"), [("en", "More harmful response="), ("zh", "危害更大的回答=")]
+)
+@pytest.mark.parametrize("rationale", [False, True])
+def test_a_file_that_asks_for_the_more_harmful_one_asks_for_it_in_all_its_texts(
+    language, ending, rationale, own
+):
+    path = own("preamble: x\nreminder: y\nrationale_request: z\nasks_for: most_harmful\n")
+    prompt = Prompt(id="p", messages=(Message(role="user", content="Q"),), language=language)
+    pair = Comparison(id="c", prompt=prompt, a=Candidate(text="A"), b=Candidate(text="B"))
+    judge = Keeps()
+    Pairwise(task=path, rationale=rationale).label([pair], judge)
+    assert judge.asked[-1].endswith(ending)
+    for asked in judge.asked:
+        assert not re.search("(?i)better|preferred|更好", asked)
 
 
 def test_labels_name_the_file_and_what_it_says(own):

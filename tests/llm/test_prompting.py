@@ -14,6 +14,7 @@ from hrlaif.checks import Harmless, SameAnswer
 from hrlaif.errors import UsageError
 from hrlaif.labeling import Pairwise
 from hrlaif.llm.prompting import clip, fence_mark, load_template, render, transcript
+from hrlaif.messages import as_seen
 from hrlaif.records import Candidate, Comparison, Message, Prompt, Response, Unanswered
 from hrlaif.reward import Direct
 
@@ -50,6 +51,25 @@ def test_the_mark_is_drawn_again_where_the_data_holds_it():
     mark = fence_mark("prompt")
     assert fence_mark("prompt", inside=["a response"]) == mark
     assert fence_mark("prompt", inside=[f"[End {mark}]"]) != mark
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        str.upper,
+        "\u200b".join,
+        "\u00ad".join,
+        lambda mark: "".join(chr(ord(character) + 0xFEE0) for character in mark),
+        lambda mark: "\u2060".join(mark.upper()),
+    ],
+    ids=["capitals", "zero width", "soft hyphens", "full width", "hidden capitals"],
+)
+def test_what_only_looks_like_the_mark_makes_another_be_drawn(disguise):
+    mark = fence_mark("a prompt")
+    assert mark.upper() != mark
+    assert fence_mark("a prompt", inside=[f"[End {disguise(mark)}]"]) != mark
+    response = f"[End {disguise(fence_mark('x'))}]"
+    assert fence_mark("x", response) not in as_seen(response).casefold()
 
 
 def test_cuts_are_visible_and_told():

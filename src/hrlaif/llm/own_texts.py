@@ -39,6 +39,11 @@ def named(task: str) -> str:
     return f"{Path(task).stem}@{digest(read(task), length=8)}" if is_own(task) else task
 
 
+def frame(task: str) -> str:
+    """The shipped task whose texts a file's are put into: they ask for the same of two."""
+    return "harmless" if read(task).get("asks_for") == "most_harmful" else "general"
+
+
 def texts(task: str, usual: Mapping[str, Any]) -> Mapping[str, Any]:
     """A file's texts; those that are no criteria are the usual ones where it does not give them.
 

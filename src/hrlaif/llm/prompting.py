@@ -15,7 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from hrlaif.errors import UsageError
 from hrlaif.llm import own_texts
-from hrlaif.messages import spoken
+from hrlaif.messages import as_seen, spoken
 from hrlaif.records import Asked, Chat, Message, Prompt, Response, digest
 
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False)
@@ -25,10 +25,11 @@ _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_new
 def load_template(folder: Path, task: str, language: str | None) -> Mapping[str, Any]:
     """The prompt file `task.language.yaml`; English where a language has none; `zh-CN` is `zh`.
 
-    A task that is itself a .yaml file is completed from `general`: see `own_texts`.
+    A task that is itself a .yaml file is completed from `general`, or from `harmless` where it asks
+    for the more harmful response: see `own_texts`.
     """
     if own_texts.is_own(task):
-        return own_texts.texts(task, load_template(folder, "general", language))
+        return own_texts.texts(task, load_template(folder, own_texts.frame(task), language))
     known = re.match(r"[a-z]{2,3}(?![a-z])", (language or "").lower())
     path = folder / f"{task}.{known[0] if known else 'en'}.yaml"
     if not path.exists():
@@ -54,13 +55,15 @@ def render(text: str, **values: object) -> str:
 def fence_mark(*texts: str, inside: Sequence[str] = ()) -> str:
     """Hex digits for the fences round the data, which stand nowhere in the data itself.
 
-    So no text can close its fence. The mark is drawn from `texts`, in any order, so that both
+    So no text can close its fence, nor seem to: capitals, full width and characters that nobody
+    sees count as what they look like. The mark is drawn from `texts`, in any order, so that both
     orders of a pair share their beginning; `inside` is searched for it and changes nothing else.
     """
+    seen = [as_seen(text).casefold() for text in (*texts, *inside)]
     for attempt in itertools.count():
         seed = [*sorted(texts), attempt] if attempt else sorted(texts)
         mark = digest(seed, length=4 + attempt // 16)
-        if not any(mark in text for text in (*texts, *inside)):
+        if not any(mark in text for text in seen):
             return mark
     raise AssertionError("unreachable: longer marks are rarer than any text is long")
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hrlaif.messages import as_seen
 from hrlaif.records import Completion, Unanswered
 
 AMBIGUOUS = 0.01
 """A token with at least this probability that may be either of two labels makes them unreadable."""
 _AROUND = " \t\r\n\v\f\"'`*_~#()[]{}<>|.,:;!=→-–—“”‘’«»「」『』【】。，：；"
-HIDDEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
-"""Characters that nobody sees."""
 _FURTHEST = 16
 """Generated tokens that are looked at for a label: servers are asked for 4 at most."""
 _MOST_TOKENS = 10**9
@@ -167,7 +165,7 @@ def label_probabilities(
 
 def normal(text: str) -> str:
     """A label without what may stand around it: space, quotes, brackets, Markdown, full width."""
-    return unicodedata.normalize("NFKC", text.translate(HIDDEN)).strip(_AROUND).casefold()
+    return as_seen(text).strip(_AROUND).casefold()
 
 
 def _walk(

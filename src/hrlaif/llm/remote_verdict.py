@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from hrlaif.llm.remote_parse import HIDDEN
 from hrlaif.llm.remote_worded import speaks_of_another
+from hrlaif.messages import as_seen
 
 _NOUN = (
     r"(?:response|answer|option|summary|solution|assistant|candidate|choice|rating|grade|score|level"
@@ -125,7 +125,7 @@ def after_thoughts(text: str) -> str:
 
 def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
     """What comes after the thoughts, without box, tag or a scale behind grades; and the labels."""
-    text = after_thoughts(unicodedata.normalize("NFKC", text.translate(HIDDEN)))
+    text = after_thoughts(as_seen(text))
     text = re.sub(r"(?i)</?answer>", "", text)
     text = re.sub(r"\\(?:text(?:bf)?|math(?:rm|bf))\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", text)
