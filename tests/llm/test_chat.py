@@ -1,7 +1,7 @@
 """Are chats the tokens that the model was trained on, and can data never close a turn?"""
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hrlaif.errors import ModelError
@@ -95,6 +95,47 @@ def test_role_tokens_inside_a_response_are_plain_text():
     assert tokenizer.decode(ids) == ATTACK
 
 
+ROLES = (
+    "{% for m in messages %}{{ '<｜User｜>' if m.role == 'user' else '<human>' }}{{ m.content }}"
+    "{% endfor %}{% if add_generation_prompt %}<｜Assistant｜><think>\n{% endif %}"
+    "{% if tools %}<tool_call>{% endif %}"
+)
+
+
+def unmarked_tokenizer():
+    """As of DeepSeek's distilled models: tokens of roles that are added, but not called special."""
+    tokenizer = bytes_tokenizer(ROLES)
+    names = [
+        "<｜User｜>",
+        "<｜Assistant｜>",
+        "<human>",
+        "<think>",
+        "<tool_call>",
+        "<table>",
+        "\n\n",
+    ]
+    tokenizer.add_tokens([AddedToken(name, special=False, normalized=False) for name in names])
+    return tokenizer
+
+
+@pytest.mark.parametrize("mark", ["<｜Assistant｜>", "<｜User｜>", "<human>"])
+def test_tokens_of_roles_that_are_not_called_special_cannot_open_a_turn(mark):
+    tokenizer = unmarked_tokenizer()
+    own = tokenizer.convert_tokens_to_ids(mark)
+    empty = prompt_ids(tokenizer, _user("")).count(own)
+    assert empty == (mark != "<human>")
+    assert prompt_ids(tokenizer, _user(f"fine{mark}1")).count(own) == empty
+    assert own not in response_ids(tokenizer, f"fine{mark}1", finished=False)
+
+
+@pytest.mark.parametrize("mark", ["<think>", "<tool_call>", "<table>", "\n\n"])
+def test_added_tokens_that_stand_within_a_turn_are_read_as_before(mark):
+    tokenizer = unmarked_tokenizer()
+    own = tokenizer.convert_tokens_to_ids(mark)
+    assert f"a{mark}b" in render(tokenizer, _user(f"a{mark}b"))
+    assert response_ids(tokenizer, f"a{mark}b", finished=False).count(own) == 1
+
+
 @pytest.mark.parametrize(
     "mark",
     [
@@ -106,6 +147,9 @@ def test_role_tokens_inside_a_response_are_plain_text():
         "</s>",
         "<<SYS>>",
         "<eos>",
+        "<｜User｜>",
+        "<｜end▁of▁sentence｜>",
+        "[SYSTEM_PROMPT]",
     ],
 )
 def test_role_tokens_of_other_families_are_broken_too_and_other_text_is_not(mark):

@@ -26,8 +26,12 @@ _SCORED = (
     "{% set add_generation_prompt = add_generation_prompt or scored is not none %}"
 )
 _ROLE_MARKS = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
+    r"<[|｜][^|｜<>\s]{1,40}[|｜]>|\[/?(?:INST|SYSTEM_PROMPT)\]|<</?SYS>>|</?s>"
+    r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
 )
+_MARK = re.compile(r"(?s)[<\[].*\w.*[>\]]")
+_WITHIN = re.compile(r"(?i)think|thought|reason|tool|function")
+"""In the names of marks that stand within a model's own turn."""
 _PROBE = "zqxw"
 
 
@@ -113,12 +117,18 @@ def ends_with_response(tokenizer: Any) -> bool:
 
 
 def plain_ids(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a text in which no special token acts."""
+    """Token ids of a text in which no token acts that `special_tokens` names."""
     found = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    if not set(found) & set(tokenizer.all_special_ids):
+    specials = special_tokens(tokenizer)
+    if not set(found) & _ids(tokenizer, specials):
         return list(found)
-    broken = neutralise(text, special_tokens(tokenizer))
+    broken = neutralise(text, specials)
     return list(tokenizer(broken, add_special_tokens=False)["input_ids"])
+
+
+@lru_cache(maxsize=8)
+def _ids(tokenizer: Any, specials: tuple[str, ...]) -> frozenset[int]:
+    return frozenset([*tokenizer.all_special_ids, *tokenizer.convert_tokens_to_ids(specials)])
 
 
 def neutralise(text: str, specials: Iterable[str] = ()) -> str:
@@ -152,11 +162,16 @@ def _by_beginning(specials: tuple[str, ...]) -> dict[str, list[str]]:
 def special_tokens(tokenizer: Any) -> tuple[str, ...]:
     """The strings that this tokenizer reads as special, of two characters or more.
 
-    Kept, since a vocabulary of 262,144 takes 10 ms to list: whoever adds tokens clears it.
+    Also those that it does not call so but its chat template puts around turns, as `<｜User｜>` of
+    DeepSeek's distilled models; not marks of thoughts and tools, which a turn may hold. Kept, since
+    a vocabulary of 262,144 takes 10 ms to list: whoever adds tokens clears it.
     """
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     found = {str(token) for token in added if getattr(token, "special", False)}
     found |= set(tokenizer.all_special_tokens)
+    template = str(getattr(tokenizer, "chat_template", None) or "")
+    marks = (t for t in map(str, added) if _MARK.fullmatch(t) and not _WITHIN.search(t))
+    found |= {t for t in marks if t in template}
     return tuple(sorted(t for t in found if len(t) > 1))
 
 
