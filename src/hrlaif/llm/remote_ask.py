@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hrlaif.errors import ModelError
 from hrlaif.llm.call import call_key
+from hrlaif.llm.chat import neutralise
 from hrlaif.llm.ledger_file import plain
 from hrlaif.llm.remote_parse import (
     AMBIGUOUS,
@@ -118,12 +119,12 @@ class Asker:
         vote: int | None = None,
     ) -> Question:
         body: dict[str, Any] = {"model": self.model, **settings}
+        # Servers put the turns into one text, and read role tokens wherever they stand in it.
+        turns = [(turn.role, plain(neutralise(turn.content))) for turn in chat.messages]
         if self.endpoint.api == "chat":
-            body["messages"] = [
-                {"role": turn.role, "content": plain(turn.content)} for turn in chat.messages
-            ]
+            body["messages"] = [{"role": role, "content": content} for role, content in turns]
         else:
-            body["prompt"] = "\n\n".join(plain(turn.content) for turn in chat.messages)
+            body["prompt"] = "\n\n".join(content for _, content in turns)
         draw = [chat.sample] if vote is None else [chat.sample, vote]
         # A greedy answer does not depend on the seed, so another seed must not pay for it again.
         if settings["temperature"] > 0:
