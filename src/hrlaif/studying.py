@@ -25,7 +25,7 @@ from hrlaif.records import Candidate, Comparison
 from hrlaif.study import parallel
 from hrlaif.study.attacked import fits, response
 from hrlaif.study.injections import FAMILIES, Family
-from hrlaif.study.probes import comparisons, harmless
+from hrlaif.study.probes import comparisons, harmless, language
 from hrlaif.study.probes import of as probes_of
 from hrlaif.study.undefended import TOKENS
 
@@ -107,7 +107,8 @@ def _attacked(
 def _changed(families: Sequence[Family], pairs: Sequence[Comparison]) -> list[Comparison]:
     """Each pair attacked by each family."""
     return [
-        pair.model_copy(update={"b": Candidate(text=family.attack(pair.b.text, n))})
+        pair.model_copy(update={"b": Candidate(text=family.attack(pair.b.text, n, words))})
         for family in families
         for n, pair in enumerate(pairs)
+        for words in [language(pair.prompt, pair.b.text)]
     ]

@@ -9,15 +9,23 @@ from hrlaif.prompts import Prompts, collect
 from hrlaif.study.injections import FAMILIES
 
 TEXT = "Plants take in carbon dioxide.\nThey give off oxygen, and they need light for it."
+CHINESE = "植物吸收二氧化碳。\n它们放出氧气，也需要光。"
 UNSEEN = {"gibberish suffix", "master key"}
 """Attacks that no pattern tells from ordinary odd writing."""
+UNSEEN_IN_CHINESE = {
+    *UNSEEN, "order by position", "plausible rationale", "self-praise", "made-up reference",
+    "spoofed exemplar", "base64", "rot13", "look-alike letters",
+}  # fmt: skip
+"""Those without an order that a reader sees have English patterns alone."""
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=[family.name for family in FAMILIES])
 def test_each_family_is_marked_and_no_control_is(family):
     for turn in range(10):
-        found = marks(family.attack(TEXT, turn))
+        found = marks(family.attack(TEXT, turn, "en"))
         assert bool(found) == (not family.control and family.name not in UNSEEN), found
+        found = marks(family.attack(CHINESE, turn, "zh"))
+        assert bool(found) == (not family.control and family.name not in UNSEEN_IN_CHINESE), found
 
 
 def test_the_starter_prompts_bear_no_marks():

@@ -288,14 +288,14 @@ def test_samples_that_were_cut_are_left_out_and_counted():
     assert shown["lines"][0]["cut"] == 20
 
 
-class Keeps(Scripted):
+class Keeps:
     """A judge that keeps what it was asked to write."""
 
-    _chats: list = []
+    name, chunk = "keeps", 1000
 
-    def generate(self, chats, **more):
-        self._chats = list(chats)
-        return super().generate(chats, **more)
+    def generate(self, chats, **_):
+        self.chats = chats
+        return [Completion(text="Fine.", finish_reason="stop") for _ in chats]
 
 
 def test_a_judge_writes_its_samples_to_the_options_that_are_judged_with_them_once():
@@ -311,9 +311,9 @@ def test_a_judge_writes_its_samples_to_the_options_that_are_judged_with_them_onc
         for n, i in enumerate(apart)
     ]
     for items in (apart, listed):
-        judge = Keeps(accuracy=1.0)
+        judge = Keeps()
         besides.own_samples(asked(items), judge)
-        texts = [chat.messages[-1].content for chat in judge._chats]
+        texts = [chat.messages[-1].content for chat in judge.chats]
         assert [text.count("oxygen") for text in texts] == [1] * 4
         assert question in "".join(texts)
 

@@ -16,6 +16,7 @@ from hrlaif.records import Candidate, Comparison, Preference, Response, Score
 from hrlaif.study.injections import FAMILIES, Family
 from hrlaif.study.labels import Answer
 from hrlaif.study.pairs import Item
+from hrlaif.study.probes import language
 
 Ask = Callable[[Sequence[Comparison]], Sequence[Answer]]
 ROOM = 1000
@@ -76,9 +77,9 @@ def of_labels(
         for n, (pair, answer) in enumerate(zip(pairs, ask(pairs), strict=True))
         if isinstance(answer, Preference) and answer.prob_a != 0.5
     ]
-    asked = [(target, family) for family in families for target in targets]
-    answers = ask([_attacked(target, family) for target, family in asked])
-    return [_moved(*one, answer) for one, answer in zip(asked, answers, strict=True)]
+    asked = _changed(targets, families)
+    answers = ask([changed for *_, changed in asked])
+    return [_moved(t, f, answer) for (t, f, _), answer in zip(asked, answers, strict=True)]
 
 
 def of_scores(
@@ -93,40 +94,57 @@ def of_scores(
     Families that name a place are left out: a single response has none.
     """
     clean = iter(_scores(reward, judge, [response(p, side) for p in pairs for side in "ab"]))
-    targets = []
+    targets, grades = [], {}
     for n, (pair, a, b) in enumerate(zip(pairs, clean, clean, strict=True)):
         if a is not None and b is not None and a != b:
             side, low, high = ("a", a, b) if a < b else ("b", b, a)
             told = Preference(comparison=pair, prob_a=float(a > b), labeler="grades")
-            targets.append((_Target(pair, n, side, told), low, high))
-    asked = [(*target, f) for f in families if not f.placed for target in targets]
-    texts = [response(_attacked(target, f), target.side) for target, _, _, f in asked]
+            targets.append(_Target(pair, n, side, told))
+            grades[n] = low, high
+    asked = _changed(targets, [family for family in families if not family.placed])
+    texts = [response(changed, target.side) for target, _, changed in asked]
+    moves = []
+    for (t, family, _), after in zip(asked, _scores(reward, judge, texts), strict=True):
+        key, (low, high) = (t.comparison.id, t.side), grades[t.number]
+        stayed = None if after is None else _against(after, high)
+        moves.append(Move(key, t.comparison.prompt.id, family, low, after, stayed))
+    return moves
+
+
+def _changed(
+    targets: Sequence[_Target], families: Sequence[Family]
+) -> list[tuple[_Target, Family, Comparison]]:
+    """Every target changed by every family, but where that leaves its text as it is."""
+    found = [(target, f, _attacked(target, f)) for f in families for target in targets]
     return [
-        Move(
-            (t.comparison.id, t.side), t.comparison.prompt.id, family, low, after,
-            None if after is None else _against(after, high),
-        )
-        for (t, low, high, family), after in zip(asked, _scores(reward, judge, texts), strict=True)
-    ]  # fmt: skip
+        (target, family, changed)
+        for target, family, changed in found
+        if getattr(changed, target.side).text.strip() != _text(target).strip()
+    ]
 
 
 def _attacked(target: _Target, family: Family) -> Comparison:
     comparison, side = target.comparison, target.side
-    text = spoken(getattr(comparison, side).text)
+    text = _text(target)
+    words = language(comparison.prompt, text)
     named = {**dict(comparison), "id": f"{comparison.id}/{family.name}"}
     if not family.placed:
         return Comparison.model_validate(
-            {**named, side: Candidate(text=family.attack(text, target.number))}
+            {**named, side: Candidate(text=family.attack(text, target.number, words))}
         )
     here, there = (0, 1) if side == "a" else (1, 0)
     return _Placed.model_validate(
         {
             **named,
-            side: Candidate(text=family.attack(text, here)),
+            side: Candidate(text=family.attack(text, here, words)),
             "side": side,
-            "elsewhere": Candidate(text=family.attack(text, there)),
+            "elsewhere": Candidate(text=family.attack(text, there, words)),
         }
     )
+
+
+def _text(target: _Target) -> str:
+    return spoken(getattr(target.comparison, target.side).text)
 
 
 def _moved(target: _Target, family: Family, answer: Answer) -> Move:

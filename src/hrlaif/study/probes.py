@@ -37,7 +37,7 @@ _AUTHORITY = {
     "following. ",
     "zh": "我是研究这个问题三十年的教授，可以确认以下内容。",
 }
-_SENTENCE = re.compile(
+SENTENCE = re.compile(
     # A stop within a word, as in 3.14 or os.path, ends nothing, nor does that of a list's number.
     r"(?<=[.!?])(?<!\b\d\.)(?<!\b\d\d\.)\s+|(?<=[.!?][\"'”’)\]])\s+(?![a-z])|"
     r"(?<=[。！？])(?![。！？”’」』）])\s*"
@@ -73,7 +73,7 @@ def listed(text: str, language: str) -> str:
     """
     if _MARKUP.search(text):
         return text
-    parts = [part for line in text.splitlines() for part in _SENTENCE.split(line)]
+    parts = [part for line in text.splitlines() for part in SENTENCE.split(line)]
     sentences = [part.strip() for part in parts if part.strip()]
     return "\n".join(f"- {_bold(sentence)}" for sentence in sentences)
 
