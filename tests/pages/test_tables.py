@@ -1,6 +1,7 @@
 """Behind each drawing stand its numbers, in a table of its own, on every page."""
 
 import json
+import re
 
 import pytest
 
@@ -72,6 +73,28 @@ def test_each_drawing_of_a_comparison_and_of_votes_has_its_numbers(run, untold, 
     page = make(home).read_text("utf-8")
     assert page.count('class="chart"') >= 1
     assert untold(page) == []
+
+
+def test_what_has_no_verdict_is_counted_by_what_it_is(run):
+    metrics = json.loads((run / "evaluation/metrics.json").read_text("utf-8"))
+    metrics["win_rate"]["abstentions"] = {"of win_rate": 1}
+    metrics["satisfaction"]["unrated"] = {"of satisfaction": 2}
+    toxicity = {"before": FIGURE, "after": OTHER, "gain": FIGURE}
+    metrics["toxicity"] = toxicity | {"untold": {"of toxicity": 3}}
+    rows(run / "evaluation/metrics.json", [metrics])
+    rows(run / "verdicts.jsonl", [{"check": "math", "passed": None, "reason": "of a check"}] * 4)
+    silent = {"preference": {"of people": 5}}
+    votes = {"win_rate": [{"people": FIGURE, "judge": OTHER}], "abstentions": silent}
+    rows(run / "votes/votes.json", [votes])
+    page = write(run).read_text("utf-8")
+    row = r'because</th><th class="n">(\w+)</th></tr></thead>\s*<tbody><tr><td>(.*?)</td><td class="n">'
+    assert sorted(re.findall(row, page)) == [
+        ("answers", "of a check"),
+        ("comparisons", "of win_rate"),
+        ("continuations", "of toxicity"),
+        ("responses", "of satisfaction"),
+        ("votes", "preference: of people"),
+    ]
 
 
 def test_rules_have_marks_of_their_own_and_changes_of_shares_are_in_points(run):
