@@ -87,7 +87,7 @@ def test_what_has_no_verdict_is_counted_by_what_it_is(run):
     votes = {"win_rate": [{"people": FIGURE, "judge": OTHER}], "abstentions": silent}
     rows(run / "votes/votes.json", [votes])
     page = write(run).read_text("utf-8")
-    row = r'because</th><th class="n">(\w+)</th></tr></thead>\s*<tbody><tr><td>(.*?)</td><td class="n">'
+    row = r'because</th><th class="n">(\w+)</th></tr></thead>\s*<tbody><tr><td>(.*?)</td>'
     assert sorted(re.findall(row, page)) == [
         ("answers", "of a check"),
         ("comparisons", "of win_rate"),

@@ -192,6 +192,20 @@ def test_a_run_that_has_only_its_settings_says_what_is_missing(tmp_path):
         assert text in page
 
 
+def test_where_the_judge_was_silent_throughout_the_page_says_that_and_why(tmp_path):
+    nothing = {"value": None, "low": None, "high": None, "n": 0}
+    won = {"overall": nothing, "asked": 5, "identical": 0, "abstentions": {"refused": 5}}
+    document(tmp_path / "evaluation/metrics.json", {"judge": "j", "win_rate": won})
+    document(tmp_path / "evaluation/compare.json", {"judge": "j", "win_rate": won})
+    for page in (write(tmp_path), write_comparison(tmp_path / "evaluation")):
+        text = page.read_text("utf-8")
+        said = "No win rate: the judge gave no verdict; the reasons stand below."
+        assert said in text.split("</header>")[0]
+        assert '<td>refused</td><td class="n">5</td>' in text.split("</header>")[1]
+        assert "No win rate yet" not in text
+        assert "No win rate in compare.json" not in text
+
+
 def test_offline_dpo_shows_its_loss_beside_the_held_out_one_and_ppo_what_was_clipped(tmp_path):
     steps = [{"step": n, "policy_loss": 0.7 - n / 100, "clip_share": n / 50} for n in range(1, 9)]
     rows(tmp_path / "policy/metrics.jsonl", steps)
