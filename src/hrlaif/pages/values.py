@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hrlaif.messages import spoken
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
 
@@ -54,6 +55,11 @@ def folded(value: object) -> Row:
     text = "" if value is None else str(value)
     cut = len(text) if len(text) <= _LONG else text.rfind(" ", _LONG // 2, _LONG) + 1 or _LONG
     return {"head": text[:cut], "tail": text[cut:]}
+
+
+def answer(value: object) -> Row:
+    """A response without its thoughts, which no judge was shown, and where to fold it."""
+    return folded(spoken("" if value is None else str(value)))
 
 
 def is_harmful(row: Row) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hrlaif.pages import words
 from hrlaif.pages.charts import Charts
-from hrlaif.pages.values import figure, folded, number, turns
+from hrlaif.pages.values import answer, figure, folded, number, turns
 from hrlaif.records import Row, digest
 from hrlaif.report.load import Run, pairs
 from hrlaif.statistics import Figure
@@ -97,6 +97,6 @@ def _pair(row: Row) -> Row:
     return {
         "id": str(row.get("id", "")),
         "turns": [(role, folded(said)) for role, said in turns(row.get("prompt"))],
-        "rewrite": folded(text[better]),
-        "harmful": folded(text[worse]),
+        "rewrite": answer(text[better]),
+        "harmful": answer(text[worse]),
     }

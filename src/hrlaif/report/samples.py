@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hrlaif.pages.values import folded, is_harmful, number, turns
+from hrlaif.pages.values import answer, folded, is_harmful, number, turns
 from hrlaif.records import Row, digest
 from hrlaif.report.load import Run
 
@@ -39,7 +39,7 @@ def from_training(run: Run) -> list[Row]:
         {
             "step": row["step"],
             "turns": [(role, folded(text)) for role, text in turns(row.get("prompt"))],
-            "text": folded(row.get("response")),
+            "text": answer(row.get("response")),
             "reward": number(row.get("reward")),
             "harmful": is_harmful(row),
         }
@@ -63,4 +63,4 @@ def _shown(row: Row, names: tuple[str, str]) -> Row:
 def _side(name: str, value: Any) -> Row:
     side = value if isinstance(value, dict) else {}
     model = str(side.get("model") or "")
-    return {"name": name, "model": model if model != name else "", "text": folded(side.get("text"))}
+    return {"name": name, "model": model if model != name else "", "text": answer(side.get("text"))}

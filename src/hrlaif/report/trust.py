@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hrlaif.pages.charts import Charts, Curve, Point
-from hrlaif.pages.values import figure, folded, is_harmful, number, turns
+from hrlaif.pages.values import answer, figure, folded, is_harmful, number, turns
 from hrlaif.records import Row
 from hrlaif.report.load import Run
 from hrlaif.statistics import Figure
@@ -133,6 +133,6 @@ def _shown(row: Row) -> Row:
         "reward": number(row.get("reward")),
         "repetition": number(row.get("repetition")),
         "turns": [(role, folded(text)) for role, text in turns(row.get("prompt"))],
-        "text": folded(row.get("response")),
+        "text": answer(row.get("response")),
         "harmful": is_harmful(row),
     }
