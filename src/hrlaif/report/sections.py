@@ -151,12 +151,9 @@ def preference_model(run: Run, charts: Charts) -> Row:
     sft = _curve("loss", run.rows("sft/metrics.jsonl"), "loss")
     predictions = run.rows("reward_model/heldout_predictions.jsonl")
     figures = [
-        (name, _predicted(predictions, column))
-        for name, column in (
-            ("AI labels", "prob_a"),
-            ("people", "human"),
-            ("known answers", "gold"),
-        )
+        ("AI labels", _predicted(predictions, "prob_a", number(found.get("threshold")) or 0.0)),
+        ("people", _predicted(predictions, "human")),
+        ("known answers", _predicted(predictions, "gold")),
     ]
     accuracy = [(name, f) for name, f in figures if f.n]
     return {
@@ -242,12 +239,16 @@ def _curve(label: str, rows: list[Row], name: str) -> Curve:
     return Curve(label, [step for step, _ in points], [value for _, value in points])
 
 
-def _predicted(rows: list[Row], truth: str) -> Figure:
-    """Share of held-out pairs on which the predicted difference has the label's sign."""
+def _predicted(rows: list[Row], truth: str, threshold: float = 0.0) -> Figure:
+    """Share of held-out pairs on which the predicted difference has the label's sign.
+
+    As `evaluation.json` counts: labels within `threshold` of a tie are left out, and equal rewards
+    are never right.
+    """
     right, prompts = [], []
     for row in rows:
         label, guess = number(row.get(truth)), number(row.get("difference"))
-        if label is not None and label != 0.5 and guess is not None:
-            right.append(0.5 if guess == 0 else float((guess > 0) == (label > 0.5)))
+        if label is not None and abs(label - 0.5) > threshold and guess is not None:
+            right.append(float(guess > 0 if label > 0.5 else guess < 0))
             prompts.append(str(row.get("prompt_id")))
     return mean(right, clusters=prompts, share=True)
