@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
@@ -176,6 +177,40 @@ def test_prompts_of_the_same_text_are_one_prompt_where_some_file_has_no_ids(
     same = compared(hrlaif, *files, "-o", tmp_path / "same", *judge)
     assert found["ranking"] == same["ranking"]
     assert found["pairs"] == same["pairs"]
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_what_one_file_knows_of_a_prompt_holds_in_every_pair_of_models(
+    ids, hrlaif, side, write, tmp_path
+):
+    known = {"category": "harmful", "language": "zh", "choices": ["yes", "no"]}
+    files = [side("a", 2, prompts=8, **known), side("b", 20, prompts=8), side("c", 60, prompts=8)]
+    if not ids:
+        rows = map(json.loads, files[2].read_text().splitlines())
+        files[2] = write("c.jsonl", [{k: v for k, v in row.items() if k != "id"} for row in rows])
+    out = tmp_path / "out"
+    compared(hrlaif, *files, "-o", out, "--judge", LONGER)
+    rows = [json.loads(row) for row in (out / "comparisons.jsonl").read_text().splitlines()]
+    assert {(row["a"]["model"], row["b"]["model"]) for row in rows} == set(combinations("abc", 2))
+    for row in rows:
+        assert {name: row[name] for name in known} == known
+    page = (out / "compare.html").read_text("utf-8")
+    _, *shown = page.split('<article class="pair">')
+    assert shown
+    for article in shown:
+        assert "c says" in article
+        assert "Harmful category: show the texts" in article.split("says")[0]
+
+
+def test_one_id_for_two_prompts_is_still_refused_where_a_third_file_knows_more(
+    hrlaif, side, write, tmp_path
+):
+    rows = [json.loads(row) for row in side("a", 2).read_text().splitlines()]
+    other = write("c.jsonl", [{**row, "prompt": f"Another {row['prompt']}"} for row in rows])
+    files = side("a", 2, category="chat"), side("b", 5), other
+    given = (*files, "-o", tmp_path / "out", "--judge", "scripted:")
+    told = hrlaif.here("compare", *given, code=1)
+    assert "is a different prompt in the two lists" in told.stderr
 
 
 def test_a_silent_judge_ranks_nobody_and_ends_with_3(hrlaif, side, tmp_path):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation.ranking import Traits, ranked, with_difficulty
-from hrlaif.evaluation.win_rate import PARTIAL, Answer, ask, pair, summarise, won
+from hrlaif.evaluation.win_rate import PARTIAL, Answer, _one_prompt, ask, pair, summarise, won
 from hrlaif.messages import spoken
 from hrlaif.progress import say, track
 from hrlaif.protocols import Labeler, LanguageModel
 from hrlaif.reasons import counted
-from hrlaif.records import Abstention, Comparison, Preference, Response, Row
+from hrlaif.records import Abstention, Comparison, Preference, Prompt, Response, Row
 from hrlaif.rows import write_rows
 from hrlaif.run import write_json
 from hrlaif.statistics import clusters, mean
@@ -58,7 +58,7 @@ def meetings(models: Models, *, first_only: bool = False) -> list[Comparison]:
 
     Raises DataError naming two models that answered no common prompt.
     """
-    same = _same_ids(models)
+    same = _same_prompts(models)
     found: list[Comparison] = []
     for one, other in list(combinations(same, 2))[: len(same) - 1 if first_only else None]:
         if not {r.prompt.id for r in same[one]} & {r.prompt.id for r in same[other]}:
@@ -75,8 +75,11 @@ def meetings(models: Models, *, first_only: bool = False) -> list[Comparison]:
     return sorted(found, key=lambda c: order[c.prompt.id])
 
 
-def _same_ids(models: Models) -> dict[str, list[Response]]:
-    """Of ids that not all models share, prompts of the same text get the first one's everywhere."""
+def _same_prompts(models: Models) -> dict[str, list[Response]]:
+    """The responses, each with what any file knows of its prompt: the first that says it counts.
+
+    Of ids that not all models share, prompts of the same text get the first one's everywhere.
+    """
     shared = set.intersection(*({r.prompt.id for r in some} for some in models.values()))
     first: dict[object, str] = {}
     for responses in models.values():
@@ -84,16 +87,21 @@ def _same_ids(models: Models) -> dict[str, list[Response]]:
             if r.prompt.id not in shared:
                 first.setdefault(r.prompt.messages, r.prompt.id)
 
-    def named(r: Response) -> Response:
-        name = r.prompt.id if r.prompt.id in shared else first[r.prompt.messages]
-        if name == r.prompt.id:
-            return r
-        return r.model_copy(update={"prompt": r.prompt.model_copy(update={"id": name})})
+    def id_of(prompt: Prompt) -> str:
+        return prompt.id if prompt.id in shared else first[prompt.messages]
 
-    found = {name: [named(r) for r in responses] for name, responses in models.items()}
-    if any(a is not b for name in models for a, b in zip(models[name], found[name], strict=True)):
+    prompts = [r.prompt for responses in models.values() for r in responses]
+    if any(id_of(prompt) != prompt.id for prompt in prompts):
         say("not all files share prompt ids: prompts of the same text are taken for the same")
-    return found
+    known: dict[object, Prompt] = {}
+    for prompt in prompts:
+        same = (id_of(prompt), prompt.messages)
+        known[same] = _one_prompt(known.get(same, prompt), prompt, id_of(prompt))
+
+    def told(r: Response) -> Response:
+        return r.model_copy(update={"prompt": known[id_of(r.prompt), r.prompt.messages]})
+
+    return {name: [told(r) for r in responses] for name, responses in models.items()}
 
 
 def compare_several(
