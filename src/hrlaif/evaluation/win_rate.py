@@ -70,6 +70,8 @@ class WinRate(Measured):
     asked: int
     unmatched: int = 0
     """Responses with no partner in the other list."""
+    truncated: int = 0
+    """Comparisons with a verdict in which a prompt or response was cut for the judge."""
     labeler: str = ""
     statement: str = ""
 
@@ -214,6 +216,7 @@ def summarise(
         abstained_share=len(silent) / max(len(answers) - identical, 1),
         asked=len(answers),
         unmatched=unmatched,
+        truncated=cut(answers),
         labeler=answers[0].labeler if answers else "",
         statement=statement(overall if told else NOTHING, names),
     )
@@ -224,6 +227,12 @@ def won(answer: Answer) -> float | None:
     if isinstance(answer, Preference):
         return 1.0 - answer.prob_a
     return 0.5 if answer.comparison.identical else None
+
+
+def cut(answers: Sequence[Answer]) -> int:
+    """How many verdicts are on texts that were longer than the judge is shown."""
+    said = (answer.evidence for answer in answers if isinstance(answer, Preference))
+    return sum(evidence is not None and evidence.truncated for evidence in said)
 
 
 def statement(overall: Figure, names: Names = OF_A_RUN) -> str:
