@@ -28,8 +28,7 @@ class Stopped(Exception):
 def trainee(seed=0, dtype=torch.float32):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 1)).to(dtype)
-    streams = {"noise": torch.Generator().manual_seed(7), "picks": np.random.default_rng(3)}
-    return Trainee({"model": model}, build(SETTINGS, {"model": model}), streams)
+    return Trainee({"model": model}, build(SETTINGS, {"model": model}))
 
 
 def train(folder, *, stop_after=None, every=2, keep=1, dtype=torch.float32):
@@ -41,8 +40,7 @@ def train(folder, *, stop_after=None, every=2, keep=1, dtype=torch.float32):
     for step in steps("test", plan, subject, where):
         if stop_after == step.number:
             raise Stopped
-        shift = torch.randn(1, generator=subject.generators["noise"])
-        scale = subject.generators["picks"].random() + np.random.rand() + random.random()
+        shift, scale = torch.randn(1), np.random.rand() + random.random()
         step.backward((subject.modules["model"](rows[step.batch]) * scale + shift).square().mean())
     return subject.modules["model"].state_dict()
 

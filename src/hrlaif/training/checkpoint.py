@@ -12,7 +12,7 @@ import random
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,6 @@ class Trainee:
     modules: Mapping[str, nn.Module]
     """Only parameters that require a gradient are saved; the others are the base model's."""
     optimizer: torch.optim.AdamW
-    generators: Mapping[str, torch.Generator | np.random.Generator] = field(default_factory=dict)
-    """Random streams beside the global ones of torch, numpy and Python, such as `sampling`."""
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The trained parameters as `module/parameter`."""
@@ -98,7 +96,7 @@ def save(
     partial.mkdir(parents=True)
     weights = {k: master_of(v).detach().contiguous() for k, v in trainee.trainable().items()}
     moments, groups = _optimizer_parts(trainee.optimizer)
-    streams, states = _streams(trainee)
+    streams, states = _streams()
     save_file(weights, partial / "weights.safetensors")
     save_file(moments, partial / "optimizer.safetensors")
     save_file(streams, partial / "streams.safetensors")
@@ -135,7 +133,7 @@ def restore(path: Path, trainee: Trainee) -> dict[str, Any]:
     for name, parameter in parameters.items():
         set_weights(parameter, weights[name])
     _restore_optimizer(trainee, load_file(path / "optimizer.safetensors"), state["groups"])
-    _restore_streams(trainee, load_file(path / "streams.safetensors"), state["streams"])
+    _restore_streams(load_file(path / "streams.safetensors"), state["streams"])
     return {**state["extra"], "step": state["step"]}
 
 
@@ -157,7 +155,7 @@ def _restore_optimizer(trainee: Trainee, moments: dict[str, Tensor], groups: lis
     trainee.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _streams(trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _streams() -> tuple[dict[str, Tensor], dict[str, Any]]:
     import torch
 
     tensors = {"torch": torch.get_rng_state()}
@@ -170,15 +168,10 @@ def _streams(trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "numpy": [algorithm, np.asarray(keys).tolist(), *rest],
         "python": [version, list(internal), gauss],
     }
-    for name, generator in trainee.generators.items():
-        if isinstance(generator, np.random.Generator):
-            states[f"named/{name}"] = _jsonable(generator.bit_generator.state)
-        else:
-            tensors[f"named/{name}"] = generator.get_state()
     return tensors, states
 
 
-def _restore_streams(trainee: Trainee, tensors: dict[str, Tensor], states: dict[str, Any]) -> None:
+def _restore_streams(tensors: dict[str, Tensor], states: dict[str, Any]) -> None:
     import torch
 
     torch.set_rng_state(tensors["torch"])
@@ -190,19 +183,6 @@ def _restore_streams(trainee: Trainee, tensors: dict[str, Tensor], states: dict[
     np.random.set_state((algorithm, np.asarray(keys, dtype=np.uint32), *rest))
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
-    for name, generator in trainee.generators.items():
-        if isinstance(generator, np.random.Generator):
-            generator.bit_generator.state = states[f"named/{name}"]
-        else:
-            generator.set_state(tensors[f"named/{name}"])
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _jsonable(part) for key, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value
 
 
 def _forget(folder: Path, keep: int, spared: set[int]) -> None:
