@@ -1,7 +1,6 @@
-"""Where are the votes? In SQLite (WAL) or PostgreSQL: tables, migrations, and safe transactions.
+"""Where are the votes? In SQLite (WAL) or PostgreSQL: tables, and safe transactions.
 
-A change of the tables is a step in STEPS, and `tables.create_all` is what all steps lead to: a new
-database is made at once, an older one climbs the steps, and one from a newer program is refused.
+A new database is made at once; one whose tables are of another VERSION is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,9 +80,8 @@ votes = sql.Table(
     sql.Column("replaces", sql.Text),
 )  # fmt: skip
 
-Step = tuple[str, ...]
-STEPS: tuple[Step, ...] = ()
-"""Statements from version n + 1 to n + 2, in the SQL that both databases speak."""
+VERSION = 1
+"""Of the tables above."""
 _SECONDS_FOR_A_LOCK = 30
 _LOCK = 4207107  # of PostgreSQL's advisory locks: any number that others do not take
 _CONNECTIONS = 8  # to PostgreSQL: more would wait for the same cores
@@ -98,7 +96,7 @@ class Database:
         sqlite = self.engine.dialect.name == "sqlite"
         self._queue = Together(self.engine) if sqlite else None
         try:
-            self.write(migrate)
+            self.write(prepare)
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise DataError(
@@ -178,25 +176,20 @@ def _apart(
     return value, None
 
 
-def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> int:
-    """Brings the tables to the newest version and returns it; DataError where they are newer."""
+def prepare(connection: Connection) -> None:
+    """Makes the tables where there are none; DataError where those there are of another version."""
     if connection.dialect.name == "postgresql":
         connection.execute(sql.text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    newest = len(steps) + 1
     if not sql.inspect(connection).has_table("version"):
         tables.create_all(connection)
-        connection.execute(version.insert().values(number=newest))
-        return newest
+        connection.execute(version.insert().values(number=VERSION))
+        return
     found: int = connection.execute(sql.select(version.c.number)).scalar_one()
-    if found > newest:
+    if found != VERSION:
         raise DataError(
-            f"the database is of version {found}, this program knows {newest}: update hrlaif"
+            f"the database is of version {found}, this program knows {VERSION}: use the hrlaif "
+            "that made it, or name another --database"
         )
-    for step in steps[found - 1 :]:
-        for statement in step:
-            connection.execute(sql.text(statement))
-    connection.execute(version.update().values(number=newest))
-    return newest
 
 
 def _engine(url: str) -> Engine:
