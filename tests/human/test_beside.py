@@ -13,7 +13,6 @@ from hrlaif.human.figures import rates
 from hrlaif.human.items import items_of
 from hrlaif.human.results import cast
 from hrlaif.human.study import Rules, begin, join
-from hrlaif.records import digest
 
 PAIRS = [
     {"id": f"r{n}", "prompt": f"Question {n}?", "a": {"text": f"a{n}"}, "b": {"text": f"b{n}"}}
@@ -138,30 +137,17 @@ def test_a_judge_is_put_beside_votes_that_are_there_and_another_takes_its_place(
     assert judged(database) == (4, 0.0, 2)
 
 
-def test_a_study_begun_before_chances_were_kept_goes_on_with_them(database, write):
+def test_what_a_study_of_judges_reads_is_part_of_the_items_and_is_kept_beside_a_judge(
+    database, write
+):
     rows = [{**row, "chance": 0.5} for row in PAIRS]
-    begun = items_of(str(write("p.jsonl", PAIRS)), beside=labels(write, 0.9))
-    begin(database, begun, Rules())
-    begin(database, items_of(str(write("p.jsonl", rows))), Rules())
+    given = str(write("p.jsonl", rows))
+    begin(database, items_of(given), Rules())
+    begin(database, items_of(given, beside=labels(write, 0.9)), Rules())
     with database.reading() as connection:
         bodies = connection.execute(sql.select(db.items.c.body).where(db.items.c.shuffle >= 0))
         found = [json.loads(body) for body in bodies.scalars()]
     assert [body["also"] for body in found] == [{"chance": 0.5}] * len(PAIRS)
     assert found[0]["judged"] == {"labeler": "ai", "prob_a": 0.9}
-
-
-def test_a_study_begun_when_the_judge_was_part_of_its_items_goes_on(database, write):
-    given, rules = str(write("p.jsonl", PAIRS)), Rules()
-    items = items_of(given, beside=labels(write, 0.9, 0.8, 0.7, 0.1))
-    begin(database, items, rules)
-    before = {"items": digest([item.row() for item in items], length=32), **rules.model_dump()}
-    with database.engine.begin() as connection:
-        connection.execute(db.study.update().values(settings=json.dumps(before)))
-    for beside in (None, labels(write, 0.9, 0.8, 0.7, 0.1), labels(write, 0.1)):
-        begin(database, items_of(given, beside=beside), rules)
-    with database.reading() as connection:
-        bodies = connection.execute(sql.select(db.items.c.body).where(db.items.c.shuffle >= 0))
-        found = [json.loads(body).get("judged") for body in bodies.scalars()]
-    assert found == [{"labeler": "ai", "prob_a": 0.1}, None, None, None]
     with pytest.raises(StaleRunError, match="begun with other items"):
-        begin(database, items_of(given, limit=3), rules)
+        begin(database, items_of(str(write("q.jsonl", PAIRS))), Rules())

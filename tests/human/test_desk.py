@@ -58,18 +58,6 @@ def test_nobody_is_asked_about_a_draw_that_failed(study, capsys):
     ]  # fmt: skip
 
 
-def test_a_study_that_was_begun_with_failed_draws_goes_on_with_them(study, monkeypatch, capsys):
-    asked = [item(0), failed(1)]
-    with monkeypatch.context() as earlier:
-        earlier.setattr("hrlaif.human.study.with_responses", lambda items: items)
-        begun = study(asked)
-    capsys.readouterr()
-    again = begin(begun.database, asked, begun.rules)
-    assert (again.size, capsys.readouterr().err) == (2, "")
-    with pytest.raises(StaleRunError, match="begun with other items"):
-        begin(begun.database, asked[:1], begun.rules)
-
-
 def finish(study, rater, prefers="first"):
     """Answers until nothing is left; returns what was given."""
     seen, now = [], hand(study, rater)

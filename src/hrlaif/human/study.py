@@ -111,27 +111,22 @@ def begin(database: Database, asked: Sequence[Item], rules: Rules) -> Study:
     there = with_responses(asked)
     settings = {"items": _digest(there), **rules.model_dump()}
 
-    def key_of(connection: Connection) -> tuple[str, Sequence[Item]]:
+    def key_of(connection: Connection) -> str:
         found = connection.execute(sql.select(study.c.settings, study.c.key)).first()
         if found is not None:
-            begun, whole = json.loads(found.settings), _digest(asked)
-            if begun["items"] not in (settings["items"], whole):  # a judge once was part of it
-                begun["items"] = _digest(_kept(connection).values())
-            # An earlier version asked about failed draws too, and goes on as it was begun.
-            own = asked if begun["items"] == whole else there
-            _refuse_other(begun, {**settings, "items": _digest(own)})
-            _judge(connection, own)
-            return str(found.key), own
+            _refuse_other(json.loads(found.settings), settings)
+            _judge(connection, there)
+            return str(found.key)
         key = secrets.token_hex(32)
         values = {"id": 1, "settings": json.dumps(settings), "key": key, "created": time.time()}
         connection.execute(study.insert().values(values))
         _fill(connection, [*there, *checks_of(there, rules.checks)])
-        return key, there
+        return key
 
-    key, own = database.write(key_of)
+    key = database.write(key_of)
     sides = [side for item in asked for side in item.candidates]
     failed = sum(side.finish_reason == "error" for side in sides)
-    if failed and own is there:
+    if failed:
         say(f"{failed} left out: no response")
     return Study(database, rules, key)
 
@@ -159,8 +154,7 @@ def _fill(connection: Connection, asked: Sequence[Item]) -> None:
 
 def _digest(asked: Iterable[Item]) -> str:
     """Of all that raters are asked; a judge may be put beside it, or another, at any time."""
-    bare = {"judged": None, "also": None}
-    return digest([item.model_copy(update=bare).row() for item in asked], length=32)
+    return digest([item.model_copy(update={"judged": None}).row() for item in asked], length=32)
 
 
 def _kept(connection: Connection) -> dict[int, Item]:
@@ -172,15 +166,12 @@ def _kept(connection: Connection) -> dict[int, Item]:
 def _judge(connection: Connection, asked: Sequence[Item]) -> None:
     """Puts what a judge says in the place of what one said before, of all items alike.
 
-    Without any judge now, what stands there stands. What a study of judges reads, an earlier
-    version did not keep.
+    Without any judge now, what stands there stands.
     """
-    told = any(item.judged for item in asked)
-    if not told and not any(item.also for item in asked):
+    if not any(item.judged for item in asked):
         return
-    for (number, kept), given in zip(_kept(connection).items(), asked, strict=True):
-        item = given if told else given.model_copy(update={"judged": kept.judged})
-        if (kept.judged, kept.also) != (item.judged, item.also):
+    for (number, kept), item in zip(_kept(connection).items(), asked, strict=True):
+        if kept.judged != item.judged:
             body = item.model_dump_json(exclude_defaults=True)
             connection.execute(items.update().where(items.c.id == number).values(body=body))
 
