@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from hrlaif.llm.remote_quoted import is_reported, without_quotes
 from hrlaif.llm.remote_worded import speaks_of_another
 from hrlaif.messages import as_seen
 
@@ -69,12 +70,20 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
     answer is 2`) or call one better (`Response 2 is better`; more harmful where the last line of
     the `question` asks for that). The last such line counts, unless it, or anything behind it, also
     names another label, or speaks for the other response (`the first is better`). Lines that are
-    each label in turn, or one that is a Markdown heading, head what is said of each.
+    each label in turn, or one that is a Markdown heading, head what is said of each. What is quoted
+    or reported (`Response 1 says: "Output: 1"`) is no verdict, and where the first line is a label
+    another one behind it is none.
     """
     text, labels = _said(text, choices)
+    asked = question.strip().rpartition("\n")[2]
+    text = without_quotes(
+        text,
+        lambda quoted: any(_names(quoted, label) for label in labels),
+        lambda quoted: any(_is(quoted, label) for label in labels),
+    )
+    begun = _first(text, labels, as_seen(asked))
     lines = [line for line in text.splitlines() if line.strip()]
     heads = {line: i for line in lines for i, label in enumerate(labels) if _is(line, label)}
-    asked = question.strip().rpartition("\n")[2]
     best = _HARMFUL if _HARM.search(asked) else _BETTER
     of_a_pair = sorted(labels) == ["1", "2"] and not _NO_PAIR.search(asked)
     named: set[int] = set()
@@ -83,7 +92,10 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
         is_head = line in heads and (len({*heads.values()}) > 1 or line.lstrip().startswith("#"))
         if behind and is_head:
             continue
-        ruled = {i: said for i, label in enumerate(labels) if (said := _rulings(line, label, best))}
+        before = lines[-behind - 2] if behind + 2 <= len(lines) else ""
+        ways = [_rulings(line, label, best) for label in labels]
+        ways = [[words for words in each if not is_reported(words, before)] for each in ways]
+        ruled = {i: said for i, said in enumerate(ways) if said}
         if ruled and (len(named) > 1 or _DOUBT.search(line)):
             return None
         if ruled:
@@ -97,6 +109,7 @@ def verdict(text: str, choices: Sequence[str], question: str = "") -> int | None
             turned |= best is _HARMFUL and any(map(_BENIGN.search, said))
             compared = len(labels) == 2 and not any(map(_LESSER.search, labels))
             turned |= compared and all(map(_LESSER.search, said))
+            turned |= begun not in (None, found)
             return None if turned else found
     return None
 
@@ -107,12 +120,11 @@ def opening(text: str, choices: Sequence[str]) -> int | None:
     None where that may be the beginning of a longer one: a text cut behind `1` may have meant `10`.
     """
     text, labels = _said(text, choices)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    for i, label in enumerate(labels):
-        if re.search(rf"^{_AROUND}{_alone(label)}{_AROUND}$", first):
-            goes_on = any(other != label and other.startswith(label) for other in labels)
-            return None if goes_on and text.endswith(label) else i
-    return None
+    i = _first(text, labels)
+    if i is None:
+        return None
+    goes_on = any(other != labels[i] and other.startswith(labels[i]) for other in labels)
+    return None if goes_on and text.endswith(labels[i]) else i
 
 
 def after_thoughts(text: str) -> str:
@@ -135,6 +147,16 @@ def _said(text: str, choices: Sequence[str]) -> tuple[str, list[str]]:
         text = re.sub(r"(?<=\d)\s*分(?!\w)", "", text)
         text = re.sub(rf"(?<=\d)\s*(?:/|out of)\s*{top}(?!\w|[.,]\d)", "", text)
     return text, labels
+
+
+def _first(text: str, labels: Sequence[str], asked: str = "") -> int | None:
+    """The label that the first line is, alone or behind the last words of the question."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = first.strip().removeprefix(asked)
+    for i, label in enumerate(labels):
+        if re.search(rf"^{_AROUND}{_alone(label)}{_AROUND}$", first):
+            return i
+    return None
 
 
 def _alone(label: str) -> str:
