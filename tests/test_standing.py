@@ -160,9 +160,7 @@ def test_a_redo_behind_a_stage_that_is_too_silent_forgets_nothing(tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
-def test_a_receipt_from_before_a_file_was_hashed_is_good_and_one_with_another_hash_is_not(
-    write, tmp_path
-):
+def test_a_receipt_with_another_hash_of_a_file_or_with_none_is_stale(write, tmp_path):
     source = str(write("asked.jsonl", [{"prompt": f"Say {n}."} for n in range(8)]))
     config = Config.parse({**SMALL, "prompts": {"source": source}})
     made(tmp_path, config, "prompts")
@@ -173,7 +171,7 @@ def test_a_receipt_from_before_a_file_was_hashed_is_good_and_one_with_another_ha
     assert states(tmp_path, config)["prompts"] == "stale"
     del receipt["settings"]["files"]
     path.write_text(json.dumps(receipt))
-    assert states(tmp_path, config)["prompts"] == "done"
+    assert states(tmp_path, config)["prompts"] == "stale"
 
 
 def test_labels_redone_with_another_preamble_report_the_price_of_their_own_calls_alone(
@@ -244,10 +242,10 @@ def test_what_only_the_evaluation_measures_leaves_the_policy_good_and_its_judge_
 ):
     ratings = str(write("ratings.jsonl", [{"level": 4}]))
     toxic = {"check": "harmless", "source": str(write("people.jsonl", [{"text": "All are"}]))}
-    old = {"satisfaction": {"ratings": ratings}, "toxicity": toxic}
+    both = {"satisfaction": {"ratings": ratings}, "toxicity": toxic}
     config = Config.parse(SMALL)
     made(tmp_path, config, *WHOLE)
-    for more in (old, {"basic_labels": 3, "best_of": 2, "sampling": {"max_tokens": 9}}):
+    for more in (both, {"basic_labels": 3, "best_of": 2, "sampling": {"max_tokens": 9}}):
         measured = Config.parse({**SMALL, "evaluation": more})
         found = states(tmp_path, measured)
         assert [name for name, how in found.items() if how == "stale"] == ["evaluate"]
@@ -257,17 +255,6 @@ def test_what_only_the_evaluation_measures_leaves_the_policy_good_and_its_judge_
         {"labeler": {"shots": 1}},
     ):
         assert states(tmp_path, Config.parse({**SMALL, "evaluation": changed}))["policy"] == "stale"
-    # As receipts were before: all of the evaluation, and the files that it names.
-    path = tmp_path / "receipts" / "policy.json"
-    whole = json.loads(path.read_text())
-    whole["settings"]["evaluation"] = Config.parse({**SMALL, "evaluation": old}).model_dump(
-        mode="json"
-    )["evaluation"]
-    whole["settings"]["files"] = {ratings: "0" * 64, toxic["source"]: "1" * 64}
-    path.write_text(json.dumps(whole))
-    assert states(tmp_path, config)["policy"] == "done"
-    asked = Config.parse({**SMALL, "evaluation": {**old, "judge": OTHER}})
-    assert states(tmp_path, asked)["policy"] == "stale"
 
 
 def test_a_price_and_more_time_for_a_remote_judge_leave_all_eight_stages_done(tmp_path):
@@ -356,13 +343,14 @@ def test_another_judge_leaves_demonstrations_good_that_it_neither_wrote_nor_grad
     stage = stage_of(other, "sft")
     assert ("judge" in stage.fingerprint(other)) is not kept
     assert standing(tmp_path, stage, other)[0] == ("done" if kept else "stale")
-    path = tmp_path / "receipts" / "sft.json"
-    old = json.loads(path.read_text())  # as before the judge was left out of what it did not do
-    old["settings"]["judge"] = config.model_dump(mode="json")["judge"]
-    old["settings"]["labeling"] = {"pairs": None}
-    old["settings"].setdefault("files", {})[str(tiny_model)] = "0" * 64
-    path.write_text(json.dumps(old))
-    assert standing(tmp_path, stage, other)[0] == ("done" if kept else "stale")
+
+
+def test_where_the_judge_is_asked_no_more_the_setting_that_made_it_so_is_named(tmp_path):
+    how, sampled = {**SMALL, "teacher": ONE}, {"temperature": 1.0}
+    made(tmp_path, Config.parse({**how, "sft": {**sampled, "best_of": 4}}), "prompts", "sft")
+    now = Config.parse({**how, "sft": {**sampled, "best_of": 1}})
+    told = standing(tmp_path, stage_of(now, "sft"), now)[1]
+    assert told.startswith("sft was begun with sft.best_of = 4, now 1: set it back")
 
 
 def test_too_many_abstentions_of_a_hybrid_run_name_the_file_that_they_are_in(tmp_path):

@@ -154,8 +154,8 @@ def refuse_stale(
 ) -> None:
     """Raises StaleRunError naming the first setting or input that differs from the receipt's.
 
-    How long and how often a remote model is tried, and its price and key, may differ, and a file
-    whose hash the receipt does not hold. Raises HrlaifError naming a file that is not there.
+    How long and how often a remote model is tried, and its price and key, may differ. Raises
+    HrlaifError naming a file that is not there.
     """
     way_out = way_out or f"use a new run folder, or --redo {receipt.stage}"
     given = json.loads(json.dumps(settings))
@@ -167,8 +167,6 @@ def refuse_stale(
         return name.startswith("files."), not name.endswith("kind"), name.count("."), name
 
     for name in sorted(old.keys() | new.keys(), key=order):
-        if name not in old and name.startswith("files."):
-            continue
         if old.get(name) != new.get(name):
             if name.startswith("files.") and new.get(name) is None:
                 raise HrlaifError(

@@ -13,7 +13,7 @@ from hrlaif.run import Receipt, digests, read_receipt, refuse_stale
 from hrlaif.settings import flatten
 
 _ASKED = {"judge", "teacher", "labeling"}
-"""Who may be asked, or have been: of a stage that asks none of them, receipts may still tell."""
+"""Who may be asked: where a stage no longer asks one, the setting that made it so is named."""
 
 
 def standing(folder: Path, stage: Stage, config: Config) -> tuple[str, str]:
@@ -68,18 +68,8 @@ def _refuse_stale(
     unasked = _ASKED - now.keys()
     if receipt.counts.get("without_category") == 0:
         unasked.add("judge")
-    settings = _without(_read_by(stage, receipt.settings), unasked)
+    settings = _without(receipt.settings, unasked)
     refuse_stale(receipt.model_copy(update={"settings": settings}), _without(now, unasked), inputs)
-
-
-def _read_by(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a receipt from before the stage declared only some of a part that it holds."""
-    kept = dict(settings)
-    for whole in {name.partition(".")[0] for name in stage.settings if "." in name}:
-        read = {name.partition(".")[2] for name in stage.settings if name.startswith(f"{whole}.")}
-        if isinstance(part := settings.get(whole), Mapping):
-            kept[whole] = {name: value for name, value in part.items() if name in read}
-    return _with_files(kept, settings)
 
 
 def _without(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -70,9 +70,10 @@ def test_a_score_by_an_ensemble_is_not_continued_with_other_members_in_its_folde
     job = goes_on()
     job.partial.write_text('{"id": "p0"}\n')
     goes_on()
-    note = json.loads(job.note.read_text())
     shutil.copytree(tmp_path / "rm" / "member_2", tmp_path / "rm" / "member_3")
     with pytest.raises(StaleRunError, match=r"score was begun with another .*rm/member_\*"):
         goes_on()
-    job.note.write_text(json.dumps({**note, "inputs": {}}))  # as before weights were noted
-    goes_on()
+    note = json.loads(job.note.read_text())
+    job.note.write_text(json.dumps({**note, "inputs": {}}))
+    with pytest.raises(StaleRunError, match="score was begun with another"):
+        goes_on()

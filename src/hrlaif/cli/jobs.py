@@ -167,13 +167,11 @@ def working(out: Path, stage: str, compute: Compute) -> Iterator[Ledger]:
 def guard(note: Path, receipt: Receipt, partial: Path, way_out: str) -> None:
     """Notes what work was begun with; raises StaleRunError when that was something else.
 
-    Where nothing is in the partial file yet, nothing was begun. Of inputs that an older note does
-    not hold nothing is known.
+    Where nothing is in the partial file yet, nothing was begun.
     """
     if note.exists() and partial.exists() and partial.stat().st_size:
         begun = parse_receipt(note, f"delete it and {partial}")
-        known = {name: of for name, of in receipt.inputs.items() if name in begun.inputs}
-        refuse_stale(begun, receipt.settings, known, f"{way_out} name another -o")
+        refuse_stale(begun, receipt.settings, receipt.inputs, f"{way_out} name another -o")
     write_text(note, receipt.model_dump_json())
 
 

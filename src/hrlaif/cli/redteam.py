@@ -249,19 +249,17 @@ def _figures(title: str, found: Row) -> list[str]:
 def _begun(out: Path, receipt: Receipt, weights: dict[str, str]) -> Receipt:
     """Notes what the folder was begun with; raises StaleRunError when that was something else.
 
-    Another detector.json changes figures alone. An old receipt that has no weights accepts any.
+    Another detector.json changes figures alone.
     """
+    asked = receipt.model_copy(update={"inputs": receipt.inputs | weights})
     earlier = read_receipt(out, receipt.stage)
     if earlier is not None:
-        known = {path: held for path, held in weights.items() if path in earlier.inputs}
-        asked = receipt.model_copy(update={"inputs": receipt.inputs | known})
         old, new = map(_unmeasured, (earlier, asked))
         done = f"{out / 'redteam'} and {receipt_path(out, 'redteam')}"
         way_out = f"delete {done} (answers stay in the ledger), or name another -o"
         refuse_stale(old, new.settings, new.inputs, way_out)
         return earlier.model_copy(update={"settings": asked.settings, "inputs": asked.inputs})
-    inputs = receipt.inputs | weights
-    started = receipt.model_copy(update={"begun": now(), "inputs": inputs, **circumstances()})
+    started = asked.model_copy(update={"begun": now(), **circumstances()})
     write_receipt(out, started)
     return started
 
