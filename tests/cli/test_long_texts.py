@@ -36,6 +36,33 @@ def test_labels_of_cut_texts_are_counted(hrlaif, pairs, tmp_path):
     assert json.loads(done.stdout)["truncated"] == 3
 
 
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_comparisons_of_cut_texts_are_counted_and_the_length_can_be_set(
+    names, hrlaif, write, tmp_path
+):
+    def side(name):
+        rows = [{"id": f"p{n}", "prompt": "?", "response": f"{name} {n}"} for n in range(8)]
+        rows[3]["response"] += "." * (9000 if name == "b" else 0)
+        return write(f"{name}.jsonl", rows)
+
+    def compared(*more):
+        done = hrlaif.here("compare", *map(side, names), "-o", tmp_path / "out", *JUDGE, *more)
+        found = json.loads((tmp_path / "out" / "compare.json").read_text("utf-8"))
+        text = done.stdout.partition("compare.json")[0]
+        return found, text, (tmp_path / "out" / "compare.html").read_text("utf-8")
+
+    found, text, page = compared()
+    cut, count = (1, 8) if names == "ab" else (2, 24)  # b meets a and c
+    assert found.get("win_rate", found)["truncated"] == cut
+    assert [p["win_rate"]["truncated"] for p in found.get("pairs", ())] in ([], [1, 0, 1])
+    assert f"  {cut} of {count} pairs were cut to 8,000 characters (--max-chars)" in text
+    assert f"In {cut} of the comparisons a text was longer than the judge is shown" in page
+    found, text, page = compared("--max-chars", 10000)
+    assert found.get("win_rate", found)["truncated"] == 0
+    assert "were cut" not in text
+    assert "longer than the judge is shown" not in page
+
+
 def test_the_length_is_part_of_what_a_job_was_begun_with(hrlaif, pairs, tmp_path):
     out = tmp_path / "o.jsonl"
     settings = {}

@@ -113,7 +113,7 @@ def test_what_to_know_of_a_win_rate_at_equal_difficulty_is_said_beside_it(compar
     (out / "compare.json").write_text(json.dumps(found), "utf-8")
     page = write_comparison(out).read_text("utf-8")
     assert "Note: m40: separated." in page.split("At equal length and difficulty")[1]
-    assert "  m40: separated" in several_lines(found)
+    assert "  m40: separated" in several_lines(found, 8000)
 
 
 def test_with_one_baseline_alone_the_two_best_did_not_meet_and_the_page_says_so(compared):

@@ -64,3 +64,14 @@ def test_of_a_response_the_pages_show_what_was_judged_and_not_its_thoughts(think
     assert shown(write(thinking)) == [2, 3]  # a rewrite, too, and an outlier of b
     (thinking / "evaluation/comparisons.jsonl").unlink()  # then responses of training stand there
     assert shown(write(thinking)) == [2, 2]
+
+
+def test_the_report_says_how_many_comparisons_were_of_cut_texts(thinking):
+    figure = {"value": 0.6, "low": 0.5, "high": 0.7, "n": 40}
+    won = {"overall": figure, "asked": 40, "identical": 0, "truncated": 3, "abstentions": {}}
+    file = thinking / "evaluation/metrics.json"
+    for cut in (3, 0):
+        file.write_text(json.dumps({"win_rate": won | {"truncated": cut}}), "utf-8")
+        page = write(thinking).read_text("utf-8")
+        said = f"In {cut} of the comparisons a text was longer than the judge is shown, and was cut"
+        assert (said in page) == bool(cut)

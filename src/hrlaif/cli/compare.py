@@ -19,6 +19,7 @@ from hrlaif.cli.options import (
     Json,
     Judges,
     Limit,
+    MaxChars,
     MaxCost,
     Silence,
     Task,
@@ -85,6 +86,7 @@ class _Sides(NamedTuple):
     labeler: Labeler
     judge: Any
     out: Path
+    max_chars: int
 
 
 class _Work(NamedTuple):
@@ -106,6 +108,7 @@ def compare(
     difficulty: Difficulty = None,
     gamed: Gamed = None,
     against: Against = None,
+    max_chars: MaxChars = 8000,
     base_url: BaseUrl = None,
     concurrency: Concurrency = 16,
     batch: Batch = False,
@@ -125,9 +128,10 @@ def compare(
 
     if len(files) < 2:
         raise UsageError(f"{files[0]} alone cannot be compared: name a second file of responses")
-    labeler, model = labeler_of("pairwise", {"task": task}, judge, base_url)
+    asking = {"task": task, "max_chars": max_chars}
+    labeler, model = labeler_of("pairwise", asking, judge, base_url)
     responses = [responses_from(read_rows(side, limit=limit)) for side in files]
-    sides = _Sides(files, responses, labeler, model, out)
+    sides = _Sides(files, responses, labeler, model, out, max_chars)
     if len(files) == 2:
         work = _two(sides, _known(difficulty, gamed), against)
     else:
@@ -178,7 +182,7 @@ def _two(sides: _Sides, known: Any, against: Path | None) -> _Work:
     from hrlaif import evaluation
     from hrlaif.estimates import of_pairs
 
-    (a, b), (baseline, other), labeler, judge, out = sides
+    (a, b), (baseline, other), labeler, judge, out, max_chars = sides
     pairs = evaluation.pair(baseline, other)
     if against is not None:
         evaluation.refuse_others(against, pairs, labeler, judge)
@@ -189,7 +193,7 @@ def _two(sides: _Sides, known: Any, against: Path | None) -> _Work:
         )
 
     def lines(found: Row) -> list[str]:
-        said = two_lines(found, f"B ({b}) versus A ({a})")
+        said = two_lines(found, f"B ({b}) versus A ({a})", max_chars)
         if against is not None:
             found["against"] = evaluation.two_runs(out, against).model_dump(mode="json")
             said.append(found["against"]["statement"])
@@ -210,7 +214,7 @@ def _several(sides: _Sides, first_only: bool) -> _Work:
         lambda: evaluation.compare_several(
             models, met, sides.labeler, sides.judge, sides.out, traits=style_gaps
         ),
-        several_lines,
+        lambda found: several_lines(found, sides.max_chars),
         {"first_only": first_only},
     )
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hrlaif.cli.jobs import silence
+from hrlaif.cli.jobs import cut_texts, silence
 from hrlaif.pages.values import verdicts
 from hrlaif.pages.words import spaced
 from hrlaif.records import Row
 
 
-def two_lines(found: Row, head: str) -> list[str]:
-    """The statement, the same at equal length, and what is missing."""
+def two_lines(found: Row, head: str, max_chars: int) -> list[str]:
+    """The statement, the same at equal length, and what is missing: the judge saw `max_chars`."""
     won = found["win_rate"]
     lines = [f"{head}, {won['asked']} comparisons, judge {found['judge']}:", won["statement"]]
     equal = won["length_controlled"]["win_rate"]
     if verdicts(won):
         lines += [f"At equal length (lc_minimal) it is {_percent(equal)}."]
         lines += [f"  {flag}" for flag in won["length_controlled"]["flags"]]
-    lines += _identical(won)
+    lines += [*_identical(won), *_cut(won, max_chars)]
     if won["unmatched"]:
         lines.append(f"  {won['unmatched']} responses have no partner in the other file")
     return [*lines, *silence(won["abstentions"])]
 
 
-def several_lines(found: Row) -> list[str]:
+def several_lines(found: Row, max_chars: int) -> list[str]:
     """The models from the best to the worst, each two of them, and what is missing."""
     models = found["models"]
     head = f"{len(models)} models, {found['asked']} comparisons, judge {found['judge']}"
@@ -34,6 +34,7 @@ def several_lines(found: Row) -> list[str]:
         *_pairs(found["pairs"]),
         *_difficulty(found),
         *_identical(found),
+        *_cut(found, max_chars),
         *silence(found["abstentions"]),
     ]
 
@@ -88,6 +89,10 @@ def _identical(counts: Row) -> list[str]:
     if not counts["identical"]:
         return []
     return [f"  {counts['identical']} of two identical texts: ties, no judge was asked"]
+
+
+def _cut(counts: Row, max_chars: int) -> list[str]:
+    return cut_texts(counts["truncated"], verdicts(counts) or 0, max_chars)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

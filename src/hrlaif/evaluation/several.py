@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hrlaif.errors import DataError
 from hrlaif.evaluation.ranking import Traits, ranked, with_difficulty
-from hrlaif.evaluation.win_rate import PARTIAL, Answer, _one_prompt, ask, pair, summarise, won
+from hrlaif.evaluation.win_rate import PARTIAL, Answer, _one_prompt, ask, cut, pair, summarise, won
 from hrlaif.messages import spoken
 from hrlaif.progress import say, track
 from hrlaif.protocols import Labeler, LanguageModel
@@ -154,6 +154,7 @@ def _told(answers: Sequence[Answer]) -> Row:
         "ties": sum(isinstance(a, Preference) and a.prob_a == 0.5 for a in answers),
         "abstentions": counted(silent),
         "abstained_share": len(silent) / max(len(answers) - len(identical), 1),
+        "truncated": cut(answers),
         "labeler": answers[0].labeler if answers else "",
     }
 

@@ -82,7 +82,7 @@ def _several(found: Row, run: Run, charts: Charts) -> Row:
         "matrix": part("pairs", lambda *_: _matrix(names, over), run, charts),
         "pairs": part("pairs", lambda *_: {"rows": _pairs(found)}, run, charts).get("rows", []),
         "difficulty": part("difficulty", lambda *_: _difficulty(found), run, charts),
-        "counts": {k: number(found.get(k)) for k in ("asked", "identical", "ties")},
+        "counts": {k: number(found.get(k)) for k in ("asked", "identical", "ties", "truncated")},
         "silent": pairs(found.get("abstentions")),
         "samples": part("samples", lambda *_: _samples(names[:2], run), run, charts),
     }

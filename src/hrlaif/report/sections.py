@@ -98,6 +98,7 @@ def win_rates(run: Run, charts: Charts, of: str = "policy") -> Row:
         "same_position": figure(won.get("same_position")),
         "identical": number(won.get("identical")),
         "asked": number(won.get("asked")),
+        "truncated": number(won.get("truncated")),
         "abstentions": pairs(won.get("abstentions")),
     }
 
