@@ -1,5 +1,6 @@
 """Several runs side by side: `hrlaif report RUN RUN`."""
 
+import html
 import json
 
 import pytest
@@ -141,6 +142,42 @@ def test_the_page_shows_categories_and_adds_no_element_of_a_text(run, tmp_path):
     assert "&lt;script&gt;" in page
     assert "b minus a, win rates paired by prompt: +20.0 points" in page
     assert "Preference and satisfaction by category" in page
+
+
+def test_runs_of_two_judges_bars_or_scales_say_so_in_json_terminal_and_page(run, hrlaif, tmp_path):
+    def told(*changes):
+        for folder, change in zip(folders, changes, strict=True):
+            file = folder / "evaluation/metrics.json"
+            metrics = json.loads(file.read_text("utf-8"))
+            metrics["satisfaction"] |= change
+            file.write_text(json.dumps(metrics), "utf-8")
+        text = hrlaif.here("report", *folders, "-o", tmp_path / "t.html").stdout
+        found = json.loads(hrlaif.here("report", *folders, "--json").stdout)
+        return found, text, html.unescape((tmp_path / "t.html").read_text("utf-8"))
+
+    folders = run("a", 0.5, judge="first"), run("b", 0.7, judge="second")
+    line = {"slope": 1.0, "intercept": 0.5, "n": 9}
+    theirs = {"bar": 3.5, "calibrated": None}, {"bar": 4.5, "calibrated": line}
+    found, *shown = told(*theirs)
+    assert found["measured"] == [
+        {"run": "a", "judge": "first", **theirs[0]},
+        {"run": "b", "judge": "second", **theirs[1]},
+    ]
+    bars = "from 3.5 in a, from 4.5 on people's scale in b: not the same measure"
+    assert found["notes"] == [f"satisfied, and the level: {bars}"]
+    for text in shown:
+        assert "Judge: a: first; b: second" in text
+        assert found["notes"][0] in text
+    found, *_ = told({}, {"calibrated": None})
+    assert found["notes"] == ["satisfied: from 3.5 in a, from 4.5 in b: not the same measure"]
+    found, *shown = told({}, {"bar": 3.5})
+    assert found["notes"] == []
+    assert all("not the same measure" not in text for text in shown)
+
+
+def test_runs_of_one_judge_name_it_once(run):
+    found = side_by_side([run("a", 0.5), run("b", 0.7)], two_runs)
+    assert found["judge"] == "judge"
 
 
 def test_a_run_without_evaluation_is_named(run, tmp_path):

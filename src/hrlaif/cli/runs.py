@@ -13,7 +13,7 @@ from rich.table import Table
 from hrlaif.cli.options import DryRun, Json
 from hrlaif.errors import UsageError
 from hrlaif.machine import command
-from hrlaif.progress import say
+from hrlaif.progress import inert, say
 from hrlaif.run import read_receipt, write_text
 
 if TYPE_CHECKING:
@@ -202,6 +202,8 @@ def report(
         print(json.dumps(found, indent=2))
     else:
         _out().print(table)
+        for line in (f"Judge: {found['judge']}", *found["notes"]):
+            _out().print(inert(line), soft_wrap=True)
     if out is not None:
         say(f"{write_runs(found, out)}")
 

@@ -64,6 +64,7 @@ def side_by_side(folders: Sequence[Path], subtract: Callable[[Path, Path], Any])
     runs = [_run(folder) for folder in folders]
     names = _names(folders)
     found = [_told(run) for run in runs]
+    measured = [_measured(name, metrics) for name, metrics in zip(names, found, strict=True)]
     before = [{m.title: _at(metrics, m.before) for m in _MEASURES} for metrics in found]
     after = [{m.title: _at(metrics, m.after) for m in _MEASURES} for metrics in found]
     columns = list(zip(names, after, strict=True))
@@ -74,7 +75,9 @@ def side_by_side(folders: Sequence[Path], subtract: Callable[[Path, Path], Any])
         columns = [column for both in zip(starts, columns, strict=True) for column in both]
     return {
         "runs": names,
-        "judges": sorted({str(metrics.get("judge") or "not recorded") for metrics in found}),
+        "measured": measured,
+        "judge": _judge(measured),
+        "notes": _notes(measured),
         "columns": [name for name, _ in columns],
         "rows": [
             {"title": m.title, "share": m.share, "figures": values}
@@ -140,6 +143,38 @@ def _told(run: Run) -> Row:
     if verdicts(won) == 0:
         return {**metrics, "win_rate": {"characters": won.get("characters")}}
     return metrics
+
+
+def _measured(name: str, metrics: Row) -> Row:
+    """By whom and how a run was judged: what makes its figures those of another measure."""
+    satisfaction = metrics.get("satisfaction") or {}
+    return {
+        "run": name,
+        "judge": str(metrics.get("judge") or "not recorded"),
+        "bar": number(satisfaction.get("bar")),
+        "calibrated": satisfaction.get("calibrated"),
+    }
+
+
+def _judge(measured: Sequence[Row]) -> str:
+    """The judge of all runs, or that of each."""
+    if len({one["judge"] for one in measured}) == 1:
+        return str(measured[0]["judge"])
+    return "; ".join(f"{one['run']}: {one['judge']}" for one in measured)
+
+
+def _notes(measured: Sequence[Row]) -> list[str]:
+    """Which figures that stand in one row are not of one measure."""
+    rated = [one for one in measured if one["bar"] is not None]
+    scales = {bool(one["calibrated"]) for one in rated}
+    if len({one["bar"] for one in rated}) < 2 and len(scales) < 2:
+        return []
+    bars = []
+    for one in rated:
+        scale = " on people's scale" if one["calibrated"] else ""
+        bars.append(f"from {words.digits(one['bar'])}{scale} in {one['run']}")
+    what = "satisfied, and the level" if len(scales) > 1 else "satisfied"
+    return [f"{what}: {', '.join(bars)}: not the same measure"]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
