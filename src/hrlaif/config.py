@@ -235,11 +235,6 @@ def _may_be_there(path: str) -> bool:
     return re.fullmatch(r"\w[\w.-]*/[\w.-]+", path) is not None and not path.endswith(".gguf")
 
 
-def dump(config: Config) -> str:
-    """The resolved configuration as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
 def recipe(name: str) -> str:
     """The commented YAML of a recipe."""
     here = Path(__file__).parent

@@ -8,7 +8,6 @@ from hrlaif.statistics import (
     bootstrapped,
     difference,
     holm,
-    mcnemar,
     mean,
     paired,
     right,
@@ -24,12 +23,6 @@ def test_a_sign_test_of_8_in_10_is_scipys():
     for k, n in ((8, 10), (0, 5), (50, 100), (3, 3), (180, 400)):
         assert sign_test(k, n) == pytest.approx(binomtest(k, n).pvalue, rel=1e-9)
     assert sign_test(0, 0) == 1.0
-
-
-def test_mcnemar_of_12_against_3_is_statsmodels():
-    from statsmodels.stats.contingency_tables import mcnemar as theirs
-
-    assert mcnemar(12, 3) == pytest.approx(theirs([[40, 12], [3, 45]], exact=True).pvalue)
 
 
 def test_holm_multiplies_the_smallest_by_m_and_is_statsmodels():

@@ -22,7 +22,7 @@ COMMA = re.compile(r"(?:[,;](?!\d{3}(?!\d))|:(?!\d))\s*")
 _END = re.compile(
     r"(?<!^\d)(?<!^\d\d)(?<!\bi\.e)(?<!\be\.g)(?<!\bapprox)[.!?;](?=\s|$)|[。；！？]", re.IGNORECASE
 )
-_GIVES_A_REASON = re.compile(rf"(?<![A-Za-z]){REASON}", re.IGNORECASE)
+GIVES_A_REASON = re.compile(rf"(?<![A-Za-z]){REASON}", re.IGNORECASE)
 _ONLY_A_REASON = re.compile(
     rf"\W*(?:(?:this|that|it)(?:'s|\s+is|\s+was)\s+(?:just\s+|simply\s+)?|这是)?{REASON}",
     re.IGNORECASE,
@@ -98,7 +98,7 @@ def without_reason(sentence: str) -> str | None:
 
     "Since 143 are sold, 37 are left" and "..., and since 143 are sold, 37 are left" stay whole.
     """
-    for reason in _GIVES_A_REASON.finditer(sentence):
+    for reason in GIVES_A_REASON.finditer(sentence):
         head, tail = sentence[: reason.start()], sentence[reason.end() :]
         if not numbers_in(head) or not numbers_in(tail) or _ANOTHER_CLAUSE.search(head):
             continue

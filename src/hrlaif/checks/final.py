@@ -12,6 +12,7 @@ from hrlaif.checks.asides import without_asides
 from hrlaif.checks.clauses import (
     COMMA,
     CONCLUDES,
+    GIVES_A_REASON,
     REASON,
     UNCLEAR,
     only_explains,
@@ -46,7 +47,6 @@ _REJECTED = rejecting(r"(?:\$?\\f?box(?:ed)?\{)?[-$€£¥]?\d(?:[,./]?\d){0,15}
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[。；！？]")
 _LIST = re.compile(r"\([^()]*[,;][^()]*\)")
 _BECAUSE = rf"(?:{REASON}|(?:as|where|given|if|when|for(?! an? (?:grand )?total))\b|其中)"
-_GIVES_A_REASON = re.compile(rf"(?<![A-Za-z]){REASON}", re.IGNORECASE)
 _EXPLAINS = re.compile(rf"(?:(?:and|but)\s+)?{_BECAUSE}", re.IGNORECASE)
 _EXPLAINS_WITHIN = re.compile(rf"(?<=\s){_BECAUSE}", re.IGNORECASE)
 _SETTLES = re.compile(
@@ -204,7 +204,7 @@ def _after_equation(span: Span) -> Span:
     """The last clause that does not explain the result, else the result."""
     sentence = _LIST.sub(" ", span.text)
     places = [comma.end() for comma in COMMA.finditer(sentence)]
-    said, explains = span, bool(places and _GIVES_A_REASON.search(sentence[: places[0]]))
+    said, explains = span, bool(places and GIVES_A_REASON.search(sentence[: places[0]]))
     for place, stop in pairwise([*places, len(sentence)]):
         clause = sentence[place:stop]
         explains = bool(_EXPLAINS.match(clause)) or (explains and not CONCLUDES.match(clause))

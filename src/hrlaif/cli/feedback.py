@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -34,8 +34,6 @@ from hrlaif.cli.options import (
 from hrlaif.progress import number
 from hrlaif.records import Abstention, Comparison, Preference, Record, Response, Row
 from hrlaif.settings import Settings
-
-T = TypeVar("T")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -228,9 +228,9 @@ def weights_by_token(rows: Tensor) -> Tensor:
     return torch.full(rows.shape, 1.0 / len(rows), device=rows.device)
 
 
-def whiten(values: Tensor, *, epsilon: float = 1e-8) -> Tensor:
+def whiten(values: Tensor) -> Tensor:
     """Moved to mean 0 and scaled to variance 1, the population's."""
-    return (values - values.mean()) / (values.var(unbiased=False) + epsilon).sqrt()
+    return (values - values.mean()) / (values.var(unbiased=False) + 1e-8).sqrt()
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float | None:

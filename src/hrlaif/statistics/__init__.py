@@ -62,7 +62,7 @@ from hrlaif.statistics.length import (
     length_feature,
 )
 from hrlaif.statistics.noise import Noise, noise
-from hrlaif.statistics.paired import Paired, against_base, holm, mcnemar, paired, sign_test
+from hrlaif.statistics.paired import Paired, against_base, holm, paired, sign_test
 from hrlaif.statistics.parts import equal_parts
 from hrlaif.statistics.shares import wilson
 
@@ -110,7 +110,6 @@ __all__ = [
     "lc_ratio",
     "length_feature",
     "light_kappa",
-    "mcnemar",
     "mean",
     "noise",
     "paired",

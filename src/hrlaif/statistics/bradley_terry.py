@@ -215,15 +215,13 @@ def _told(beta: Floats, models: int) -> Floats:
     return np.concatenate([strength, rates, beta[:, models:]], axis=1)
 
 
-def difficulties(
-    wins: Sequence[Floats], lengths: Sequence[Floats], *, ridge: float = 1.0
-) -> Floats:
+def difficulties(wins: Sequence[Floats], lengths: Sequence[Floats]) -> Floats:
     """gamma [N] of N prompts from several models' wins over one baseline, [N] each, NaN for none.
 
     One joint fit of P(m wins on i) = sigmoid(phi_m x_mi + gamma_i + theta_m), where x are length
-    features tanh(gap / sd) [N]: AlpacaEval's joint model with psi held at 1. `ridge` on all weights
-    holds prompts that every model wins. Raises ValueError with fewer than two models: of one, the
-    difficulties would be its own results.
+    features tanh(gap / sd) [N]: AlpacaEval's joint model with psi held at 1. A ridge of 1 on
+    all weights holds prompts that every model wins. Raises ValueError with fewer than two models:
+    of one, the difficulties would be its own results.
     """
     if len(wins) < 2:
         raise ValueError(f"difficulty needs at least 2 models in the same run, not {len(wins)}")
@@ -237,5 +235,5 @@ def difficulties(
         y.append(np.asarray(won)[known])
     # Dense: fit's products of columns would not fit in memory, so x goes in as one resample.
     design = np.concatenate(rows)[None]
-    beta = fit(design, np.concatenate(y), np.ones((1, design.shape[1])), ridge=ridge)
+    beta = fit(design, np.concatenate(y), np.ones((1, design.shape[1])), ridge=1.0)
     return np.asarray(beta[0, :prompts])

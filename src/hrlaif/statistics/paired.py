@@ -125,8 +125,3 @@ def sign_test(successes: int, n: int) -> float:
         for k in range(extreme + 1)
     ]
     return min(1.0, 2 * math.fsum(math.exp(value) for value in logs))
-
-
-def mcnemar(only_this: int, only_other: int) -> float:
-    """Exact McNemar p: of the items on which two methods differ, how many this one gets right."""
-    return sign_test(only_this, only_this + only_other)

@@ -183,7 +183,7 @@ def settle(model: nn.Module, *, name: str = "default") -> nn.Module:
     return model
 
 
-def merge_and_save(model: Any, tokenizer: Any, folder: Path, *, name: str = "default") -> None:
+def merge_and_save(model: Any, tokenizer: Any, folder: Path) -> None:
     """An ordinary transformers folder (safetensors, tokenizer), adapters merged into its weights.
 
     Saved as `beside.save` says: weights with their sums in float32, and the adapter in `adapter/`;
@@ -199,5 +199,5 @@ def merge_and_save(model: Any, tokenizer: Any, folder: Path, *, name: str = "def
         ends = sorted(end_ids(model, tokenizer))
         model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
     folder.mkdir(parents=True, exist_ok=True)
-    beside.save(settle(model, name=name), folder)
+    beside.save(settle(model), folder)
     tokenizer.save_pretrained(folder)

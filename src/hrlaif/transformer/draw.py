@@ -10,6 +10,8 @@ from torch import Tensor
 from hrlaif.transformer.body import head_of, squash_of
 from hrlaif.transformer.head import next_logits
 
+_BLOCK = 512
+
 
 def draw(
     model: Any, hidden: Tensor, uniforms: Tensor | None, *, temperature: float, top_k: int | None
@@ -40,19 +42,19 @@ def _likeliest(blocks: Tensor) -> Tensor:
     return at * blocks.shape[-1] + inner.argmax(-1)
 
 
-def _blocks(weights: Tensor, block: int = 512) -> Tensor:
+def _blocks(weights: Tensor) -> Tensor:
     """[B, V / block, block] of weights [B, V], the last block filled up with zeros."""
-    if excess := -weights.shape[-1] % block:
+    if excess := -weights.shape[-1] % _BLOCK:
         weights = torch.nn.functional.pad(weights, (0, excess))
-    return weights.reshape(len(weights), -1, block)
+    return weights.reshape(len(weights), -1, _BLOCK)
 
 
-def inverse_cdf(weights: Tensor, uniforms: Tensor, block: int = 512) -> Tensor:
+def inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     """The token [B] at which the running sum of weights [B, V] passes uniforms [B] x their total.
 
     Two levels, sums of blocks first: a running sum over 262,144 float32 values would lose the tail.
     """
-    weights = _blocks(weights, block)
+    weights = _blocks(weights)
     sums = weights.sum(-1).double().cumsum(-1)
     goal = uniforms.double() * sums[:, -1]
     at = torch.searchsorted(sums, goal[:, None], right=True).clamp_max_(sums.shape[-1] - 1)[:, 0]
@@ -61,4 +63,4 @@ def inverse_cdf(weights: Tensor, uniforms: Tensor, block: int = 512) -> Tensor:
     inner = weights[rows, at].double().cumsum(-1)
     # Rounding may leave the goal at the block's end: the last token with any weight is meant.
     goal = torch.minimum(goal - before, torch.nextafter(inner[:, -1], torch.zeros_like(before)))
-    return at * block + torch.searchsorted(inner, goal[:, None], right=True)[:, 0]
+    return at * _BLOCK + torch.searchsorted(inner, goal[:, None], right=True)[:, 0]

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from hrlaif.transformer import beside
 from hrlaif.transformer.memory import unmap
 
+_ROWS = 8192
+
 
 @final
 class Int8Linear(nn.Module):
@@ -70,12 +72,12 @@ def two_digits(x: Tensor) -> tuple[Tensor, Tensor]:
     return digits, scale
 
 
-def _quantized(weight: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
+def _quantized(weight: Tensor) -> tuple[Tensor, Tensor]:
     """By row chunks: the float32 copy of a vocabulary head never exists in whole."""
     values = torch.empty(weight.shape, dtype=torch.int8)
     scales = torch.empty(weight.shape[0])
-    for begin in range(0, weight.shape[0], rows):
-        part = slice(begin, begin + rows)
+    for begin in range(0, weight.shape[0], _ROWS):
+        part = slice(begin, begin + _ROWS)
         found, scale = quantize_rows(weight[part].float())
         values[part], scales[part] = found, scale[:, 0]
     return values, scales
