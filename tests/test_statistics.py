@@ -5,8 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from hrlaif.statistics import difference, entropy_floor, lc_minimal, lc_ratio, mean, wilson
+from hrlaif.statistics import (
+    Contest,
+    Figure,
+    difference,
+    entropy_floor,
+    lc_difficulty,
+    lc_minimal,
+    lc_ratio,
+    mean,
+    wilson,
+)
 from hrlaif.statistics.logistic import fit
+from hrlaif.statistics.separation import TOLD_BY_LENGTH
 
 
 def test_nothing_is_unknown_and_not_zero():
@@ -150,7 +161,7 @@ def test_a_steep_effect_of_nearly_equal_ratios_is_not_called_separated():
     assert found.phi.value > 10
     assert found.flags == ()
     told = lc_ratio((lengths > baseline).astype(float), lengths, baseline)
-    assert any(flag.startswith("separated") for flag in told.flags)
+    assert (told.win_rate.value, told.flags) == (None, (TOLD_BY_LENGTH,))
 
 
 def test_equal_lengths_leave_the_raw_win_rate_and_say_so():
@@ -167,9 +178,50 @@ def test_winning_everything_is_flagged_and_keeps_wilsons_interval():
     assert any(flag.startswith("separated") for flag in found.flags)
 
 
-def test_wins_told_apart_by_length_alone_are_flagged():
-    found = lc_minimal([1.0] * 10 + [0.0] * 10, [200] * 10 + [50] * 10, [100] * 20)
-    assert any(flag.startswith("separated") for flag in found.flags)
+def test_where_length_tells_all_wins_apart_no_rate_at_equal_length_is_known():
+    nothing = Figure(value=None, low=None, high=None, n=60)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        baseline = np.round(rng.lognormal(6, 0.5, 60))
+        lengths = np.round(baseline * rng.lognormal(0.1, 0.5, 60))
+        all_but_one = np.arange(60) != np.argmax(lengths - baseline)
+        hard = rng.normal(0, 1, 60)
+        for wins in (lengths > baseline, all_but_one):
+            contest = Contest(wins.astype(float), lengths, baseline)
+            minimal = lc_minimal(*contest[:3], resamples=50)
+            for found in (minimal, lc_difficulty(contest, hard, resamples=50)):
+                assert found.win_rate == found.theta == found.phi == nothing
+                assert found.flags == (TOLD_BY_LENGTH,)
+                assert found.raw.value == wins.mean()
+    ratio = lc_ratio((lengths > baseline).astype(float), lengths, baseline, resamples=50)
+    assert (ratio.win_rate, ratio.flags) == (nothing, (TOLD_BY_LENGTH,))
+
+
+def test_where_difficulty_tells_all_wins_apart_they_are_as_many_at_equal_length():
+    rng = np.random.default_rng(2)
+    baseline = np.round(rng.lognormal(6, 0.5, 60))
+    lengths = np.round(baseline * rng.lognormal(0.1, 0.5, 60))
+    hard = rng.normal(0, 0.27, 60)
+    contest = Contest((hard > 0.1).astype(float), lengths, baseline)
+    found = lc_difficulty(contest, hard, resamples=200)
+    assert found.win_rate.value == pytest.approx(found.raw.value, abs=0.02)
+    assert found.win_rate.low < found.raw.value < found.win_rate.high
+    assert [flag.partition(":")[0] for flag in found.flags] == ["separated"]
+
+
+def test_the_unit_and_the_zero_of_a_difficulty_change_no_win_rate_and_raise_no_flag():
+    rng = np.random.default_rng(3)
+    baseline = np.round(rng.lognormal(6, 0.5, 400))
+    lengths = np.round(baseline * rng.lognormal(0.1, 0.5, 400))
+    hard = rng.normal(0, 1, 400)
+    wins = (rng.random(400) < 1 / (1 + np.exp(-1.5 * hard))).astype(float)
+    contest = Contest(wins, lengths, baseline)
+    found = [lc_difficulty(contest, d, resamples=50) for d in (hard, hard / 20, hard + 8)]
+    assert found[1].psi.value > 10
+    assert found[2].theta.value < -10
+    assert all(f.flags == () for f in found)
+    rates = [f.win_rate.value for f in found]
+    assert rates == pytest.approx([rates[0]] * 3, abs=1e-5)
 
 
 def test_no_comparisons_give_no_length_control():

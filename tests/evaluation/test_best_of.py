@@ -1,5 +1,6 @@
 """Is the best of n the best, and is what has no reward never chosen?"""
 
+import json
 import math
 
 import pytest
@@ -54,6 +55,8 @@ def test_the_best_are_compared_with_the_first_answers(tmp_path):
     assert found["reward_of_all"]["value"] == 1.0
     assert 0 < found["win_rate"]["value"] < 1
     assert found["win_rate"]["n"] == 4
+    told = json.loads((tmp_path / "compare.json").read_text("utf-8"))["win_rate"]
+    assert found["length_flags"] == told["length_controlled"]["flags"] != []
     rows = (tmp_path / "comparisons.jsonl").read_text().splitlines()
     silent = Scripted(failure=1.0)
     unsaid = best_of(baseline, responses, scores, (Pairwise(), silent), tmp_path / "silent")

@@ -5,9 +5,11 @@ import random
 
 import pytest
 
-from hrlaif.cli.compared import several_lines
+from hrlaif.cli.compared import several_lines, two_lines
 from hrlaif.errors import DataError
 from hrlaif.report import write_comparison
+from hrlaif.statistics import lc_minimal
+from hrlaif.statistics.separation import TOLD_BY_LENGTH
 
 
 @pytest.fixture
@@ -114,6 +116,32 @@ def test_what_to_know_of_a_win_rate_at_equal_difficulty_is_said_beside_it(compar
     page = write_comparison(out).read_text("utf-8")
     assert "Note: m40: separated." in page.split("At equal length and difficulty")[1]
     assert "  m40: separated" in several_lines(found, 8000)
+
+
+def test_where_length_tells_wins_apart_no_percentage_at_equal_length_is_shown_but_why(compared):
+    told = lc_minimal([1.0] * 5 + [0.0] * 5, [200] * 5 + [50] * 5, [100] * 10, resamples=50).row()
+    told_by_ratio = told | {"estimator": "lc_ratio"}
+    out, found = compared(4, 40)
+    found["win_rate"] |= {"length_controlled": told, "length_ratio": told_by_ratio}
+    (out / "compare.json").write_text(json.dumps(found), "utf-8")
+    page = write_comparison(out).read_text("utf-8").split("</style>")[1]
+    assert "At equal length" not in page
+    assert "<td>length-controlled</td>" not in page
+    assert f"Note: length-controlled: {TOLD_BY_LENGTH}." in page
+    text = two_lines(found, "B", 8000)
+    assert "At equal length (lc_minimal) it is not known." in text
+    assert f"  {TOLD_BY_LENGTH}" in text
+
+    out, found = compared(4, 12, 40, 90)
+    for one in found["pairs"]:
+        one["win_rate"]["length_controlled"] = told
+    models = found["with_difficulty"]["models"]
+    models |= dict.fromkeys(models, told)
+    (out / "compare.json").write_text(json.dumps(found), "utf-8")
+    page = write_comparison(out).read_text("utf-8")
+    assert page.count(f"Note: m12 over m4: {TOLD_BY_LENGTH}.") == 1
+    assert f"Note: m12: {TOLD_BY_LENGTH}." in page.split("At equal length and difficulty")[1]
+    assert f"  m12 over m4: {TOLD_BY_LENGTH}" in several_lines(found, 8000)
 
 
 def test_with_one_baseline_alone_the_two_best_did_not_meet_and_the_page_says_so(compared):

@@ -11,6 +11,7 @@ from hrlaif.pages.charts import Charts
 from hrlaif.report import side_by_side, told, write_runs
 from hrlaif.report.hybrid import satisfied
 from hrlaif.report.load import Run
+from hrlaif.statistics.separation import TOLD_BY_LENGTH
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -173,6 +174,24 @@ def test_runs_of_two_judges_bars_or_scales_say_so_in_json_terminal_and_page(run,
     found, *shown = told({}, {"bar": 3.5})
     assert found["notes"] == []
     assert all("not the same measure" not in text for text in shown)
+
+
+def test_a_run_in_which_length_tells_wins_apart_has_no_figure_at_equal_length_and_says_why(
+    run, hrlaif, tmp_path
+):
+    folders = run("a", 0.5), run("b", 0.7)
+    for folder, equal in zip(folders, (figure(0.4), figure(0.4) | {"value": None}), strict=True):
+        file = folder / "evaluation/metrics.json"
+        metrics = json.loads(file.read_text("utf-8"))
+        flags = [] if equal["value"] else [TOLD_BY_LENGTH]
+        metrics["win_rate"]["length_controlled"] = {"win_rate": equal, "flags": flags}
+        file.write_text(json.dumps(metrics), "utf-8")
+    found = side_by_side(folders, two_runs)
+    assert told(found)[1] == ["the same, at equal length", "", "40.0 % (30.0 to 50.0)", ""]
+    assert found["notes"] == [f"b: {TOLD_BY_LENGTH}"]
+    assert found["notes"][0] in write_runs(found, tmp_path / "t.html").read_text("utf-8")
+    text = hrlaif.here("report", *folders, "-o", tmp_path / "t.html").stdout
+    assert found["notes"][0] in " ".join(text.split())
 
 
 def test_runs_of_one_judge_name_it_once(run):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hrlaif.report import write
+from hrlaif.statistics.separation import TOLD_BY_LENGTH
 
 HOSTILE = '"><script>alert(1)</script>{{ 7*7 }}'
 HALF = {"value": 0.5, "low": 0.3, "high": 0.7, "n": 20}
@@ -65,6 +66,14 @@ def test_best_of_n_stands_beside_reward_against_kl(run):
     assert "Best of 8 answers" in page
     assert 'aria-label="Mean reward against the KL from the SFT policy"' in page
     assert "never chosen: 3" in page
+    file = run / "evaluation" / "metrics.json"
+    metrics = json.loads(file.read_text("utf-8"))
+    unknown = {"value": None, "low": None, "high": None, "n": 40}
+    metrics["best_of"] |= {"length_controlled": unknown, "length_flags": [TOLD_BY_LENGTH]}
+    file.write_text(json.dumps(metrics), "utf-8")
+    page = write(run).read_text("utf-8")
+    assert "at equal length unknown." in page
+    assert f"Note: {TOLD_BY_LENGTH}." in page
 
 
 def test_outliers_are_shown_once_as_text_and_never_as_markup(run):

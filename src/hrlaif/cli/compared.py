@@ -60,6 +60,7 @@ def _ranking(found: Row) -> list[str]:
 
 def _pairs(pairs: Sequence[Row]) -> list[str]:
     rows = [["b over a", "win rate", "at equal length (lc_minimal)", "n", "no verdict"]]
+    unknown = []
     for one in pairs:
         won = one["win_rate"]
         silent = sum(won["abstentions"].values())
@@ -67,8 +68,14 @@ def _pairs(pairs: Sequence[Row]) -> list[str]:
         figures = [_short(won["overall"]), _short(equal)] if verdicts(won) else ["not known"] * 2
         names = f"{one['b']} over {one['a']}"
         rows.append([names, *figures, str(won["overall"]["n"]), str(silent)])
+        if verdicts(won) and equal["value"] is None:
+            unknown += [f"  {names}: {flag}" for flag in won["length_controlled"]["flags"]]
     alike = [f"{p['a']} and {p['b']}" for p in pairs if not _decided(p["win_rate"]["overall"])]
-    return [*_table(rows), *([f"  not told apart: {', '.join(alike)}"] if alike else [])]
+    return [
+        *_table(rows),
+        *unknown,
+        *([f"  not told apart: {', '.join(alike)}"] if alike else []),
+    ]
 
 
 def _decided(figure: Row) -> bool:

@@ -85,6 +85,7 @@ def best_of(
         "n": n,
         "win_rate": won["overall"] if judged else None,
         "length_controlled": won["length_controlled"]["win_rate"] if judged else None,
+        "length_flags": won["length_controlled"]["flags"] if judged else [],
         "reward": mean(found.rewards, seed=seed).row(),
         "reward_of_all": mean(known, clusters=_prompts(drawn, scores), seed=seed).row(),
         "most_kl": most_kl(n),

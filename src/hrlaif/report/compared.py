@@ -150,11 +150,14 @@ def _pairs(found: Row) -> list[Row]:
     for one in found["pairs"]:
         won = one["win_rate"]
         told = verdicts(won)
+        equal = won["length_controlled"]
+        controlled = figure(equal["win_rate"]) if told else None
         rows.append(
             {
                 "name": f"{one['b']} over {one['a']}",
                 "overall": figure(won["overall"]) if told else None,
-                "controlled": figure(won["length_controlled"]["win_rate"]) if told else None,
+                "controlled": controlled,
+                "flags": (equal.get("flags") or []) if told and controlled is None else [],
                 "same_position": figure(won["same_position"]),
                 "n": won["overall"]["n"],
                 "silent": sum(won["abstentions"].values()),

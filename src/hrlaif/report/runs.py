@@ -77,7 +77,7 @@ def side_by_side(folders: Sequence[Path], subtract: Callable[[Path, Path], Any])
         "runs": names,
         "measured": measured,
         "judge": _judge(measured),
-        "notes": _notes(measured),
+        "notes": [*_notes(measured), *_not_known(names, found)],
         "columns": [name for name, _ in columns],
         "rows": [
             {"title": m.title, "share": m.share, "figures": values}
@@ -175,6 +175,16 @@ def _notes(measured: Sequence[Row]) -> list[str]:
         bars.append(f"from {words.digits(one['bar'])}{scale} in {one['run']}")
     what = "satisfied, and the level" if len(scales) > 1 else "satisfied"
     return [f"{what}: {', '.join(bars)}: not the same measure"]
+
+
+def _not_known(names: Sequence[str], found: Sequence[Row]) -> list[str]:
+    """Why a run has no win rate at equal length."""
+    said = []
+    for name, metrics in zip(names, found, strict=True):
+        equal = (metrics.get("win_rate") or {}).get("length_controlled") or {}
+        if figure(equal.get("win_rate")) is None:
+            said += [f"{name}: {flag}" for flag in equal.get("flags") or ()]
+    return said
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -105,7 +105,8 @@ def _best_of(run: Run) -> Row:
         return {}
     names = ("win_rate", "length_controlled", "reward", "reward_of_all")
     counts = {name: number(found.get(name)) for name in ("n", "unscored", "left_out")}
-    return {**{name: figure(found.get(name)) for name in names}, **counts}
+    flags = [str(flag) for flag in found.get("length_flags") or ()]
+    return {**{name: figure(found.get(name)) for name in names}, **counts, "length_flags": flags}
 
 
 def _outliers(run: Run) -> list[Row]:

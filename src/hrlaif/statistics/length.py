@@ -38,11 +38,10 @@ from hrlaif.statistics.figures import (
     within,
 )
 from hrlaif.statistics.logistic import fit, sigmoid
+from hrlaif.statistics.separation import TOLD_BY_LENGTH, Sizes, warnings_of
 
 Estimator = Literal["lc_minimal", "lc_difficulty", "lc_alpaca_v1", "lc_ratio"]
 GAMED_WEIGHT = 0.1  # AlpacaEval's lambda of 0.2, halved because there are two gamed baselines
-_RUNAWAY = 10.0  # a coefficient beyond this is held by the ridge alone
-_FAR = 0.2  # LC this far from raw is worth a warning
 
 
 @final
@@ -51,6 +50,7 @@ class LengthControlled(Measured):
 
     estimator: Estimator
     win_rate: Figure
+    """None, and no coefficient, where length tells all wins apart (`flags` say so)."""
     raw: Figure
     phi: Figure
     """Length term of the tanh: below 0, the longer response is preferred. Slope in lc_ratio."""
@@ -208,14 +208,18 @@ def _controlled(
             for f, r in zip(found, several, strict=True)
         ]
     found[-1] = within(found[-1], 0.0, 1.0)
-    pull = 1.0
+    reach = 1.0
     if estimator == "lc_ratio":  # of the range that a tanh has by itself
-        pull = float(np.minimum(np.abs(feature(np.ones((1, y.size)))), 1.0).mean())
-    flags = _flags(whole[0] * np.r_[pull, np.ones(whole.shape[1] - 1)], rate, raw)
+        reach = float(np.minimum(np.abs(feature(np.ones((1, y.size)))), 1.0).mean())
+    sizes = Sizes.of(whole[0], reach, difficulty)
+    flags = warnings_of(sizes, rate, raw)
     if np.ptp(y) == 0:
         # Resampling equal results shows no spread; Wilson's interval of the raw share does.
         found[-1] = Figure(value=rate, low=raw.low, high=raw.high, n=y.size)
         flags = (*flags, "every comparison had the same result: the interval is the raw one")
+    elif sizes.told_by_length():
+        found = [Figure(value=None, low=None, high=None, n=y.size) for _ in found]
+        flags = (TOLD_BY_LENGTH,)
     psi = found[1] if difficulty is not None else NOTHING
     return LengthControlled(
         estimator=estimator, win_rate=found[-1], raw=raw, phi=found[0], psi=psi,
@@ -272,15 +276,6 @@ class _Model(NamedTuple):
             return sigmoid(beta[:, -1])
         at_equal = sigmoid(beta[:, 1:2] * self.difficulty + beta[:, 2:])
         return np.asarray((weights * at_equal).sum(1) / weights.sum(1))
-
-
-def _flags(beta: Floats, rate: float, raw: Figure) -> tuple[str, ...]:
-    flags = []
-    if np.abs(beta).max() > _RUNAWAY:
-        flags.append("separated: wins are told apart perfectly, a ridge of 1e-6 holds the fit")
-    if raw.value is not None and abs(rate - raw.value) > _FAR:
-        flags.append(f"length moves the win rate by {rate - raw.value:+.2f}: read the responses")
-    return tuple(flags)
 
 
 def deviations(values: Floats, weights: Floats) -> Floats:
