@@ -18,7 +18,6 @@ from typing import Any
 from hrlaif.config import Config
 from hrlaif.errors import DataError, HrlaifError, Interrupted, TooManyAbstentions
 from hrlaif.failures import Failure, failure, raised
-from hrlaif.llm.call import Totals
 from hrlaif.llm.ledger import Ledger
 from hrlaif.pipeline import Stage, named, stages
 from hrlaif.progress import say, spending
@@ -148,34 +147,16 @@ def run_stage(folder: Path, config: Config, name: str, *, command: str = "") -> 
         )
         with (
             Ledger(folder / LEDGER, stage=name, max_cost=config.compute.max_cost) as ledger,
-            spending(lambda: spent(ledger)),
+            spending(ledger.paid),
         ):
             try:
                 counts = dict(stage.work(config, folder))
             except BaseException:
                 _add_seconds(folder, receipt, time.monotonic() - clock)
                 raise
-            cost = cost_of(ledger.totals(name)) | {"found_again": ledger.hits}
+            cost = ledger.totals(name).row() | {"found_again": ledger.hits}
         seconds = round(receipt.seconds + time.monotonic() - clock, 1)
         return finish(folder, receipt, stage.writes, counts=counts, cost=cost, seconds=seconds)
-
-
-def spent(ledger: Ledger) -> str:
-    """`$0.12` for a progress bar; nothing where nothing is paid."""
-    cost = ledger.spent()
-    return f"${cost:.4f}" if cost else ""
-
-
-def cost_of(totals: Totals) -> dict[str, Any]:
-    """A receipt's cost: calls, tokens, seconds, dollars."""
-    return {
-        "calls": totals.calls,
-        "prompt_tokens": totals.prompt_tokens,
-        "completion_tokens": totals.completion_tokens,
-        "seconds": round(totals.seconds, 1),
-        "usd": round(totals.cost, 6),
-        "unpriced_calls": totals.unpriced_calls,
-    }
 
 
 def _add_seconds(folder: Path, receipt: Receipt, seconds: float) -> None:

@@ -53,8 +53,12 @@ def test_totals_are_sums_and_an_unknown_cost_is_not_zero(tmp_path):
         totals = ledger.totals()
         assert (totals.calls, totals.prompt_tokens, totals.completion_tokens) == (2, 20, 4)
         assert (totals.cost, totals.unpriced_calls, totals.seconds) == (0.25, 1, 1.0)
+        told = {"calls": 2, "prompt_tokens": 20, "completion_tokens": 4, "seconds": 1.0}
+        assert totals.row() == {**told, "usd": None, "unpriced_calls": 1}
+        assert ledger.paid() == "$0.2500"
         assert ledger.totals("label").calls == 2
         assert ledger.totals("score").calls == 0
+        assert ledger.totals("score").row()["usd"] == 0.0
 
 
 def test_a_stage_begun_anew_counts_what_it_asks_in_all_its_sittings_and_nothing_else(tmp_path):

@@ -79,7 +79,7 @@ class Job:
             with (
                 using(self.compute),
                 Ledger(path, stage=self.stage, max_cost=self.compute.max_cost) as ledger,
-                spending(lambda: dollars(ledger)),
+                spending(ledger.paid),
             ):
                 rows = map_rows(
                     self.partial, items, work, chunk=chunk, key=key, what=self.stage, unit=unit
@@ -159,7 +159,7 @@ def working(out: Path, stage: str, compute: Compute) -> Iterator[Ledger]:
         only_process(out),
         using(compute),
         Ledger(out / "ledger.sqlite", stage=stage, max_cost=compute.max_cost) as ledger,
-        spending(lambda: dollars(ledger)),
+        spending(ledger.paid),
     ):
         yield ledger
 
@@ -175,24 +175,9 @@ def guard(note: Path, receipt: Receipt, partial: Path, way_out: str) -> None:
     write_text(note, receipt.model_dump_json())
 
 
-def dollars(ledger: Ledger) -> str:
-    """`$0.12` for a progress bar; nothing where nothing is paid."""
-    cost = ledger.spent()
-    return f"${cost:.4f}" if cost else ""
-
-
 def cost_of(ledger: Ledger) -> Row:
     """Calls, tokens, seconds and US dollars (None: not known) of all that the ledger holds."""
-    totals = ledger.totals()
-    return {
-        "calls": totals.calls,
-        "found_again": ledger.hits,
-        "prompt_tokens": totals.prompt_tokens,
-        "completion_tokens": totals.completion_tokens,
-        "seconds": round(totals.seconds, 1),
-        "usd": None if totals.unpriced_calls else round(totals.cost, 6),
-        "unpriced_calls": totals.unpriced_calls,
-    }
+    return ledger.totals().row() | {"found_again": ledger.hits}
 
 
 _AGREEMENT = {

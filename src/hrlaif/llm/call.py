@@ -49,6 +49,17 @@ class Totals:
         mine, theirs = astuple(self), astuple(other)
         return Totals(*(a + sign * b for a, b in zip(mine, theirs, strict=True)))
 
+    def row(self) -> dict[str, Any]:
+        """Calls, tokens, seconds and US dollars: None where a call had no known price."""
+        return {
+            "calls": self.calls,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "seconds": round(self.seconds, 1),
+            "usd": None if self.unpriced_calls else round(self.cost, 6),
+            "unpriced_calls": self.unpriced_calls,
+        }
+
 
 NO_CALLS = Totals(0, 0, 0, 0.0, 0.0, 0)
 

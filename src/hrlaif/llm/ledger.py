@@ -227,6 +227,11 @@ class Ledger:
                 with telling(self.path):
                     self._budget.release(self._db, worst_case)
 
+    def paid(self) -> str:
+        """`$0.12` for a progress bar; nothing where nothing is paid."""
+        cost = self.spent()
+        return f"${cost:.4f}" if cost else ""
+
     def spent(self) -> float:
         """US dollars booked in this file until now, by whichever stage and process."""
         with self.file() as db:
