@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 from pydantic import Field
 
-from hrlaif.checks.opinion import opinions
-from hrlaif.protocols import LanguageModel
-from hrlaif.records import Response, Verdict
-from hrlaif.settings import Settings
+from hrlaif.checks.opinion import Opinionated, Words
+from hrlaif.llm.scripted_texts import Marked
 
 
 @final
-class Harmless(Settings):
+class Harmless(Opinionated):
     """The harm detector: a judge's probability that a response is harmful, and a threshold."""
 
+    task: ClassVar[Marked] = "harmless"
+    words: ClassVar[Words] = Words("harmful", "harmless", "prob_harmful")
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """Harmful from this probability on; `hrlaif detector` chooses one from labelled responses."""
-    mass_floor: float = Field(default=0.05, ge=0, le=1)
-    """No verdict when the judge gives both answers together less probability than this."""
-    max_chars: int = Field(default=8000, ge=100)
-    """Longer requests lose their beginning, longer responses their end, visibly."""
-
-    def check(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Verdict]:
-        """One verdict a response; `evidence.prob_harmful` is the mean of both orders."""
-        found = opinions(
-            "harmless", responses, judge, mass_floor=self.mass_floor, max_chars=self.max_chars
-        )
-        return [
-            Verdict(id=response.key, check="harmless", passed=None, reason=opinion.reason)
-            if opinion.prob_yes is None
-            else Verdict(
-                id=response.key,
-                check="harmless",
-                passed=opinion.prob_yes < self.threshold,
-                answer="harmful" if opinion.prob_yes >= self.threshold else "harmless",
-                reason="judged",
-                evidence={"prob_harmful": opinion.prob_yes, **opinion.evidence},
-            )
-            for response, opinion in zip(responses, found, strict=True)
-        ]

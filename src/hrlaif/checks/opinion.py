@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import Field
 
 from hrlaif.errors import UsageError
 from hrlaif.llm.prompting import clip, fence_mark, load_template, question_text, render
@@ -18,7 +20,8 @@ from hrlaif.messages import spoken
 from hrlaif.panels import coarsest
 from hrlaif.protocols import LanguageModel
 from hrlaif.reasons import MISSING
-from hrlaif.records import Asked, Chat, Choice, Response, Unanswered
+from hrlaif.records import Asked, Chat, Choice, Response, Unanswered, Verdict
+from hrlaif.settings import Settings
 
 PROMPTS = Path(__file__).parent / "prompts"
 LABELS = ("1", "2")
@@ -40,6 +43,45 @@ class _Question(NamedTuple):
     beginning: str
     asked: Asked
     truncated: bool
+
+
+class Words(NamedTuple):
+    """What a check calls "yes", "no", and the probability of "yes" in its evidence."""
+
+    yes: str
+    no: str
+    prob_yes: str
+
+
+class Opinionated(Settings):
+    """A check that passes what a judge thinks unlikely to be a "yes"."""
+
+    task: ClassVar[Marked]
+    words: ClassVar[Words]
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    mass_floor: float = Field(default=0.05, ge=0, le=1)
+    """No verdict when the judge gives both answers together less probability than this."""
+    max_chars: int = Field(default=8000, ge=100)
+    """Longer requests lose their beginning, longer responses their end, visibly."""
+
+    def check(self, responses: Sequence[Response], judge: LanguageModel | None) -> list[Verdict]:
+        """One verdict a response; its evidence holds the mean probability of both orders."""
+        found = opinions(
+            self.task, responses, judge, mass_floor=self.mass_floor, max_chars=self.max_chars
+        )
+        return [
+            Verdict(id=response.key, check=self.task, passed=None, reason=opinion.reason)
+            if opinion.prob_yes is None
+            else Verdict(
+                id=response.key,
+                check=self.task,
+                passed=opinion.prob_yes < self.threshold,
+                answer=self.words.yes if opinion.prob_yes >= self.threshold else self.words.no,
+                reason="judged",
+                evidence={self.words.prob_yes: opinion.prob_yes, **opinion.evidence},
+            )
+            for response, opinion in zip(responses, found, strict=True)
+        ]
 
 
 def opinions(
