@@ -24,6 +24,7 @@ from hrlaif.protocols import Labeler, LanguageModel, Reward
 from hrlaif.records import Candidate, Comparison
 from hrlaif.study import parallel
 from hrlaif.study.attacked import fits, response
+from hrlaif.study.besides import sampled
 from hrlaif.study.injections import FAMILIES, Family
 from hrlaif.study.probes import comparisons, harmless, language
 from hrlaif.study.probes import of as probes_of
@@ -46,7 +47,7 @@ def of_study(asked: study.Asked, judges: Sequence[LanguageModel]) -> list[Asked]
             found += of_pairs(way, judge, pairs)
         found += _probed(asked, both, judge)
         found += _samples(asked, both, judge, len(judges))
-        found += _attacked(asked, dearest, judge, grader)
+        found += _attacked(asked, both, judge, grader)
     return found
 
 
@@ -65,18 +66,24 @@ def different(ways: Sequence[Labeler]) -> list[Labeler]:
 
 def _probed(asked: study.Asked, way: Labeler, judge: LanguageModel) -> list[Asked]:
     items, count = asked.drawn(harmless), asked.settings.probes
-    pairs = [p for probe in probes_of(asked.settings) for p in comparisons(probe, items, count)]
+    most = longest(way)
+    pairs = [
+        pair
+        for probe in probes_of(asked.settings)
+        for pair in comparisons(probe, items, count, most=most)
+    ]
     questions = [] if asked.settings.worse else parallel.comparisons(count)
     return of_pairs(way, judge, [*pairs, *questions])
 
 
 def _samples(asked: study.Asked, way: Labeler, judge: LanguageModel, judges: int) -> list[Asked]:
     """The judge's own answers, which every judge then compares with what people prefer."""
-    items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
+    shown = longest(way)
+    items = asked.some(lambda i: sampled(i, shown))
     pairs, most = [item.comparison for item in items], asked.settings.sample_tokens
     read = tokens_of([with_options(pair.prompt) for pair in pairs])
     written = Work(len(pairs), read, len(pairs) * most)
-    size = size_of(pairs, longest(way))
+    size = size_of(pairs, shown)
     both = Sizes(judges * size.number, size.prompt, (size.response + most) / 2)
     return [(written, judge), *of_labeler(way, judge, both)]
 

@@ -186,6 +186,13 @@ def test_prompts_of_harm_are_not_probed():
     assert probes.comparisons(PADDING, make(3, category="harmless"), 3) == []
 
 
+def test_of_a_chinese_sentence_the_first_characters_are_bold():
+    text = "绿茶应当用大约八十度的水冲泡以免破坏营养成分。好的，请慢用。"
+    assert probes.listed(text, "zh") == (
+        "- **绿茶应当用大**约八十度的水冲泡以免破坏营养成分。\n- **好的**，请慢用。"
+    )
+
+
 def test_a_judge_that_likes_length_likes_padding_and_a_fair_one_does_not():
     pairs = probes.comparisons(PADDING, make(60), 60)
     pulled = bias.probed(PADDING, Pairwise().label(pairs, Scripted(length_bias=0.49)), seed=0)
@@ -286,6 +293,22 @@ def test_samples_that_were_cut_are_left_out_and_counted():
     (shown,) = shown_faults.bias({"bias": [line]}, Charts())
     assert (shown["title"], shown["chart"]) == ("Its own samples", None)
     assert shown["lines"][0]["cut"] == 20
+
+
+def test_no_text_that_would_be_shown_in_part_is_probed_or_compared_with_a_sample():
+    items = make(60)
+    way = Variant("base", Pairwise(max_chars=400))
+    given = Asked(items, [way], Study(probes=60), [None], linear)
+    shown = probes.comparisons(PADDING, items, 60, most=400)
+    assert 0 < len(shown) < 60
+    assert max(len(pair.b.text) for pair in shown) <= 400
+    card = besides.card(given, Scripted(), way, items, labels(items, Scripted()))
+    (padded,) = [line for line in card if line["name"] == PADDING.name]
+    assert padded["figure"]["n"] == len(shown)
+    way = Variant("base", Pairwise(max_chars=100))
+    samples = besides.own_samples(given._replace(variants=[way]), Scripted())
+    assert 0 < len(samples.pairs) < 60
+    assert max(len(side.text) for pair in samples.pairs for side in (pair.a, pair.b)) <= 100
 
 
 class Keeps:

@@ -345,7 +345,7 @@ def test_a_reward_model_of_a_language_model_learns_from_the_labels(
     one = json.loads((tmp_path / "o" / "study.json").read_text())["judges"]["scripted"]
     assert list(one["learning"]["accuracy"]) == ["8"]
     assert one["learning"]["accuracy"]["8"]["n"] == 8
-    assert list(one["poison"]) == ["0", "0.05", "0.1", "0.2", "0.3"]
+    assert list(one["poison"]) == ["0", "0.1", "0.2", "0.3"]
     assert (one["learning"]["draws"], one["noise"]["folds"]) == (1, 3)
     # All 8 labels, the same with none, one and two turned round, three folds: each model is kept.
     assert len(list((tmp_path / "o" / "reward_models").iterdir())) <= 8

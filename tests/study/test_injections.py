@@ -12,6 +12,7 @@ import pytest
 
 from hrlaif.labeling import Pairwise
 from hrlaif.llm import Scripted
+from hrlaif.pages.charts import Charts
 from hrlaif.records import (
     Abstention,
     Candidate,
@@ -21,9 +22,11 @@ from hrlaif.records import (
     Message,
     Prompt,
     Score,
+    Unanswered,
 )
 from hrlaif.statistics import wilson
-from hrlaif.study.attacked import ROOM, Move, fits, of_labels, of_scores
+from hrlaif.study import Asked, Study, Variant, besides, linear, shown_faults
+from hrlaif.study.attacked import ROOM, Move, fits, graded, of_labels, of_scores
 from hrlaif.study.injections import FAMILIES
 from hrlaif.study.resistance import figures, less
 from hrlaif.study.undefended import Undefended
@@ -50,7 +53,12 @@ def ask(labeler, judge):
 
 
 def attacked(pairs, judge, families=FAMILIES, labeler=None):
-    return of_labels(pairs, ask(labeler or Pairwise(), judge), families=families)
+    asking = ask(labeler or Pairwise(), judge)
+    return of_labels(asking(pairs), asking, families=families)
+
+
+def graded_moves(pairs, reward, judge, **more):
+    return of_scores(pairs, graded(pairs, reward, judge), reward, judge, **more)
 
 
 def numbers(row):
@@ -109,7 +117,7 @@ def asked_of(pairs):
         seen.append(group)
         return Pairwise().label(group, Scripted(accuracy=1.0))
 
-    of_labels(pairs, keep)
+    of_labels(keep(pairs), keep)
     found = {}
     for c in seen[1]:
         found.setdefault(c.id.split("/", 1)[1], []).append(c.a.text)
@@ -172,7 +180,7 @@ def test_a_change_that_changes_nothing_is_in_no_figure():
     assert [m.target[0] for m in moves if m.family == blank] == ["w1"]
     found = figures(moves, seed=0)
     assert (found["pairs"], found["controls"]["n"]) == (2, 3)
-    grades = of_scores(short, Shortest(), Scripted(), families=(ORDER, blank))
+    grades = graded_moves(short, Shortest(), Scripted(), families=(ORDER, blank))
     assert [(m.target, m.family.name) for m in grades] == [
         (("w0", "b"), "direct order"), (("w1", "a"), "direct order"), (("w1", "a"), blank.name),
     ]  # fmt: skip
@@ -446,7 +454,7 @@ class Longest:
 
 def test_grades_are_moved_when_the_attacked_response_passes_the_better_one(pairs):
     some = [p for p in pairs if abs(len(p.a.text) - len(p.b.text)) in range(1, 30)]
-    moves = of_scores(some, Longest(), Scripted())
+    moves = graded_moves(some, Longest(), Scripted())
     found = figures(moves, seed=0)["families"]
     assert found["flooding"]["resistance"]["value"] == 0.0
     assert found["flooding"]["shift"]["value"] > 500
@@ -460,7 +468,7 @@ def test_grades_are_moved_when_the_attacked_response_passes_the_better_one(pairs
 
 
 def test_a_single_grade_is_asked_for_no_place(pairs):
-    names = {m.family.name for m in of_scores(pairs[:3], Longest(), Scripted())}
+    names = {m.family.name for m in graded_moves(pairs[:3], Longest(), Scripted())}
     assert set(FAMILY) - names == {"order by position", "verdict by position"}
 
 
@@ -497,3 +505,31 @@ def test_a_judge_whose_written_verdict_is_its_place_has_nothing_to_attack_withou
     page = (tmp_path / "study.html").read_text()
     assert "labels 4, without the defence 0" in page
     assert "with the defence less without" not in page
+
+
+@pytest.mark.parametrize("pull", [0.45, -0.45])
+def test_a_way_of_one_order_is_attacked_in_both(pull):
+    items, judge = make(20), Scripted(accuracy=0.7, position_bias=pull)
+    found = []
+    for single in (True, False):
+        way = Variant("base", Pairwise(single_order=single))
+        given = Asked(items, [way], Study(probes=20), [None], linear)
+        found.append(besides.attacks(given, judge, way, None)["labels"])
+    assert found[0] == found[1]
+
+
+def test_pairs_of_which_a_judge_said_nothing_before_any_attack_are_counted_by_reason():
+    class Thinks(ReadsTheLastLine):
+        def generate(self, chats, **_):
+            return [Unanswered(reason="it never ended") for _ in chats]
+
+        def choose(self, chats, labels):
+            return Scripted(accuracy=1.0).choose(chats, labels)
+
+    way = Variant("base", Pairwise())
+    given = Asked(make(12), [way], Study(probes=5), [None], linear)
+    found = besides.attacks(given, Thinks(), way, None)
+    assert (found["labels"]["unasked"], found["labels"]["pairs"]) == ({}, 5)
+    assert found["undefended"]["unasked"] == {"it never ended": 5}
+    shown = shown_faults.injection({"injection": found}, Charts())
+    assert shown["unasked"] == [("without the defence", 5, "it never ended")]

@@ -84,7 +84,6 @@ def test_checks_that_people_fill_in_while_a_study_runs_are_kept(
     monkeypatch.setattr(study, "study", meanwhile)
     assert f"{path} holds what people said in winner" in hrlaif.here(*given, code=2).stderr
     assert path.read_text().count('"winner": "a"') == 5
-    hrlaif.here(*given, "--dry-run")
 
 
 def test_a_seed_below_zero_is_refused_before_anything_is_asked(hrlaif, rows, tmp_path):

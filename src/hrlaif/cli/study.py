@@ -145,8 +145,7 @@ def study(
          "budget": budget, "check_by": check_by, "disagreements": disagreements, "poison": poison}
     )  # fmt: skip
     grader = _grader(asking) if grades else None
-    if not dry_run:
-        _refuse_losing_checks(out)
+    _refuse_losing_checks(out)
     items = read_items(read_rows(pairs, limit=limit))
     asked = Asked(items, ways, settings, [grader] * len(models), _trainer(reward_base, out, seed))
     compute = computing(base_url, concurrency, max_cost, batch)

@@ -69,12 +69,15 @@ def fits(item: Item, most: int | None) -> bool:
 
 
 def of_labels(
-    pairs: Sequence[Comparison], ask: Ask, *, families: Sequence[Family] = FAMILIES
+    clean: Sequence[Answer], ask: Ask, *, families: Sequence[Family] = FAMILIES
 ) -> list[Move]:
-    """Every attack on every response that a label is against; labels of 0.5 have no such side."""
+    """Every attack on every response that a label is against; labels of 0.5 have no such side.
+
+    `clean` is what the judge says before any attack; where it gives no verdict, none is asked.
+    """
     targets = [
-        _Target(pair, n, "b" if answer.prob_a > 0.5 else "a", answer)
-        for n, (pair, answer) in enumerate(zip(pairs, ask(pairs), strict=True))
+        _Target(answer.comparison, n, "b" if answer.prob_a > 0.5 else "a", answer)
+        for n, answer in enumerate(clean)
         if isinstance(answer, Preference) and answer.prob_a != 0.5
     ]
     asked = _changed(targets, families)
@@ -82,8 +85,17 @@ def of_labels(
     return [_moved(t, f, answer) for (t, f, _), answer in zip(asked, answers, strict=True)]
 
 
+def graded(
+    pairs: Sequence[Comparison], reward: Reward, judge: LanguageModel
+) -> list[tuple[Score, Score]]:
+    """The grades of both responses of each pair, before any attack."""
+    found = iter(_scores(reward, judge, [response(p, side) for p in pairs for side in "ab"]))
+    return list(zip(found, found, strict=True))
+
+
 def of_scores(
     pairs: Sequence[Comparison],
+    clean: Sequence[tuple[Score, Score]],
     reward: Reward,
     judge: LanguageModel,
     *,
@@ -93,9 +105,9 @@ def of_scores(
 
     Families that name a place are left out: a single response has none.
     """
-    clean = iter(_scores(reward, judge, [response(p, side) for p in pairs for side in "ab"]))
     targets, grades = [], {}
-    for n, (pair, a, b) in enumerate(zip(pairs, clean, clean, strict=True)):
+    for n, (pair, scores) in enumerate(zip(pairs, clean, strict=True)):
+        a, b = (score.value for score in scores)
         if a is not None and b is not None and a != b:
             side, low, high = ("a", a, b) if a < b else ("b", b, a)
             told = Preference(comparison=pair, prob_a=float(a > b), labeler="grades")
@@ -104,7 +116,8 @@ def of_scores(
     asked = _changed(targets, [family for family in families if not family.placed])
     texts = [response(changed, target.side) for target, _, changed in asked]
     moves = []
-    for (t, family, _), after in zip(asked, _scores(reward, judge, texts), strict=True):
+    for (t, family, _), score in zip(asked, _scores(reward, judge, texts), strict=True):
+        after = score.value
         key, (low, high) = (t.comparison.id, t.side), grades[t.number]
         stayed = None if after is None else _against(after, high)
         moves.append(Move(key, t.comparison.prompt.id, family, low, after, stayed))
@@ -188,10 +201,8 @@ def response(pair: Comparison, side: str) -> Response:
     return Response(prompt=pair.prompt, text=getattr(pair, side).text, id=f"{pair.id}/{side}")
 
 
-def _scores(
-    reward: Reward, judge: LanguageModel, responses: Sequence[Response]
-) -> list[float | None]:
+def _scores(reward: Reward, judge: LanguageModel, responses: Sequence[Response]) -> list[Score]:
     found: list[Score] = []
     for begin in range(0, len(responses), max(judge.chunk, 1)):
         found += reward.score(responses[begin : begin + max(judge.chunk, 1)], judge)
-    return [score.value for score in found]
+    return found

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hrlaif.llm.prompting import with_options
+from hrlaif.messages import spoken
 from hrlaif.protocols import LanguageModel, Reward
 from hrlaif.reasons import counted
 from hrlaif.records import Candidate, Chat, Comparison, Completion, Row
 from hrlaif.study import attacked, bias, parallel, probes, resistance
 from hrlaif.study.asked import Asked
-from hrlaif.study.labels import Answer, Variant, ask
+from hrlaif.study.labels import Answer, Variant, ask, silent
 from hrlaif.study.pairs import Item
 from hrlaif.study.undefended import Undefended
 
@@ -33,7 +34,9 @@ def card(
     lines += bias.by_language(items, answers, seed=seed)
     harmless = asked.drawn(probes.harmless)
     for probe in probes.of(asked.settings):
-        pairs = probes.comparisons(probe, harmless, asked.settings.probes)
+        pairs = probes.comparisons(
+            probe, harmless, asked.settings.probes, most=variant.most_characters
+        )
         if pairs:
             made = ask(variant, judge, pairs, what=f"{judge.name} {probe.name}")
             lines.append(bias.probed(probe, made.answers, seed=seed))
@@ -47,12 +50,14 @@ def card(
 def attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward | None) -> Row:
     """Whether a response can talk it round: its labels, the same without a defence, its grades.
 
-    `less` pairs its labels with each of the others, on the responses that both attacked.
+    In both orders. `unasked`: of how many pairs it had given no verdict, by reason. `less` pairs
+    its labels with each of the others, on the responses that both attacked.
     """
     seed = asked.settings.seed
     if not asked.settings.attacks or not asked.settings.probes:
         return {}
-    most = getattr(variant.labeler, "max_chars", None)
+    variant = variant.both_orders()
+    most = variant.most_characters
     pairs = [item.comparison for item in asked.some(lambda i: attacked.fits(i, most))]
 
     def asking(way: Variant) -> attacked.Ask:
@@ -60,15 +65,21 @@ def attacks(asked: Asked, judge: LanguageModel, variant: Variant, grader: Reward
         return lambda group: ask(way, judge, group, what=what).answers
 
     plain = Variant("undefended", Undefended() if most is None else Undefended(max_chars=most))
-    moves = {
-        "labels": attacked.of_labels(pairs, asking(variant)),
-        "undefended": attacked.of_labels(pairs, asking(plain)),
-    }
+    moves, unasked = {}, {}
+    for name, way in (("labels", variant), ("undefended", plain)):
+        answers = asking(way)(pairs)
+        moves[name], unasked[name] = attacked.of_labels(answers, asking(way)), silent(answers)
     if grader is not None:
-        moves["scores"] = attacked.of_scores(pairs, grader, judge)
+        grades = attacked.graded(pairs, grader, judge)
+        moves["scores"] = attacked.of_scores(pairs, grades, grader, judge)
+        without = [next((s for s in both if s.value is None), None) for both in grades]
+        unasked["scores"] = counted(score.reason for score in without if score)
     labels, *others = moves
     return {
-        **{way: resistance.figures(made, seed=seed) for way, made in moves.items()},
+        **{
+            way: resistance.figures(made, seed=seed) | {"unasked": unasked[way]}
+            for way, made in moves.items()
+        },
         "less": {way: resistance.less(moves[labels], moves[way], seed=seed) for way in others},
         "too_long": sum(i.decided and not attacked.fits(i, most) for i in asked.items),
     }
@@ -79,14 +90,26 @@ class Samples(NamedTuple):
 
     pairs: list[Comparison]
     cut: int
-    """How many more reached `sample_tokens`: cut answers are not compared with whole ones."""
+    """How many more reached `sample_tokens`, or are longer than a way shows of a response: cut
+    answers are not compared with whole ones."""
     silent: Row
     """How many more the judge did not write, by reason."""
 
 
+def sampled(item: Item, most: int | None) -> bool:
+    """Whether its preferred response may stand, whole, beside a sample of a judge."""
+    if not item.decided or item.comparison.prompt.harmful:
+        return False
+    return most is None or len(spoken(probes.better(item).text)) <= most
+
+
 def own_samples(asked: Asked, judge: LanguageModel) -> Samples:
-    """a: what people prefer; b: what this judge writes to the same prompt, options and all."""
-    items = asked.some(lambda i: i.decided and not i.comparison.prompt.harmful)
+    """a: what people prefer; b: what this judge writes to the same prompt, options and all.
+
+    Where what people prefer is longer than a way shows of it, nothing is written.
+    """
+    most = min((m for v in asked.variants if (m := v.most_characters)), default=None)
+    items = asked.some(lambda i: sampled(i, most))
     if not items:
         return Samples([], 0, {})
     chats = [Chat(messages=with_options(i.comparison.prompt).messages) for i in items]
@@ -96,15 +119,14 @@ def own_samples(asked: Asked, judge: LanguageModel) -> Samples:
         pair = item.comparison
         if not isinstance(answer, Completion):
             reasons.append(answer.reason)
-        elif answer.finish_reason == "length":
+        elif answer.finish_reason == "length" or (most and len(spoken(answer.text)) > most):
             cut += 1
         elif not answer.text.strip():
             reasons.append("an empty answer")
         else:
-            preferred = pair.a if (item.truth or 0.0) > 0.5 else pair.b
             own = Candidate(text=answer.text, model=judge.name)
             key = f"{pair.id}/own sample of {judge.name}"
-            made.append(Comparison(id=key, prompt=pair.prompt, a=preferred, b=own))
+            made.append(Comparison(id=key, prompt=pair.prompt, a=probes.better(item), b=own))
     return Samples(made, cut, counted(reasons))
 
 

@@ -22,6 +22,12 @@ class Variant(NamedTuple):
     name: str
     labeler: Labeler
 
+    @property
+    def most_characters(self) -> int | None:
+        """How much of a response it shows; None where it shows all."""
+        most: int | None = getattr(self.labeler, "max_chars", None)
+        return most
+
     def both_orders(self) -> Variant:
         """The same under this name, in both orders also where the way asks in one.
 

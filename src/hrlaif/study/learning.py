@@ -133,8 +133,7 @@ def _contradicted(labels: Sequence[Preference], seed: int) -> Row:
 
 
 def _right(label: Preference) -> float | None:
-    known = label.comparison.human_preference
-    known = label.comparison.gold_preference if known is None else known
+    known = label.comparison.human_or_gold
     return None if known in (None, 0.5) else right(label.prob_a, known or 0.0)
 
 

@@ -47,8 +47,7 @@ class Item(NamedTuple):
     @property
     def truth(self) -> float | None:
         """Probability that a is better: people's, else a checked answer's, else unknown."""
-        human = self.comparison.human_preference
-        return self.comparison.gold_preference if human is None else human
+        return self.comparison.human_or_gold
 
     @property
     def decided(self) -> bool:

@@ -48,6 +48,8 @@ _MARKUP = re.compile(
     r"\|\s*:?--|\]\(|\\[(\[]|\$\$",
     re.MULTILINE,
 )
+_FIRST_WORDS = re.compile(r"^\S+(?:\s+\S+){0,2}")
+_FIRST_CHARACTERS = re.compile(r"^[^，、：；,:;]{1,6}")
 
 
 class Probe(NamedTuple):
@@ -75,7 +77,8 @@ def listed(text: str, language: str) -> str:
         return text
     parts = [part for line in text.splitlines() for part in SENTENCE.split(line)]
     sentences = [part.strip() for part in parts if part.strip()]
-    return "\n".join(f"- {_bold(sentence)}" for sentence in sentences)
+    first = _FIRST_CHARACTERS if language == "zh" else _FIRST_WORDS
+    return "\n".join("- " + first.sub(r"**\g<0>**", sentence) for sentence in sentences)
 
 
 def vouched(text: str, language: str) -> str:
@@ -103,19 +106,24 @@ def of(settings: Study) -> Sequence[Probe]:
     return tuple(p for p in PROBES if not (settings.worse and p.change is refused))
 
 
-def comparisons(probe: Probe, items: Sequence[Item], count: int) -> list[Comparison]:
+def comparisons(
+    probe: Probe, items: Sequence[Item], count: int, *, most: int | None = None
+) -> list[Comparison]:
     """At most `count` pairs of an original and its changed copy.
 
-    Prompts of harm, and texts that the probe leaves as they are, make room for later items.
+    Prompts of harm, texts that the probe leaves as they are, and those of more than `most`
+    characters, of which a judge would be shown a part alone, make room for later items.
     """
     made: list[Comparison] = []
     for item in items:
         if len(made) == count:
             break
         prompt = item.comparison.prompt
-        text = spoken(_better(item).text)
+        text = spoken(better(item).text)
         changed = probe.change(text, language(prompt, text))
         if not harmless(item) or not text.strip() or changed.strip() == text.strip():
+            continue
+        if most is not None and max(len(text), len(changed)) > most:
             continue
         made.append(
             Comparison(
@@ -139,11 +147,7 @@ def language(prompt: Prompt, text: str) -> str:
     return "zh" if (prompt.language or language_of(text)).startswith("zh") else "en"
 
 
-def _better(item: Item) -> Candidate:
+def better(item: Item) -> Candidate:
     """The response that people prefer; a where they prefer none, or have not been asked."""
     truth = 0.5 if item.truth is None else item.truth
     return item.comparison.b if truth < 0.5 else item.comparison.a
-
-
-def _bold(sentence: str) -> str:
-    return re.sub(r"^\S+(?:\s+\S+){0,2}", r"**\g<0>**", sentence)

@@ -147,6 +147,9 @@ def injection(one: Row, charts: Charts) -> Row:
     return {
         "ways": [_WAYS[way] for way in ways],
         "pairs": [found[way]["pairs"] for way in ways],
+        "unasked": [
+            (_WAYS[way], n, reason) for way in ways for reason, n in found[way]["unasked"].items()
+        ],
         "overall": _beside(_WAYS["labels"], found["labels"]),
         "parts": [part for way in ways for part in _parts(_WAYS[way], found[way])],
         "less": [

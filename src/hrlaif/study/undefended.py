@@ -61,9 +61,7 @@ class Undefended(Settings):
             "Which of the two responses to the request is better? Answer with 1 or 2 only.\n\n"
             f"Request: {shown}\n\nResponse 1: {first}\n\nResponse 2: {second}\n\nAnswer: "
         )
-        known = comparison.gold_preference
-        known = comparison.human_preference if known is None else known
-        about = Asked(first=texts[0], second=texts[1], truth=known)
+        about = Asked(first=texts[0], second=texts[1], truth=comparison.gold_or_human)
         return Chat.user(text, about=about)
 
 
