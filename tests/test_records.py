@@ -98,6 +98,18 @@ def test_swapping_twice_changes_nothing_but_a_rounding(comparison):
 PROMPT = Prompt(id="q", messages=(Message(role="user", content="Q"),), category="math")
 
 
+@pytest.mark.parametrize(
+    ("human", "gold", "known"),
+    [(None, None, (None, None)), (0.0, None, (0.0, 0.0)), (None, 1.0, (1.0, 1.0)),
+     (0.0, 1.0, (0.0, 1.0))],
+)  # fmt: skip
+def test_of_two_labels_each_name_says_which_one_comes_first(human, gold, known):
+    sides = {"a": Candidate(text="x"), "b": Candidate(text="y")}
+    labels = {"human_preference": human, "gold_preference": gold}
+    pair = Comparison(id="1", prompt=PROMPT, **sides, **labels)
+    assert (pair.human_or_gold, pair.gold_or_human) == known
+
+
 def test_swapping_turns_every_label_round():
     pair = Comparison(
         id="p", prompt=PROMPT, a=Candidate(text="x"), b=Candidate(text="y"), human_preference=0.25

@@ -154,6 +154,16 @@ class Comparison(Record):
     """The same where the label is objective (a checked answer) or constructed."""
 
     @property
+    def human_or_gold(self) -> float | None:
+        """Probability that a is better: people's, else the gold one, else unknown."""
+        return self.gold_preference if self.human_preference is None else self.human_preference
+
+    @property
+    def gold_or_human(self) -> float | None:
+        """Probability that a is better: the gold one, else people's, else unknown."""
+        return self.human_preference if self.gold_preference is None else self.gold_preference
+
+    @property
     def identical(self) -> bool:
         """Both responses are there and say the same: neither is the better, whoever is asked."""
         missing = "error" in (self.a.finish_reason, self.b.finish_reason)

@@ -56,14 +56,13 @@ def agreement(preferences: Sequence[Preference], *, seed: int = 0) -> Agreement:
     made = [row for row in preferences if not _is_not_a_judge(row)]
     judged, ties, without, gold = [], 0, 0, 0
     for row in made:
-        human = row.comparison.human_preference
-        truth = row.comparison.gold_preference if human is None else human
+        truth = row.comparison.human_or_gold
         if truth is None:
             without += 1
         elif truth == 0.5:
             ties += 1
         else:
-            gold += human is None
+            gold += row.comparison.human_preference is None
             judged.append(_Judged(row, truth))
 
     def share(rows: Sequence[_Judged], right: Callable[[_Judged], float] = _label_right) -> Figure:

@@ -87,8 +87,7 @@ def basic_labels(
 
 def _known(preference: Preference) -> _Row | None:
     comparison, evidence = preference.comparison, preference.evidence
-    truth = comparison.human_preference
-    truth = comparison.gold_preference if truth is None else truth
+    truth = comparison.human_or_gold
     by_check = truth is None and evidence is not None and evidence.source == "verified"
     truth = preference.prob_a if by_check else truth
     return None if truth is None or truth == 0.5 else _Row(preference, truth, by_check)

@@ -105,8 +105,7 @@ def _truth(values: Mapping[str, Any], check: Asked, where: str) -> bool | None:
 
 def _of_a_pair(row: SourceRow, source: str) -> list[Labelled]:
     [comparison] = comparisons_from([row])
-    known = comparison.gold_preference
-    known = comparison.human_preference if known is None else known
+    known = comparison.gold_or_human
     if known not in (0.0, 1.0):
         return []
     return [

@@ -247,8 +247,7 @@ class Pairwise(Settings):
 
     def _truth(self, comparison: Comparison, texts: Mapping[str, Any]) -> float | None:
         """Probability that "1" is the right answer, for scripted judges."""
-        known = comparison.gold_preference
-        known = comparison.human_preference if known is None else known
+        known = comparison.gold_or_human
         if known is None:
             return None
         return 1.0 - known if texts["asks_for"] == "most_harmful" else known
