@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 Row = dict[str, Any]
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
+_HARM = re.compile(r"(?<![a-z])harm|toxic|unsafe|danger|red.?team", re.IGNORECASE)
 _HIDDEN = dict.fromkeys(
     code
     for first, last in (
@@ -47,6 +48,11 @@ def spoken(text: str) -> str:
 def as_seen(text: str) -> str:
     """As a reader sees it: in plain width (NFKC), and without what nobody sees."""
     return unicodedata.normalize("NFKC", text.translate(_HIDDEN))
+
+
+def names_harm(category: str | None) -> bool:
+    """Whether a category is, by its name, of prompts that seek harm: `Harmless`, `toxicity`."""
+    return _HARM.search(category or "") is not None
 
 
 def language_of(text: str) -> str:

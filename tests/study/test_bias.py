@@ -183,7 +183,10 @@ def test_the_row_says_the_language_of_a_probe_and_else_the_text_that_is_changed(
 
 def test_prompts_of_harm_are_not_probed():
     assert probes.comparisons(PADDING, make(3, harmful=True), 3) == []
-    assert probes.comparisons(PADDING, make(3, category="harmless"), 3) == []
+    for category in ("harmless", "Harmful", "hh-harmless", "toxicity", "unsafe"):
+        assert probes.comparisons(PADDING, make(3, category=category), 3) == []
+    for category in ("pharmacy", "charm", None):
+        assert len(probes.comparisons(PADDING, make(3, category=category), 3)) == 3
 
 
 def test_of_a_chinese_sentence_the_first_characters_are_bold():

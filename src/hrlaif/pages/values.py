@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
-from hrlaif.messages import spoken
+from hrlaif.messages import names_harm, spoken
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
 
-_HARMFUL = re.compile(r"harm|toxic|unsafe|danger|red.?team", re.IGNORECASE)
 _LONG = 900
 
 
@@ -64,4 +61,4 @@ def answer(value: object) -> Row:
 
 def is_harmful(row: Row) -> bool:
     """True when a row's texts should not be seen unasked."""
-    return bool(row.get("harmful") or _HARMFUL.search(str(row.get("category") or "")))
+    return bool(row.get("harmful")) or names_harm(str(row.get("category") or ""))

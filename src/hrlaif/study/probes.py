@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from hrlaif.messages import language_of, spoken
+from hrlaif.messages import language_of, names_harm, spoken
 from hrlaif.records import Candidate, Comparison, Prompt
 from hrlaif.study.pairs import Item
 from hrlaif.study.settings import Study
@@ -139,7 +139,7 @@ def comparisons(
 def harmless(item: Item) -> bool:
     """False where a refusal may be the better answer."""
     prompt = item.comparison.prompt
-    return not prompt.harmful and "harm" not in (prompt.category or "")
+    return not prompt.harmful and not names_harm(prompt.category)
 
 
 def language(prompt: Prompt, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from hrlaif.pages.charts import Charts, Point
-from hrlaif.pages.values import figure, folded, is_harmful, turns
+from hrlaif.pages.values import answer, figure, folded, is_harmful, turns
 from hrlaif.records import Row
 from hrlaif.statistics import Figure
 
@@ -127,4 +127,4 @@ def _order(n: int, first: int | None) -> str:
 
 
 def _side(when: str, side: Row) -> Row:
-    return {"name": when, "model": side.get("model") or "", "text": folded(side.get("text"))}
+    return {"name": when, "model": side.get("model") or "", "text": answer(side.get("text"))}
