@@ -128,7 +128,7 @@ def test_a_gamed_row_of_no_prompt_here_always_stands(leaderboard):
     ours = lc_alpaca_v1(contest, difficulty, strangers, resamples=50)
     known = lc_alpaca_v1(contest, difficulty, gamed, resamples=50)
     assert ours.win_rate.value == known.win_rate.value
-    assert ours.win_rate.low != known.win_rate.low
+    assert ours.theta.low != known.theta.low  # the win rate's may be Wilson's, of the same wins
 
 
 def test_difficulty_that_is_zero_everywhere_leaves_lc_minimal(leaderboard):

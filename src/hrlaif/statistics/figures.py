@@ -94,7 +94,7 @@ def mean(
     found = interval(value, means, n=data.size, clusters=max(2, round(prompts)))
     if not share:
         return found
-    return within(_reaching(found, *by_spread(data, weight, codes)[1:]), 0.0, 1.0)
+    return within(reaching(found, *by_spread(data, weight, codes)[1:]), 0.0, 1.0)
 
 
 def weighed(weights: Sequence[float] | Floats | None, n: int) -> Floats:
@@ -184,7 +184,7 @@ def difference(
         if not share:
             return found
         ends = of_gaps(gaps, weighed(weights, gaps.size), codes, prompts=prompts)
-        return within(_reaching(found, *ends), -1.0, 1.0)
+        return within(reaching(found, *ends), -1.0, 1.0)
     if not share:
         return found.model_copy(update={"low": None, "high": None})
     rare, g = wilson(0, prompts)[1], found.value or 0.0
@@ -267,7 +267,7 @@ def within(figure: Figure, least: float, most: float) -> Figure:
     return figure.model_copy(update={"low": max(figure.low, least), "high": min(figure.high, most)})
 
 
-def _reaching(figure: Figure, low: float, high: float) -> Figure:
+def reaching(figure: Figure, low: float, high: float) -> Figure:
     """The same, with an interval that holds these two, too."""
     if figure.low is None or figure.high is None:
         return figure

@@ -14,11 +14,12 @@ lc_ratio      logistic regression from the length ratio to the win, predicted at
 Lengths are in characters. AlpacaEval fits with an L1 penalty chosen by cross-validation; on its 805
 prompts the plain maximum-likelihood fit here gives the same to 0.02 points. Its published standard
 error is a spread of fitted values, about a quarter of the real one; here the whole fit is repeated
-on resampled prompts.
+on resampled prompts, and the interval reaches at least as far as Wilson's of the raw wins' number.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Literal, NamedTuple, final
 
@@ -35,10 +36,12 @@ from hrlaif.statistics.figures import (
     interval,
     mean,
     numbered,
+    reaching,
     within,
 )
 from hrlaif.statistics.logistic import fit, sigmoid
 from hrlaif.statistics.separation import TOLD_BY_LENGTH, Sizes, warnings_of
+from hrlaif.statistics.shares import as_many, wilson
 
 Estimator = Literal["lc_minimal", "lc_difficulty", "lc_alpaca_v1", "lc_ratio"]
 GAMED_WEIGHT = 0.1  # AlpacaEval's lambda of 0.2, halved because there are two gamed baselines
@@ -207,7 +210,9 @@ def _controlled(
             interval(f.value or 0.0, r, n=y.size, clusters=count)
             for f, r in zip(found, several, strict=True)
         ]
-    found[-1] = within(found[-1], 0.0, 1.0)
+    as_raw = as_many(y, np.ones(y.size), codes)  # as in the interval of the raw rate
+    prompts = count if as_raw == math.inf else as_raw
+    found[-1] = within(reaching(found[-1], *wilson(rate * prompts, prompts)), 0.0, 1.0)
     reach = 1.0
     if estimator == "lc_ratio":  # of the range that a tanh has by itself
         reach = float(np.minimum(np.abs(feature(np.ones((1, y.size)))), 1.0).mean())

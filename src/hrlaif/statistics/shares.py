@@ -30,17 +30,26 @@ def by_spread(
 ) -> tuple[float, float, float]:
     """The mean of values within 0 and 1, and its bounds: Wilson's of so many as vary as much.
 
+    Both bounds are the mean where clusters do not differ.
+    """
+    p = float((weights * values).sum() / weights.sum())
+    n = as_many(values, weights, codes)
+    return (p, p, p) if n == math.inf else (p, *wilson(p * n, n))
+
+
+def as_many(
+    values: NDArray[np.float64], weights: NDArray[np.float64], codes: NDArray[np.intp]
+) -> float:
+    """How many independent zeros and ones vary as much as these values within 0 and 1.
+
     That is p (1 - p) / v of mean p, with v its variance over the clusters that `codes` number: of
     zeros and ones without clusters their number (Korn and Graubard, Survey Methodology 24, 1998).
-    Both bounds are the mean where clusters do not differ.
+    Infinite where clusters do not differ.
     """
     p = float((weights * values).sum() / weights.sum())
     off = np.bincount(codes, weights=weights * (values - p))
     variance = float((off**2).sum() / weights.sum() ** 2)
-    if variance < _NONE:
-        return p, p, p
-    n = p * (1 - p) / variance
-    return (p, *wilson(p * n, n))
+    return math.inf if variance < _NONE else p * (1 - p) / variance
 
 
 def of_gaps(
