@@ -126,7 +126,9 @@ def test_a_mostly_silent_judge_ends_with_3(hrlaif, tmp_path):
     done = hrlaif.here(
         "redteam", "--target", TARGET, "--judge", judge, "-o", out, "--limit", 8, code=3
     )
-    assert "attempts have no verdict" in done.stderr
+    figures = out / "redteam" / "figures.json"
+    assert "attempts have no verdict, more than the 20% allowed: see" in done.stderr
+    assert str(figures) in done.stderr
     assert "neither harmful nor safe" in done.stdout
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import Job, refuse_losing, refuse_overwriting, shown
+from hrlaif.cli.jobs import Job, not_too_silent, refuse_losing, refuse_overwriting, shown
 from hrlaif.cli.options import (
     BaseUrl,
     Batch,
@@ -26,7 +26,6 @@ from hrlaif.cli.options import (
     tell,
     yaml_of,
 )
-from hrlaif.errors import TooManyAbstentions
 from hrlaif.progress import number
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict
@@ -113,15 +112,8 @@ def check(
         summary["to_check"] = str(_of_people(out))
         lines.append(_for_people(spot_check.rows_to_check(seen, to_check, by=check_by), out))
     tell(summary, lines, as_json)
-    _not_too_silent(len(rows) - len(seen), len(rows), max_abstentions, out)
-
-
-def _not_too_silent(silent: int, count: int, allowed: float, out: Path) -> None:
-    if count and silent / count > allowed:
-        raise TooManyAbstentions(
-            f"{silent} of {count} responses could not be checked, more than the "
-            f"{allowed:.0%} allowed: see the reasons in {out}"
-        )
+    silent, where = len(rows) - len(seen), f"the reasons in {out}"
+    not_too_silent(len(rows), silent, max_abstentions, where, "responses could not be checked")
 
 
 def _refuse_replacing(responses: Path, out: Path, to_check: int) -> None:

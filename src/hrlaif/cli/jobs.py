@@ -231,10 +231,11 @@ def silence(counts: dict[str, int]) -> list[str]:
     return [f"  {count} without a verdict: {reason}" for reason, count in counts.items()]
 
 
-def not_too_silent(asked: int, silent: int, allowed: float, listed: Path) -> None:
-    """Raises TooManyAbstentions, after saying where they are listed."""
+def not_too_silent(
+    asked: int, silent: int, allowed: float, where: Path | str, what: str = "rows have no verdict"
+) -> None:
+    """Raises TooManyAbstentions, which says where to see why."""
     if asked and silent / asked > allowed:
-        say(f"see {listed}")
         raise TooManyAbstentions(
-            f"{silent} of {asked} rows have no verdict, more than the {allowed:.0%} allowed"
+            f"{silent} of {asked} {what}, more than the {allowed:.0%} allowed: see {where}"
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hrlaif.cli.announced import announced
-from hrlaif.cli.jobs import cost_of, shown, weights_read, working
+from hrlaif.cli.jobs import cost_of, not_too_silent, shown, weights_read, working
 from hrlaif.cli.options import (
     BaseUrl,
     Concurrency,
@@ -25,7 +25,7 @@ from hrlaif.cli.options import (
     tell,
     yaml_of,
 )
-from hrlaif.errors import TooManyAbstentions, UsageError
+from hrlaif.errors import UsageError
 from hrlaif.machine import circumstances
 from hrlaif.messages import digest
 from hrlaif.progress import number, say, track
@@ -147,7 +147,9 @@ def redteam(
             begun.inputs[f"--{option} {source}"] = held
     found = _attacked((part, who, out, asked), begun, compute)
     tell(found, _lines(found, out), as_json)
-    _not_too_silent(found, max_abstentions, out)
+    attempts, where = found["success"]["attempts"], out / "redteam" / "figures.json"
+    silent = attempts - found["success"]["judged"]
+    not_too_silent(attempts, silent, max_abstentions, where, "attempts have no verdict")
 
 
 def _receipt(part: Any, models: Sequence[Any], read: Sequence[str], seed: int) -> Receipt:
@@ -234,11 +236,8 @@ def detector(
         }
         write_json(path, row)
     tell(row, [*_figures(f"{name} by {model.name}", found), str(path)], as_json)
-    if (silent := sum(found["unjudged"].values())) > max_abstentions * len(items):
-        raise TooManyAbstentions(
-            f"{silent} of {len(items)} responses have no verdict, more than the "
-            f"{max_abstentions:.0%} allowed: see `unjudged` in {path}"
-        )
+    silent, where = sum(found["unjudged"].values()), f"`unjudged` in {path}"
+    not_too_silent(len(items), silent, max_abstentions, where, "responses have no verdict")
 
 
 def _figures(title: str, found: Row) -> list[str]:
@@ -285,12 +284,3 @@ def _lines(found: Row, out: Path) -> list[str]:
     lines += [f"  {count} dropped: {reason}" for reason, count in rewrites["dropped"].items()]
     lines.append(f"benign prompts refused: {shown(found['over_refusal']['overall'])}")
     return [*lines, f"{number(found['pairs'], 'pair')} in {out / 'redteam_preferences.jsonl'}"]
-
-
-def _not_too_silent(found: Row, allowed: float, out: Path) -> None:
-    asked, judged = found["success"]["attempts"], found["success"]["judged"]
-    if asked - judged > allowed * asked:
-        raise TooManyAbstentions(
-            f"{asked - judged} of {asked} attempts have no verdict, more than the {allowed:.0%} "
-            f"allowed: see {out / 'redteam' / 'figures.json'}"
-        )
