@@ -6,7 +6,7 @@ from hrlaif.errors import DataError
 from hrlaif.evaluation.several import meetings
 from hrlaif.evaluation.win_rate import answer_from, pair, statement, summarise, win_rate
 from hrlaif.records import Abstention, Evidence, Message, Preference, Prompt, Response
-from hrlaif.statistics import Figure, mean
+from hrlaif.statistics import NOTHING, Figure, mean
 
 
 class Judge:
@@ -178,6 +178,16 @@ def test_categories_have_their_own_figures():
     b = [*responses("good", category="math"), responses("", "bad")[1]]
     found, _ = win_rate(a, b, table, Judge())
     assert {name: f.value for name, f in found.by_category.items()} == {"math": 1.0, "none": 0.0}
+
+
+def test_a_category_of_identical_texts_alone_has_no_win_rate():
+    table = ByFirstLetter({"good": 0.0, "bad": 1.0})
+    a = [*responses("x", "same", category="math"), *responses("", "", "even", "equal")[2:]]
+    b = [*responses("good", "same", category="math"), *responses("", "", "even", "equal")[2:]]
+    found, _ = win_rate(a, b, table, Judge())
+    assert found.identical == 3
+    assert found.by_category["math"].value == 0.75
+    assert found.by_category["none"] == NOTHING
 
 
 def test_samples_of_a_prompt_are_paired_in_order_and_leftovers_counted():

@@ -12,6 +12,7 @@ import pytest
 
 from hrlaif.errors import DataError
 from hrlaif.report import write, write_comparison
+from hrlaif.statistics import NOTHING
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>\'</style><b style="x">{{ 7*7 }}$'
 FIGURE = {"value": 0.62, "low": 0.55, "high": 0.69, "n": 40}
@@ -149,6 +150,16 @@ def test_what_to_know_of_each_estimator_is_beside_its_figure_once(run):
         f"length-controlled: {alike}.",
         "at equal length ratio: separated.",
     ]
+
+
+def test_a_category_of_identical_texts_alone_is_in_no_picture_and_no_table(run):
+    file = run / "evaluation/metrics.json"
+    metrics = json.loads(file.read_text("utf-8"))
+    metrics["win_rate"]["by_category"] = {"math": FIGURE, "chat": NOTHING.row()}
+    document(file, metrics)
+    page = write(run).read_text("utf-8").split("<h3>By category</h3>")[1].split("<h3>")[0]
+    assert "<td>math</td>" in page
+    assert "chat" not in page
 
 
 def test_a_stage_without_calls_costs_nothing_and_only_a_price_not_known_is_unknown(run):

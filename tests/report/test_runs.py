@@ -11,6 +11,7 @@ from hrlaif.pages.charts import Charts
 from hrlaif.report import side_by_side, told, write_runs
 from hrlaif.report.hybrid import satisfied
 from hrlaif.report.load import Run
+from hrlaif.statistics import NOTHING
 from hrlaif.statistics.separation import TOLD_BY_LENGTH
 
 HOSTILE = "<script>alert(1)</script>"
@@ -102,6 +103,27 @@ def test_win_rates_are_subtracted_prompt_by_prompt_where_that_means_something(ru
     other = run("c", 0.7, wins=[0.6] * 9, judge="another")
     [row] = side_by_side([first, other], two_runs)["differences"]
     assert "only verdicts of one judge" in row["reason"]
+
+
+def test_a_category_without_a_verdict_in_one_run_has_no_percentage_there(run, tmp_path):
+    first, second = run("a", 0.5), run("b", 0.7)
+    file = first / "evaluation/metrics.json"
+    metrics = json.loads(file.read_text("utf-8"))
+    metrics["win_rate"]["by_category"]["math"] = NOTHING.row()
+    del metrics["satisfaction"]["by_category"]
+    file.write_text(json.dumps(metrics), "utf-8")
+    found = side_by_side([first, second], two_runs)
+    assert next(row["won"] for row in found["categories"] if row["name"] == "math") == [
+        None,
+        figure(0.7),
+    ]
+    page = write_runs(found, tmp_path / "table.html").read_text("utf-8")
+    line = page.split("by category</h2>")[1].split("<td>math</td>")[1].split("</tr>")[0]
+    assert [cell for cell in line.split("</td>") if "%" in cell] == [
+        '<td class="n">70.0 % (60.0 to 80.0)'
+    ] * 2  # the second run's, and its satisfaction
+    won = {name: won for name, won, _ in satisfied(Run(first), Charts())["categories"]}
+    assert won["math"] is None
 
 
 def test_a_run_without_a_verdict_has_no_win_rate_and_is_not_subtracted(run, tmp_path):

@@ -50,6 +50,7 @@ class WinRate(Measured):
     hard: Figure
     """Share of comparisons won; a probability of exactly 0.5 is half a win."""
     by_category: dict[str, Figure]
+    """NOTHING where no verdict is: identical texts alone."""
     length_controlled: LengthControlled
     length_ratio: LengthControlled
     length_difficulty: LengthControlled | None = None
@@ -263,10 +264,16 @@ def _by_category(
     wins: Sequence[tuple[Answer, float]], prompts: Sequence[str], seed: int
 ) -> dict[str, Figure]:
     groups: Mapping[str, list[tuple[str, float]]] = defaultdict(list)
+    judged = set()
     for (answer, win), prompt in zip(wins, prompts, strict=True):
-        groups[answer.comparison.prompt.category or NO_CATEGORY].append((prompt, win))
+        name = answer.comparison.prompt.category or NO_CATEGORY
+        groups[name].append((prompt, win))
+        if isinstance(answer, Preference):
+            judged.add(name)
     return {
         name: mean([w for _, w in rows], clusters=[p for p, _ in rows], share=True, seed=seed)
+        if name in judged
+        else NOTHING
         for name, rows in sorted(groups.items())
     }
 
