@@ -171,17 +171,9 @@ class Comparison(Record):
 
     def swapped(self) -> Self:
         """The same comparison with a and b exchanged, labels with them."""
-
-        def flip(p: float | None) -> float | None:
-            return None if p is None else 1.0 - p
-
-        changes = {
-            "a": self.b,
-            "b": self.a,
-            "human_preference": flip(self.human_preference),
-            "gold_preference": flip(self.gold_preference),
-        }
-        return self.model_copy(update=changes)
+        labels = ("human_preference", "gold_preference")
+        flipped = {k: 1.0 - p for k in labels if (p := getattr(self, k)) is not None}
+        return self.model_copy(update={"a": self.b, "b": self.a, **flipped})
 
     def row(self) -> Row:
         """Flat: prompt columns beside `a` and `b`."""
@@ -202,7 +194,6 @@ def _comparison_of(row: Mapping[str, Any]) -> tuple[Comparison, Row]:
     return comparison, {k: v for k, v in row.items() if k not in _COMPARISON_FIELDS}
 
 
-_FACTS = ("human", "rewrite", "verified")
 # What stands in every row of preferences, null where nothing is known.
 _ASKED = dict.fromkeys(("id", "prompt_id", "prompt", "category"))
 _HOW = dict.fromkeys(("source", "mass", "prob_a_first", "prob_a_second", "flipped", "rationales"))
@@ -221,7 +212,7 @@ class Preference(Record):
     @property
     def of_a_judge(self) -> bool:
         """Whether a judge's opinion is in it: votes, rewrites and checked answers are facts."""
-        return self.evidence is None or self.evidence.source not in _FACTS
+        return self.evidence is None or self.evidence.source not in ("human", "rewrite", "verified")
 
     def row(self) -> Row:
         """Flat: the comparison's columns, then the label's; no reader has to ask if they exist."""
@@ -285,10 +276,9 @@ class Score(Record):
 
 
 class Rating(Record):
-    """How satisfied a rater is with one response, from 1 to 5."""
+    """How satisfied a rater is with one response, from 1 to 5; its `id` is the response's."""
 
     id: str
-    """The response's."""
     satisfaction: float = Field(ge=1, le=5)
     rater: str
     response: Response | None = None

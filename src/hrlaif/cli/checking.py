@@ -29,7 +29,7 @@ from hrlaif.cli.options import (
 from hrlaif.progress import number
 from hrlaif.reasons import counted
 from hrlaif.records import Response, Row, Verdict
-from hrlaif.rows import write_rows
+from hrlaif.rows import read_rows, responses_and_rows, write_rows
 from hrlaif.settings import Settings
 
 _CHUNK = 64
@@ -85,7 +85,6 @@ def check(
     from hrlaif.checks import any_check
     from hrlaif.estimates import of_responses
     from hrlaif.evaluation import spot_check
-    from hrlaif.rows import read_rows, responses_and_rows
 
     asked = any_check(yaml_of(kind, "--check"))
     assert isinstance(asked, Settings)
