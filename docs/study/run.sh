@@ -45,10 +45,11 @@ more() { # these ways and those of VARIANTS, each once
     echo "$1${VARIANTS:+,$VARIANTS}" | tr , '\n' | awk '!seen[$0]++' | paste -sd , -
 }
 
-some=base-rationale,detailed-rationale
-study pandalm pandalm/pairs.jsonl.gz general 20 $some,detailed-1shot-rationale
-study mt_bench mt_bench_human/pairs.jsonl.gz general 0 $some
-study auto_j autoj_eval_p/pairs.jsonl.gz general 0 $some
-study llmbar llmbar/pairs.jsonl.gz general 0 $some
-study hh_helpful hh_rlhf/pairs_helpful_base.jsonl.gz helpful 0 $some
-study hh_harmless hh_rlhf/pairs_harmless_base.jsonl.gz harmless 0 $some,detailed-1shot-rationale
+two=base-rationale,detailed-rationale
+three=$two,detailed-1shot-rationale
+study pandalm pandalm/pairs.jsonl.gz general 20 $three
+study mt_bench mt_bench_human/pairs.jsonl.gz general 0 $three
+study auto_j autoj_eval_p/pairs.jsonl.gz general 0 $two
+study llmbar llmbar/pairs.jsonl.gz general 0 $two
+study hh_helpful hh_rlhf/pairs_helpful_base.jsonl.gz helpful 0 $three
+study hh_harmless hh_rlhf/pairs_harmless_base.jsonl.gz harmless 0 $three
