@@ -58,7 +58,7 @@ class Opinionated(Settings):
 
     task: ClassVar[Marked]
     words: ClassVar[Words]
-    threshold: float = Field(default=0.5, gt=0, lt=1)
+    threshold: float
     mass_floor: float = Field(default=0.05, ge=0, le=1)
     """No verdict when the judge gives both answers together less probability than this."""
     max_chars: int = Field(default=8000, ge=100)
